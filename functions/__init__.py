@@ -1,0 +1,1 @@
+"""One folder per deployed function; its main.py says what it does."""

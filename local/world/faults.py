@@ -1,0 +1,117 @@
+"""Faults on demand, and a record of every call, around any simulated vendor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from msgspec import Struct, field
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Fault(Struct, kw_only=True):
+    """What goes wrong with the next `times` calls whose method, path or body contains `when`.
+
+    `after_effect`: the vendor does its work first and the caller still sees the fault. `lost`: no answer at all.
+    """
+
+    when: str = ""
+    times: int = 1
+    status: int = 502
+    headers: dict[str, str] = {}
+    body: Any = None
+    after_effect: bool = False
+    lost: bool = False
+
+
+class Call(Struct, frozen=True):
+    """One request that reached the vendor, and the status it got (0: no answer)."""
+
+    method: str
+    path: str
+    body: bytes
+    status: int
+
+
+class Faulty:
+    """An ASGI app around another that records calls and applies the faults it is given, first match first."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.faults: list[Fault] = []
+        self.calls: list[Call] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        fault = self._next(f"{scope['method']} {scope['path']}\n{body.decode(errors='replace')}")
+        answer = _Answer()
+        if fault is None or fault.after_effect:
+            await self._app(scope, _replay(body), answer)
+        if fault is not None:
+            answer = _fault_answer(fault)
+        status = 0 if fault is not None and fault.lost else answer.status
+        self.calls.append(Call(scope["method"], scope["path"], body, status))
+        if fault is not None and fault.lost:
+            await _break_off(send, scope)
+        for message in answer.messages:
+            await send(message)
+
+    def _next(self, request: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.when in request:
+                fault.times -= 1
+                if fault.times <= 0:
+                    self.faults.remove(fault)
+                return fault
+        return None
+
+
+class _Answer(Struct):
+    """Collects an answer instead of sending it."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    async def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+
+    @property
+    def status(self) -> int:
+        return next((int(m["status"]) for m in self.messages if m["type"] == "http.response.start"), 500)
+
+
+def _fault_answer(fault: Fault) -> _Answer:
+    body = b"" if fault.body is None else json.dumps(fault.body).encode()
+    headers: Mapping[str, str] = {"content-type": "application/json", **fault.headers}
+    start: Message = {
+        "type": "http.response.start",
+        "status": fault.status,
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    return _Answer([start, {"type": "http.response.body", "body": body}])
+
+
+async def _break_off(send: Send, scope: Scope) -> None:
+    """Begin an answer and die: a server then closes the connection, an in-process transport passes the error on."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    raise httpx.ReadTimeout(f"the answer to {scope['method']} {scope['path']} was lost")
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return body
+
+
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

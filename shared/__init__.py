@@ -1,0 +1,1 @@
+"""What the deployed functions have in common."""

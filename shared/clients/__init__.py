@@ -1,0 +1,1 @@
+"""Clients of the vendors: one file each, async and typed."""

@@ -1,0 +1,77 @@
+"""How every client speaks HTTP: one place that turns failures of the network and of servers into our errors."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from shared.errors import RateLimited, Unavailable, UnknownOutcome
+from shared.redaction import redact
+
+USER_AGENT = "signalbox (+https://github.com/signalbox)"
+TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def open_client(
+    base_url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: httpx.Timeout = TIMEOUT,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """A kept-alive client for one vendor; redirects are not followed. Tests give a transport."""
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers={"User-Agent": USER_AGENT, **(headers or {})},
+        timeout=timeout,
+        transport=transport,
+        follow_redirects=False,
+    )
+
+
+async def send(client: httpx.AsyncClient, method: str, url: str, *, changes: bool, **request: Any) -> httpx.Response:
+    """Send and return the answer, whatever its status below 500 other than 429.
+
+    `changes`: the request has an effect at the vendor, so that a lost answer means UnknownOutcome; otherwise, and when
+    nothing was sent, Unavailable. 429 raises RateLimited. A 5xx raises UnknownOutcome for a change (a gateway may have
+    passed it on) and Unavailable for a read; either carries `retry_after` when the answer named one.
+    """
+    lost: type[Unavailable | UnknownOutcome] = UnknownOutcome if changes else Unavailable
+    try:
+        response = await client.request(method, url, **request)
+    except _NOT_SENT as error:
+        raise Unavailable(f"{method} {_where(client, url)}: not reached: {describe(error)}") from error
+    except httpx.TransportError as error:
+        raise lost(f"{method} {_where(client, url)}: no answer: {describe(error)}") from error
+    if response.status_code == 429:
+        raise RateLimited(f"{method} {_where(client, url)}: 429", retry_after=retry_after(response) or 60.0)
+    if response.status_code >= 500:
+        raise lost(f"{method} {_where(client, url)}: {response.status_code}", retry_after=retry_after(response))
+    return response
+
+
+def describe(error: httpx.TransportError) -> str:
+    """The kind of failure and its text, which httpx leaves empty for timeouts."""
+    return redact(f"{type(error).__name__} {error}".strip())
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds named by Retry-After, in either of its forms (RFC 9110 §10.2.3); None when absent or unreadable."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        at = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _where(client: httpx.AsyncClient, url: str) -> str:
+    return redact(f"{client.base_url.host}{httpx.URL(url).path or client.base_url.path}")

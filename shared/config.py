@@ -1,0 +1,195 @@
+"""signalbox.toml: which services of which repositories go where, and under which policy. Refused whole when wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from shared.errors import ConfigError
+from shared.policy import Policy
+from shared.run import target_id
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+S = TypeVar("S", bound=Struct)
+
+
+class TargetConfig(Struct, frozen=True, kw_only=True):
+    """A target as configured: its names, Railway's ids for it, the branch that goes there, its rules."""
+
+    id: str
+    repository: str
+    service: str
+    environment: str
+    project_id: str
+    service_id: str
+    environment_id: str
+    branch: str
+    policy: Policy
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}/{self.environment}"
+
+
+class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where n8n answers, and the webhook path of the notification workflow."""
+
+    url: str
+    notification: str = "signalbox-notification"
+
+
+class Railway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which kind of token the secret RAILWAY-API is; it decides the header it is sent in."""
+
+    token: Literal["account", "project"] = "account"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    targets: tuple[TargetConfig, ...]
+    railway: Railway = Railway()
+    n8n: N8n | None = None
+
+    def target(self, id: str) -> TargetConfig | None:
+        return next((target for target in self.targets if target.id == id), None)
+
+    def in_repository(self, repository: str) -> list[TargetConfig]:
+        return [target for target in self.targets if target.repository.lower() == repository.lower()]
+
+    def on_railway(self, environment_id: str, service_id: str) -> TargetConfig | None:
+        wanted = (environment_id, service_id)
+        return next((t for t in self.targets if (t.environment_id, t.service_id) == wanted), None)
+
+
+class _Top(Struct, frozen=True, forbid_unknown_fields=True):
+    repositories: dict[str, Any]
+    policy: dict[str, Any] = {}
+    railway: dict[str, Any] = {}
+    n8n: dict[str, Any] | None = None
+
+
+class _Repository(Struct, frozen=True, forbid_unknown_fields=True):
+    services: dict[str, Any]
+    policy: dict[str, Any] = {}
+
+
+class _Service(Struct, frozen=True, forbid_unknown_fields=True):
+    project_id: str
+    service_id: str
+    environments: dict[str, Any]
+    policy: dict[str, Any] = {}
+
+
+class _Environment(Struct, frozen=True, forbid_unknown_fields=True):
+    environment_id: str
+    branch: str = "main"
+    policy: dict[str, Any] = {}
+
+
+def load(path: Path) -> Config:
+    """Read and check the file. Raises ConfigError that names the file, the key and the reason."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str = "signalbox.toml") -> Config:
+    """Check the text of a configuration. Raises ConfigError; `source` is what its text calls the file."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not TOML: {error}") from error
+    return _Reader(source).config(raw)
+
+
+class _Reader:
+    """Walks the tables, so that every complaint can name the whole key."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def config(self, raw: dict[str, Any]) -> Config:
+        top = self._convert(raw, _Top, "")
+        targets = [
+            target
+            for name, repository in top.repositories.items()
+            for target in self._repository(name, repository, top.policy)
+        ]
+        if not targets:
+            raise self._error("repositories", "names no service with an environment: nothing would ever be deployed")
+        self._refuse_shared_services(targets)
+        return Config(
+            targets=tuple(targets),
+            railway=self._convert(top.railway, Railway, "railway"),
+            n8n=None if top.n8n is None else self._convert(top.n8n, N8n, "n8n"),
+        )
+
+    def _repository(self, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
+        key = f'repositories."{name}"'
+        if not _REPOSITORY.fullmatch(name):
+            raise self._error(key, "is not of the form owner/name")
+        repository = self._convert(raw, _Repository, key)
+        return [
+            target
+            for service, body in repository.services.items()
+            for target in self._service(name, service, body, policy | repository.policy)
+        ]
+
+    def _service(self, repository: str, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
+        key = f'repositories."{repository}".services.{name}'
+        self._check_name(key, name)
+        service = self._convert(raw, _Service, key)
+        return [
+            self._target(repository, name, service, environment, body, policy | service.policy)
+            for environment, body in service.environments.items()
+        ]
+
+    def _target(
+        self, repository: str, service: str, of: _Service, name: str, raw: Any, policy: dict[str, Any]
+    ) -> TargetConfig:
+        key = f'repositories."{repository}".services.{service}.environments.{name}'
+        self._check_name(key, name)
+        environment = self._convert(raw, _Environment, key)
+        return TargetConfig(
+            id=target_id(repository, service, name),
+            repository=repository,
+            service=service,
+            environment=name,
+            project_id=of.project_id,
+            service_id=of.service_id,
+            environment_id=environment.environment_id,
+            branch=environment.branch,
+            policy=self._convert(policy | environment.policy, Policy, f"{key}.policy"),
+        )
+
+    def _refuse_shared_services(self, targets: list[TargetConfig]) -> None:
+        """Two targets on one Railway service instance would deploy over each other: each has its own lock."""
+        seen: dict[tuple[str, str], TargetConfig] = {}
+        for target in targets:
+            other = seen.setdefault((target.environment_id, target.service_id), target)
+            if other is not target:
+                raise self._error(
+                    f'repositories."{target.repository}".services.{target.service}.environments.{target.environment}',
+                    f"is the same Railway service and environment as {other.id}",
+                )
+
+    def _check_name(self, key: str, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise self._error(key, "a name is 1 to 39 lower-case letters, digits and hyphens, not starting with one")
+
+    def _convert(self, raw: Any, kind: type[S], key: str) -> S:
+        try:
+            return msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            reason, _, path = str(error).partition(" - at `$")
+            raise self._error(f"{key}{path.rstrip('`')}".lstrip("."), reason) from error
+
+    def _error(self, key: str, reason: str) -> ConfigError:
+        return ConfigError(f"{self._source}: {key or 'top level'}: {reason}")

@@ -1,0 +1,133 @@
+"""Every error Signalbox raises, and every reason code a run can end with.
+
+SignalboxError
+├── ConfigError             signalbox.toml or the environment is wrong: file, key, reason
+├── BadInput                a webhook, push envelope or command that cannot be used: names the field
+├── Conflict                a document changed since it was read, or exists already
+├── SecretMissing           a secret has no readable value
+├── TransientError          again later; `retry_after` when the vendor named a time
+│   ├── Unavailable         network down, 5xx, or refused before anything was sent: had no effect or may be repeated
+│   ├── RateLimited         429, or GitHub's 403 that means the same
+│   └── UnknownOutcome      a change was sent and its answer lost: look before sending again
+└── VendorError             the vendor understood and said no: repeating does not help
+    ├── NotFound
+    ├── Unauthorized        the credentials are refused or lack a permission
+    └── Refused             a business refusal, such as "Commit not found" or a merge that is not allowed
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class SignalboxError(Exception):
+    """The root of all errors raised on purpose."""
+
+
+class ConfigError(SignalboxError):
+    """A setting is missing or wrong; the text names where and why."""
+
+
+class BadInput(SignalboxError):
+    """Input from outside that cannot be used; `field` is a dotted path, empty when the whole is unreadable."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Conflict(SignalboxError):
+    """A commit's precondition did not hold; nothing of the commit was written."""
+
+
+class SecretMissing(SignalboxError):
+    """No value for the named secret can be read."""
+
+
+class TransientError(SignalboxError):
+    """Worth trying again; `retry_after` is in seconds, None when the vendor named no time."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(TransientError):
+    """The vendor could not be reached, or failed on its side."""
+
+
+class RateLimited(TransientError):
+    """The vendor asks for fewer requests."""
+
+
+class UnknownOutcome(TransientError):
+    """A change was sent and no answer came: it may or may not have taken effect."""
+
+
+class VendorError(SignalboxError):
+    """A definite refusal by a vendor; `status` is the HTTP status, 200 for refusals inside a GraphQL answer."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFound(VendorError):
+    """The vendor does not know the thing, or hides it from us."""
+
+
+class Unauthorized(VendorError):
+    """Our credentials are refused, or lack what the call needs."""
+
+
+class Refused(VendorError):
+    """Understood and declined."""
+
+
+class Code(enum.StrEnum):
+    """The closed list of reasons a run or a command can end with: the same word in the run, comment, log and docs."""
+
+    # Before the merge
+    CHECKS_FAILED = "checks_failed"
+    CHECKS_TIMEOUT = "checks_timeout"
+    REVIEW_REQUIRED = "review_required"
+    CHANGES_REQUESTED = "changes_requested"
+    PULL_REQUEST_CLOSED = "pull_request_closed"
+    PULL_REQUEST_DRAFT = "pull_request_draft"
+    NOT_MERGEABLE = "not_mergeable"
+    HEAD_MOVED = "head_moved"
+    MERGE_REFUSED = "merge_refused"
+    TARGET_LOCKED = "target_locked"
+    TARGET_HELD = "target_held"
+    QUARANTINED = "quarantined"
+    QUEUE_TIMEOUT = "queue_timeout"
+    # The deployment
+    DEPLOY_REFUSED = "deploy_refused"
+    BUILD_FAILED = "build_failed"
+    DEPLOY_FAILED = "deploy_failed"
+    DEPLOY_SKIPPED = "deploy_skipped"
+    DEPLOY_CRASHED = "deploy_crashed"
+    DEPLOY_TIMEOUT = "deploy_timeout"
+    DEPLOYMENT_REPLACED = "deployment_replaced"
+    # The verification
+    UNHEALTHY = "unhealthy"
+    WRONG_VERSION = "wrong_version"
+    VERIFY_INCONCLUSIVE = "verify_inconclusive"
+    # The way back
+    ROLLED_BACK_BY_COMMAND = "rolled_back_by_command"
+    ROLLBACK_DISABLED = "rollback_disabled"
+    ROLLBACK_TARGET_MISSING = "rollback_target_missing"
+    ROLLBACK_REFUSED = "rollback_refused"
+    ROLLBACK_AMBIGUOUS = "rollback_ambiguous"
+    ROLLBACK_TIMEOUT = "rollback_timeout"
+    ROLLBACK_UNVERIFIED = "rollback_unverified"
+    # Anywhere
+    VENDOR_REFUSED = "vendor_refused"
+    VENDOR_UNAVAILABLE = "vendor_unavailable"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    TARGET_UNKNOWN = "target_unknown"
+    # Commands
+    NOT_AUTHORIZED = "not_authorized"
+    COMMAND_INVALID = "command_invalid"
+    TARGET_AMBIGUOUS = "target_ambiguous"
+    ALREADY_RUNNING = "already_running"

@@ -1,0 +1,52 @@
+"""The rules a target is deployed under: the part of signalbox.toml that the pipeline reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(ge=0)]
+PositiveSeconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One target's rules, with the defaults used where signalbox.toml is silent. Durations are in seconds."""
+
+    automatic: bool = True
+    """Deploy every pull request merged into `branch`; False leaves it to the /deploy command."""
+    merge_method: Literal["merge", "squash", "rebase"] = "squash"
+    ignored_checks: tuple[str, ...] = ()
+    """Names of checks whose result does not matter to the merge."""
+    auto_deploy: Literal["off", "adopt"] = "off"
+    """`adopt`: Railway itself deploys each push, so wait `adopt_wait` for its deployment before making one."""
+    adopt_wait: Seconds = 60.0
+
+    health_path: str = "/health"
+    health_timeout: PositiveSeconds = 10.0
+    health_url: str | None = None
+    """Where to probe when not at the service's Railway domain: scheme and host, without a path."""
+    commit_field: str | None = None
+    """Dotted path of the commit in the JSON health answer, such as `build.commit`."""
+    commit_header: str | None = None
+    """Name of the response header that holds the commit."""
+    failure_threshold: Count = 3
+    """Consecutive failed looks before a service counts as unhealthy."""
+    bake: Seconds = 300.0
+    """How long the new deployment must stay healthy before the run succeeds."""
+
+    merge_deadline: PositiveSeconds = 1800.0
+    deploy_deadline: PositiveSeconds = 120.0
+    monitor_deadline: PositiveSeconds = 900.0
+    verify_deadline: PositiveSeconds = 300.0
+    rollback_deadline: PositiveSeconds = 600.0
+    queue_deadline: PositiveSeconds = 86400.0
+    poll: PositiveSeconds = 60.0
+    """How soon to look again when no webhook comes first."""
+    max_attempts: Count = 10
+    """Claims of one stage without progress before the run fails."""
+
+    rollback: Literal["automatic", "off"] = "automatic"
+    hold_after_rollbacks: Annotated[int, Meta(ge=0)] = 1
+    """Rollbacks in a row after which nothing is deployed automatically until somebody asks; 0 never holds."""

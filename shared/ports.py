@@ -1,0 +1,98 @@
+"""What a backend provides: documents, messages, secrets and the time. Implementations: shared.cloud, local."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from msgspec import Struct
+
+from shared.run import Run, Target
+
+Document = Run | Target
+D = TypeVar("D", Run, Target)
+Comparison = Literal["==", "<", "<=", ">", ">="]
+Condition = tuple[str, Comparison, Any]
+"""A top-level or dotted field of the document, a comparison, and a value (str, int, bool, datetime or None)."""
+
+
+class Found(Struct, Generic[D], frozen=True):
+    """A document as it was read; `version` is opaque and belongs to the store that gave it."""
+
+    document: D
+    version: Any
+
+
+class Create(Struct, frozen=True):
+    """Write a document that must not exist yet."""
+
+    document: Document
+
+
+class Update(Struct, frozen=True):
+    """Replace a document that must still be at `version`."""
+
+    document: Document
+    version: Any
+
+
+class Store(Protocol):
+    async def get(self, kind: type[D], id: str) -> Found[D] | None: ...
+
+    async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
+        """Write all or nothing and return the new versions, in order.
+
+        Raises Conflict when a document to create exists, or one to update is missing or at another version;
+        Unavailable when the store cannot be reached; UnknownOutcome when it is not known whether it was written.
+        """
+        ...
+
+    async def query(
+        self,
+        kind: type[D],
+        *conditions: Condition,
+        order_by: str,
+        descending: bool = False,
+        limit: int = 100,
+        start_after: D | None = None,
+    ) -> Sequence[Found[D]]:
+        """The documents that meet all conditions, ordered by a field and then by id.
+
+        `start_after` is the last document of the page before. Documents whose `order_by` field is None are left out.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Bus(Protocol):
+    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        """Hand over a message and return its id; when this returns, the message is durable.
+
+        Raises TransientError when it is not known to be.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SecretSource(Protocol):
+    async def read(self, name: str) -> tuple[str, ...]:
+        """The accepted values of a secret, newest first. Raises SecretMissing or TransientError."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time, timezone-aware UTC."""
+        ...
+
+
+class Backend(Struct, frozen=True):
+    """What `SIGNALBOX_BACKEND` names a factory of: `def open_backend(environ) -> Backend`."""
+
+    store: Store
+    bus: Bus
+    secrets: SecretSource
+    clock: Clock

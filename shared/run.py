@@ -1,0 +1,287 @@
+"""The documents: a run (one intent, from request to end) and a target (what runs deploy to, one at a time).
+
+Both are immutable; `msgspec.structs.replace` makes the next state. `schema` counts incompatible changes of shape.
+Times are timezone-aware UTC.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from shared.errors import Code
+
+
+class Stage(enum.StrEnum):
+    MERGE = "merge"
+    DEPLOY = "deploy"
+    MONITOR = "monitor"
+    VERIFY = "verify"
+    ROLLBACK = "rollback"
+    DONE = "done"
+
+
+class Status(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING, Status.WAITING)
+
+
+class Kind(enum.StrEnum):
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+class Verdict(enum.StrEnum):
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    NOT_RUN = "not_run"
+
+
+class PullRequest(Struct, frozen=True, kw_only=True):
+    number: int
+    title: str
+    author: str
+    head_sha: str
+    base: str
+    url: str
+
+
+class Trigger(Struct, frozen=True, kw_only=True):
+    """Who asked. `id` makes the run's id: the merge commit for a merge, the comment's id for a command."""
+
+    source: Literal["merge", "command"]
+    actor: str
+    id: str
+    url: str
+    force: str | None = None
+    """The reason given with --force, which overrides a quarantine."""
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """The Railway deployment of a run. Before `id` is known this is the recorded intent to make one.
+
+    `baseline` holds the ids that existed when the intent was recorded; an id outside it appeared since.
+    """
+
+    id: str | None = None
+    url: str | None = None
+    adopted: bool = False
+    baseline: tuple[str, ...] = ()
+    awaited_since: datetime | None = None
+    """Since when Railway's own deployment is waited for (auto_deploy = "adopt")."""
+    requested_at: datetime | None = None
+    """When the call that makes one was about to be sent."""
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    """A deployment that passed verification."""
+
+    deployment_id: str
+    commit_sha: str
+    run_id: str | None
+    at: datetime
+    migrates: bool = False
+    """It ran a preDeployCommand, which a rollback does not undo."""
+
+
+class Rollback(Struct, frozen=True, kw_only=True):
+    """The way back. `needed` is None until the rollback stage has looked; False when the old version still serves."""
+
+    reason: Code
+    to: Verified | None = None
+    to_commit: str | None = None
+    """The commit asked for by `/rollback to <sha>`, a prefix of at least seven characters."""
+    needed: bool | None = None
+    deployment_id: str | None = None
+    baseline: tuple[str, ...] = ()
+    requested_at: datetime | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    code: Code
+    message: str
+    stage: Stage
+    log_tail: tuple[str, ...] = ()
+
+
+class Lease(Struct, frozen=True):
+    """Who works on the run now; free once `until` has passed."""
+
+    owner: str
+    until: datetime
+
+
+class HistoryEntry(Struct, frozen=True):
+    at: datetime
+    stage: Stage
+    status: Status
+    message: str
+
+
+class Check(Struct, frozen=True):
+    """One question of the verification and its answer."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    checks: tuple[Check, ...] = ()
+    failures: int = 0
+    """Failed looks in a row."""
+    healthy_since: datetime | None = None
+    """When the bake began."""
+
+
+class Notified(Struct, frozen=True):
+    """What became of one owed notification: `outcome` is `sent`, or why it was given up."""
+
+    at: datetime
+    outcome: str
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    id: str
+    schema: int = 1
+    kind: Kind
+    target: str
+    repository: str
+    service: str
+    environment: str
+    pull_request: PullRequest | None
+    commit_sha: str | None
+    """The commit that is deployed: the merge commit, known once merged."""
+    trigger: Trigger
+    stage: Stage
+    status: Status
+    attempts: int = 0
+    """Claims of this stage since its last commit; waiting costs none."""
+    deployment: Deployment | None = None
+    rollback: Rollback | None = None
+    verification: Verification | None = None
+    error: Failure | None = None
+    lease: Lease | None = None
+    notify_lease: Lease | None = None
+    stage_due: datetime | None = None
+    """When the stage is to be woken unless something does so first; None once the run has ended."""
+    notify_due: datetime | None = None
+    """When the owed notifications are to be tried; None when none is owed."""
+    wake_at: datetime | None = None
+    """The earlier of the two: what the sweep looks for."""
+    deadline: datetime | None = None
+    """When this stage's time is up."""
+    history: tuple[HistoryEntry, ...] = ()
+    owed: tuple[str, ...] = ()
+    """Notifications not yet sent, as `event:channel`, oldest first."""
+    notified: dict[str, Notified] = {}
+    created_at: datetime
+    updated_at: datetime
+    expire_at: datetime
+
+    @property
+    def watched_deployment(self) -> str | None:
+        """The deployment that monitor and verify look at: the restored one once a rollback has begun."""
+        if self.rollback is not None:
+            return self.rollback.deployment_id
+        return self.deployment.id if self.deployment else None
+
+    @property
+    def watched_commit(self) -> str | None:
+        """The commit that should answer."""
+        if self.rollback is not None:
+            return self.rollback.to.commit_sha if self.rollback.to else None
+        return self.commit_sha
+
+
+class Lock(Struct, frozen=True, kw_only=True):
+    """Nothing is deployed to a locked target; runs queue."""
+
+    by: str
+    reason: str
+    at: datetime
+    run_id: str | None = None
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """Nothing is deployed automatically to a held target; a command lifts the hold."""
+
+    reason: str
+    at: datetime
+    run_id: str
+
+
+class Quarantine(Struct, frozen=True, kw_only=True):
+    """A commit that was rolled back: not deployed here again unless somebody says so."""
+
+    commit_sha: str
+    run_id: str
+    reason: Code
+    at: datetime
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """What the sweep saw last; `failures` counts failed looks in a row."""
+
+    state: Literal["unknown", "healthy", "unhealthy"] = "unknown"
+    failures: int = 0
+    checked_at: datetime | None = None
+    changed_at: datetime | None = None
+    detail: str = ""
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One service in one environment of one repository."""
+
+    id: str
+    schema: int = 1
+    active: str | None = None
+    """The run that has it."""
+    queue: tuple[str, ...] = ()
+    """Runs that wait for it, in order."""
+    lock: Lock | None = None
+    hold: Hold | None = None
+    verified: tuple[Verified, ...] = ()
+    """Deployments that passed verification, newest first; the first is what should be serving."""
+    rollbacks_in_a_row: int = 0
+    quarantined: tuple[Quarantine, ...] = ()
+    health: Health = Health()
+    owed: tuple[str, ...] = ()
+    notified: dict[str, Notified] = {}
+    notify_lease: Lease | None = None
+    wake_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def current(self) -> Verified | None:
+        return self.verified[0] if self.verified else None
+
+    def quarantine_of(self, commit_sha: str) -> Quarantine | None:
+        return next((q for q in self.quarantined if q.commit_sha == commit_sha), None)
+
+
+def target_id(repository: str, service: str, environment: str) -> str:
+    """`owner:name:service:environment`, usable as a Firestore document id and in a URL path."""
+    return ":".join((*repository.split("/"), service, environment))
+
+
+def run_id(target: str, number: int | None, trigger: str) -> str:
+    """Readable and deterministic, so that creating the run is the dedupe: `production-pr42-0f3a9c21be`."""
+    environment = target.rsplit(":", 1)[-1]
+    digest = hashlib.sha256(f"{target} {trigger}".encode()).hexdigest()[:10]
+    return f"{environment}-pr{number}-{digest}" if number else f"{environment}-{digest}"

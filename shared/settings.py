@@ -1,0 +1,45 @@
+"""Every environment variable a deployed function reads, in one place (secrets apart: those come by the Secrets port)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from shared.errors import ConfigError
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Process settings. The field's name in capitals is the variable's name."""
+
+    signalbox_backend: str = "shared.cloud:open_backend"
+    """Dotted path of the factory of store, bus, secrets and clock."""
+    signalbox_config: str = "signalbox.toml"
+    """Path of the pipeline settings, from the working directory."""
+    signalbox_log_level: str = "INFO"
+    """Least severity that is logged."""
+    signalbox_console_url: str = ""
+    """Where people reach the console: makes links in comments and notifications."""
+    signalbox_redelivery: float = 660.0
+    """Seconds after which a message handed back has surely been redelivered: the queue's longest backoff and a margin."""
+    signalbox_allow_loopback: bool = False
+    """Let the health probe reach this machine: local emulation only."""
+    google_cloud_project: str = ""
+    """The project of topics, documents, secrets and traces."""
+    github_app_id: str = ""
+    """Client id (or App id) of the GitHub App: the issuer of its tokens."""
+    github_api_url: str = "https://api.github.com"
+    railway_api_url: str = "https://backboard.railway.com/graphql/v2"
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Raises ConfigError that names the variable."""
+    given = {
+        field: environ[field.upper()] for field in Settings.__struct_fields__ if environ.get(field.upper(), "") != ""
+    }
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        raise ConfigError(f"environment variable {path.rstrip('`').upper()}: {reason}") from error
