@@ -45,7 +45,7 @@ class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_chang
 
 Event = PullRequestMerged | PullRequestChanged | ChecksReported | CommentWritten | DeploymentChanged
 
-_decoder = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode(event: Event) -> bytes:

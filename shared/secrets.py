@@ -1,4 +1,4 @@
-"""Secrets by the names users know, cached for five minutes, and never shown: every value read is registered for redaction."""
+"""Secrets by the names users know, cached for five minutes; every value read is masked from then on."""
 
 from __future__ import annotations
 

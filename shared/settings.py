@@ -1,4 +1,4 @@
-"""Every environment variable a deployed function reads, in one place (secrets apart: those come by the Secrets port)."""
+"""Every environment variable a deployed function reads, in one place. Secrets come by another way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     signalbox_console_url: str = ""
     """Where people reach the console: makes links in comments and notifications."""
     signalbox_redelivery: float = 660.0
-    """Seconds after which a message handed back has surely been redelivered: the queue's longest backoff and a margin."""
+    """Seconds by which a message handed back has been redelivered: the queue's longest backoff and a margin."""
     signalbox_allow_loopback: bool = False
     """Let the health probe reach this machine: local emulation only."""
     google_cloud_project: str = ""
