@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 MASK = "[redacted]"
 
+_NAMED = r"(?:password|passwd|secret|token|api[_-]?key|private[_-]?key|authorization|signature)"
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\b(?:gh[opsur]_|github_pat_)[A-Za-z0-9_.\-]+"  # GitHub tokens, old and new (docs: token formats)
-    r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"  # JSON web tokens
+    r"|(?<![A-Za-z0-9])(?:gh[opsur]_|github_pat_)[A-Za-z0-9_.\-]+"  # GitHub tokens, old and new (docs: token formats)
+    r"|(?<![A-Za-z0-9])eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"  # JSON web tokens
     r"|(?<=/bot)\d+:[A-Za-z0-9_\-]+"  # a Telegram bot token inside a URL
-    r"|(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9+/=._~\-]{8,}"
-    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"  # user and password in a URL
-    r"|(?i:(?<=password=)|(?<=secret=)|(?<=token=)|(?<=api_key=)|(?<=apikey=))[^\s&\"']{4,}",
+    r"|(?<=://)[^/\s?#\"'<>]+(?=@)"  # user and password in a URL
+    r"|(?P<keep>"
+    r"(?i:bearer)\s+(?=\S{8})"
+    r"|(?i:basic)\s+(?=\S*[0-9A-Z=])(?=\S{8})"  # base64, not the word "basic" in a sentence
+    rf"|(?i:{_NAMED})\s?=\s?[\"']?(?=[^\s&\"']{{4}})"  # a query, a form, a setting
+    rf"|(?i:{_NAMED})[\"']\s*[:,]\s*b?[\"']"  # JSON, the text of a dict, of a list of headers
+    rf"|(?i:(?:x-|access-)[a-z\-]*{_NAMED}[a-z0-9\-]*|authorization):\s*"  # a header
+    r"(?:(?i:bearer|basic|token)\s+)?(?=\S)"
+    r")[^\s&\"']+",
     re.DOTALL,
 )
-_known: set[str] = set()
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|[_\-])(?:password|passwd|token|api[_-]?key|private[_-]?key|authorization|cookie)$|.[_\-]secret$"
+)
 _SHORTEST = 6  # shorter values would mask ordinary words
+_NOTHING = re.compile(r"(?!)")
+
+
+class _Known:
+    """The values seen by this process, as one pattern."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self.pattern = _NOTHING
+
+    def add(self, values: set[str]) -> None:
+        if not values <= self._values:
+            self._values |= values
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self.pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+
+_known = _Known()
 
 
 def remember(*values: str) -> None:
-    """Mask these values from now on, and each line of those that have several (a private key)."""
+    """Mask these values from now on, as they are and as in a URL, and each line of a private key by itself."""
+    texts: set[str] = set()
     for value in values:
-        lines = [line.strip() for line in value.splitlines() if len(line.strip()) > 20]
-        _known.update(text for text in (value.strip(), *lines) if len(text) >= _SHORTEST)
+        # The first and last line of a key are no secret, and mark where any key begins and ends.
+        lines = [line for line in value.split() if len(line) > 20 and not line.startswith("-----")]
+        texts.update((value.strip(), quote(value.strip(), safe=""), *lines))
+    _known.add({text for text in texts if len(text) >= _SHORTEST})
 
 
 def redact(text: str) -> str:
     """The text with every known secret and everything that looks like one masked."""
-    for value in sorted(_known, key=len, reverse=True):
-        if value in text:
-            text = text.replace(value, MASK)
-    return _SHAPES.sub(MASK, text)
+    return _SHAPES.sub(rf"\g<keep>{MASK}", _known.pattern.sub(MASK, text))
+
+
+def names_secret(name: str) -> bool:
+    """Whether what goes by this name (a field, a header) is to be masked whatever it looks like."""
+    return _SECRET_NAME.search(name) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from shared.errors import SecretMissing
 from shared.ports import Clock, SecretSource
 from shared.redaction import remember
 
@@ -33,7 +34,10 @@ class Secrets:
         now = self._clock.now()
         read_at, values = self._cache.get(name, (None, ()))
         if read_at is None or now - read_at >= LIFETIME:
-            values = await self._source.read(name)
+            # A value that was pasted or piped in tends to end in a newline, which no header may hold.
+            values = tuple(value.strip() for value in await self._source.read(name) if value.strip())
+            if not values:
+                raise SecretMissing(f"secret {name}: its value is empty")
             remember(*values)
             self._cache[name] = (now, values)
         return values

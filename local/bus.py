@@ -1,0 +1,159 @@
+"""The embedded Pub/Sub: the same push envelope, acks, backoff and dead letters as the real one, without an account."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from asyncio import Task, TaskGroup
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import timedelta
+from random import Random
+
+import httpx
+import msgspec
+
+from local.journal import Delivery, Journal
+from local.sqlite import timestamp
+from shared import log
+from shared.clients.http import describe
+from shared.errors import Unavailable
+from shared.ports import Clock
+
+ACKS = frozenset({102, 200, 201, 202, 204})
+POLL = 0.05
+"""Seconds between looks for messages that other processes published."""
+AT_ONCE = 20
+"""Deliveries under way per subscription."""
+
+
+class EmbeddedBus:
+    """The Bus on a journal. A message without a subscription is kept and nothing else."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        """Raises ConfigError for an unknown topic, Unavailable when it could not be written."""
+        return self._journal.append(topic, data, attributes, self._clock.now())
+
+    async def close(self) -> None:
+        self._journal.close()
+
+
+class Pump:
+    """Pushes what the journal owes. Several may work on one file, in one process or in many.
+
+    A storm: each delivery is pushed `copies` times at once, in an order shuffled by `shuffle`, and acked when all
+    copies were.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        client: httpx.AsyncClient,
+        *,
+        copies: int = 1,
+        shuffle: Random | None = None,
+    ) -> None:
+        self.copies = copies
+        self.shuffle = shuffle
+        self._journal = journal
+        self._clock = clock
+        self._client = client
+        self._under_way: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; what is under way then is handed back."""
+        async with TaskGroup() as group:
+            while True:
+                self._journal.stirred.clear()
+                try:
+                    self._start(group)
+                except Unavailable as error:
+                    log.warning("the journal cannot be read, trying again", error=error)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL):
+                        await self._journal.stirred.wait()
+
+    async def step(self) -> int:
+        """Deliver what is due now, and no more; how many deliveries that was. Raises Unavailable."""
+        async with TaskGroup() as group:
+            return self._start(group)
+
+    def _start(self, group: TaskGroup) -> int:
+        """Claim what is due and begin to push it; how many deliveries that is."""
+        room = {name: AT_ONCE - self._under_way[name] for name in self._journal.subscriptions}
+        deliveries = self._journal.claim(room, self._clock.now())
+        order = [index for index in range(len(deliveries)) for _ in range(self.copies)]
+        if self.shuffle is not None:
+            self.shuffle.shuffle(order)
+        pushes: dict[int, list[Task[str | None]]] = defaultdict(list)
+        for index in order:
+            pushes[index].append(group.create_task(self._push(deliveries[index])))
+        for index, delivery in enumerate(deliveries):
+            self._under_way[delivery.subscription] += 1
+            group.create_task(self._settle(delivery, pushes[index]))
+        return len(deliveries)
+
+    async def _push(self, delivery: Delivery) -> str | None:
+        """Send it once; None when acked, otherwise why not."""
+        subscription = self._journal.subscriptions[delivery.subscription]
+        try:
+            async with asyncio.timeout(subscription.ack_deadline):
+                answer = await self._client.post(
+                    subscription.endpoint,
+                    content=self._envelope(delivery),
+                    headers={"Content-Type": "application/json"},
+                    timeout=None,  # it is the ack deadline that counts
+                )
+        except TimeoutError:
+            return f"no answer within {subscription.ack_deadline} s"
+        except httpx.TransportError as error:
+            return describe(error)
+        return None if answer.status_code in ACKS else f"answered {answer.status_code}"
+
+    async def _settle(self, delivery: Delivery, pushes: list[Task[str | None]]) -> None:
+        try:
+            refusals = [refusal for refusal in await asyncio.gather(*pushes) if refusal is not None]
+            self._record(delivery, refusals)
+        except asyncio.CancelledError:
+            self._journal.hand_back(delivery, self._clock.now(), "the pump was stopped")
+            raise
+        except Unavailable as error:
+            log.warning("a delivery's outcome was not recorded, it will come again", error=error)
+        finally:
+            self._under_way[delivery.subscription] -= 1
+
+    def _record(self, delivery: Delivery, refusals: list[str]) -> None:
+        subscription = self._journal.subscriptions[delivery.subscription]
+        now = self._clock.now()
+        if not refusals:
+            self._journal.ack(delivery, now)
+        elif subscription.dead_letter_topic is not None and delivery.attempt >= subscription.max_attempts:
+            self._journal.bury(delivery, now, refusals[0])
+        else:
+            again = now + timedelta(seconds=subscription.backoff(delivery.attempt))
+            self._journal.hand_back(delivery, again, refusals[0])
+
+    def _envelope(self, delivery: Delivery) -> bytes:
+        """Pub/Sub's wrapped push body; like there, only a subscription with a dead letter topic counts attempts."""
+        message, subscription = delivery.message, self._journal.subscriptions[delivery.subscription]
+        published = timestamp(message.published_at)
+        body: dict[str, object] = {
+            "message": {
+                "data": base64.b64encode(message.data).decode(),
+                "attributes": message.attributes,
+                "messageId": message.id,
+                "message_id": message.id,
+                "publishTime": published,
+                "publish_time": published,
+            },
+            "subscription": subscription.path,
+        }
+        if subscription.dead_letter_topic is not None:
+            body["deliveryAttempt"] = delivery.attempt
+        return msgspec.json.encode(body)

@@ -1,0 +1,96 @@
+"""n8n: calling a workflow by its production webhook, and telling what became of the call.
+
+n8n answers 200 to things that were not done and 404 to things that soon will be; the rules below were observed on
+2.8.4 and 2.41.1 and are laid down in docs/n8n.md. It knows no idempotency: the key is sent for the workflow's own use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from shared.clients.http import describe, open_client, retry_after
+from shared.errors import NotFound, RateLimited, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
+from shared.redaction import redact
+from shared.secrets import N8N_API, Secrets
+
+_STARTING = "n8n is starting up"
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_LONGEST = 300  # characters of n8n's own words in an error
+
+
+class _Answer(Struct):
+    """What the workflows answer (`ok`, `execution_id`, `error`, `detail`), and n8n itself (`message`)."""
+
+    ok: bool | None = None
+    execution_id: str | int | None = None
+    error: str = ""
+    detail: str = ""
+    message: str = ""
+
+    @property
+    def text(self) -> str:
+        said = ": ".join(part for part in (self.error, self.detail, self.message) if part)
+        execution = f" (execution {self.execution_id})" if self.execution_id is not None else ""
+        return redact(said[:_LONGEST] + execution)
+
+
+class N8n:
+    """One n8n server, called with the secret N8N-API."""
+
+    def __init__(self, *, url: str, secrets: Secrets, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._secrets = secrets
+        self._client = open_client(url, transport=transport)
+
+    async def call(self, path: str, payload: Mapping[str, Any], *, idempotency_key: str) -> str:
+        """Run the workflow behind the webhook `path` to its answer; the id of its execution.
+
+        Raises Unavailable when it was not run (down, or starting), UnknownOutcome when it may have been, in whole or
+        in part, and RateLimited; NotFound when the workflow is missing or not active, Unauthorized when the token is
+        refused, Refused when the workflow declines the payload or does not answer as agreed.
+        """
+        headers = {"X-Webhook-Token": await self._secrets.value(N8N_API), "Idempotency-Key": idempotency_key}
+        where = f"n8n workflow {path}"
+        try:
+            response = await self._client.post(f"/webhook/{path}", json=dict(payload), headers=headers)
+        except _NOT_SENT as error:
+            raise Unavailable(f"{where}: not reached: {describe(error)}") from error
+        except httpx.TransportError as error:
+            raise UnknownOutcome(f"{where}: no answer: {describe(error)}") from error
+        answer = _read(response)
+        if response.is_success and answer is not None and answer.ok and answer.execution_id is not None:
+            return str(answer.execution_id)
+        if response.status_code in (401, 403):
+            self._secrets.clear()
+        raise _failure(where, response, answer)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _read(response: httpx.Response) -> _Answer | None:
+    """The answer, None when it is not a JSON object of this form."""
+    try:
+        return msgspec.json.decode(response.content, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _failure(where: str, response: httpx.Response, answer: _Answer | None) -> SignalboxError:
+    status = response.status_code
+    said = f"{where}: {status} {answer.text if answer else redact(response.text[:_LONGEST])}".rstrip()
+    if status in (401, 403):
+        return Unauthorized(said, status=status)
+    if status == 429:
+        return RateLimited(said, retry_after=retry_after(response) or 60.0)
+    if status >= 500:
+        return UnknownOutcome(said, retry_after=retry_after(response))
+    if status == 404:  # JSON: no such workflow is active. HTML: the routes are not there yet.
+        return NotFound(said, status=status) if answer else Unavailable(f"{where}: 404, n8n is still starting")
+    if response.is_success and answer is None:
+        return Unavailable(said) if _STARTING in response.text else UnknownOutcome(said)
+    return Refused(said, status=status)
