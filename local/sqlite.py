@@ -7,6 +7,7 @@ most its last moments to a power cut. Calls take well under a millisecond, so th
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ def connect(path: str | Path, schema: str) -> sqlite3.Connection:
     """Open the file, made when missing, and apply the schema. Raises Unavailable."""
     with _reaching(path):
         connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(f"BEGIN IMMEDIATE; {schema}; COMMIT;")
     return connection
@@ -48,6 +49,20 @@ def timestamp(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. Of processes that do so at once, SQLite refuses some without waiting its timeout."""
+    patient_until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= patient_until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
