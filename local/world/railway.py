@@ -1,0 +1,282 @@
+"""A simulated Railway: deployments move on, and webhooks go out, when `tick` finds them due; nothing sleeps.
+
+What happens, and in which order, follows facts.md sections 2 to 5 (Railway's schema and documentation of August 2026).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from graphql import GraphQLError
+from msgspec import structs
+
+from local.world.faults import Faulty
+from local.world.railway_api import graphql_app
+from local.world.railway_deployment import IN_PROGRESS, SERVING, Deployment, Plan, Service
+from local.world.railway_webhooks import Deliver, Webhooks
+from shared.ports import Clock
+
+_FULL_SHA = re.compile(r"[0-9a-f]{40}")
+
+
+class RailwayWorld:
+    """Railway, with plans for what becomes of deployments and `app`, its API with faults in front.
+
+    `pace` is the length of each phase in seconds; `retention` is how long the image of a removed deployment is kept.
+    A refusal is raised as a GraphQLError with Railway's own words.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        token: str,
+        webhook_secret: str,
+        deliver: Deliver | None = None,
+        pace: float = 0.3,
+        retention: timedelta = timedelta(hours=72),
+    ) -> None:
+        self.clock = clock
+        self.token = token
+        self.pace = timedelta(seconds=pace)
+        self.retention = retention
+        self.webhooks = Webhooks(webhook_secret)
+        self.deliver = deliver
+        """Where webhooks go; None: none are sent."""
+        self.delivery_copies = 1
+        self.shuffle = False
+        self.known_commits: set[str] | Callable[[str], bool] = lambda sha: _FULL_SHA.fullmatch(sha) is not None
+        self.refuse_rollback: bool | set[str] = False
+        """True, or the ids of deployments, to which deploymentRollback answers false."""
+        self.created: list[Deployment] = []
+        """Every deployment, in order, apart from those that `add_service` starts with."""
+        self._services: list[Service] = []
+        self._deployments: list[Deployment] = []
+        self._plans: defaultdict[tuple[str, bool], deque[Plan]] = defaultdict(deque)
+        self.app = Faulty(graphql_app(self))
+
+    # Setting the scene
+
+    def add_service(
+        self,
+        *,
+        project_id: str,
+        environment_id: str,
+        service_id: str,
+        name: str,
+        repository: str,
+        branch: str = "main",
+        domain: str | None = None,
+        auto_deploy: bool = False,
+        serving_commit: str | None = None,
+        environment_name: str = "production",
+    ) -> Service:
+        """A service, served from the start by a deployment of `serving_commit`."""
+        service = Service(
+            project_id=project_id,
+            environment_id=environment_id,
+            environment_name=environment_name,
+            service_id=service_id,
+            name=name,
+            repository=repository,
+            branch=branch,
+            domain=domain,
+            auto_deploy=auto_deploy,
+        )
+        self._services.append(service)
+        if serving_commit is not None:
+            first = self._create(service, serving_commit, "deploy", "GitHub", Plan())
+            self.created.remove(first)
+            first.status, first.due, first.has_image, first.live_at = "SUCCESS", None, True, first.created_at
+        return service
+
+    def plan(self, service_id: str, *, rollback: bool = False, **plan: Any) -> None:
+        """Queue a Plan for the next deployment of the service; `rollback`: for its next rollback."""
+        self._plans[service_id, rollback].append(Plan(**plan))
+
+    # What people and GitHub do
+
+    def push(self, repository: str, branch: str, sha: str) -> list[Deployment]:
+        """A push, which every service with auto-deploy that is connected to the branch deploys."""
+        wanted = (repository.lower(), branch)
+        return [
+            self._create(service, sha, "deploy", "GitHub")
+            for service in self._services
+            if service.auto_deploy and (service.repository.lower(), service.branch) == wanted
+        ]
+
+    def dashboard_deploy(self, service_id: str, environment_id: str, sha: str) -> Deployment:
+        return self._create(self.service(service_id, environment_id), sha, "deploy", "dashboard")
+
+    def approve(self, id: str) -> bool:
+        deployment = self.deployment(id)
+        if deployment.status != "NEEDS_APPROVAL":
+            raise GraphQLError("Deployment does not need approval")
+        self._enter(deployment, "BUILDING", self.clock.now())
+        return True
+
+    # What the API does
+
+    def service(self, service_id: str, environment_id: str) -> Service:
+        wanted = (service_id, environment_id)
+        for service in self._services:
+            if (service.service_id, service.environment_id) == wanted:
+                return service
+        raise GraphQLError("ServiceInstance not found")
+
+    def deployment(self, id: str) -> Deployment:
+        for deployment in self._deployments:
+            if deployment.id == id and deployment.visible:
+                return deployment
+        raise GraphQLError("Deployment not found")
+
+    def deployments(self, service_id: str | None = None, environment_id: str | None = None) -> list[Deployment]:
+        """What can be seen of them, newest first."""
+        return [
+            deployment
+            for deployment in reversed(self._deployments)
+            if deployment.visible
+            and service_id in {None, deployment.service.service_id}
+            and environment_id in {None, deployment.service.environment_id}
+        ]
+
+    def deploy(self, service_id: str, environment_id: str, sha: str | None) -> Deployment:
+        """Without a commit: the one that the service is at, not the tip of its branch."""
+        service = self.service(service_id, environment_id)
+        latest = self.deployments(service_id, environment_id)[:1]
+        commit = sha or next((deployment.commit_sha for deployment in latest), None)
+        if commit is None or not self._knows(commit):
+            raise GraphQLError("Commit not found")
+        return self._create(service, commit, "deploy", "API")
+
+    def rollback(self, id: str) -> bool:
+        """The new deployment shows from the next tick on."""
+        target = self.deployment(id)
+        if self.refuse_rollback is True or (isinstance(self.refuse_rollback, set) and id in self.refuse_rollback):
+            return False
+        if not target.can_rollback(self.clock.now(), self.retention):
+            raise GraphQLError("Deployment cannot be rolled back to")
+        same = structs.replace(target.plan, needs_approval=False, crash_after=None)
+        new = self._create(target.service, target.commit_sha, "rollback", "API", same)
+        new.has_image, new.visible, new.restores = True, False, id
+        return True
+
+    def redeploy(self, id: str, *, use_previous_image: bool) -> Deployment:
+        old = self.deployment(id)
+        if not old.can_redeploy or (use_previous_image and not old.has_image):
+            raise GraphQLError("Deployment cannot be redeployed")
+        new = self._create(old.service, old.commit_sha, "redeploy", "API")
+        new.has_image = use_previous_image
+        return new
+
+    def cancel(self, id: str) -> bool:
+        deployment = self.deployment(id)
+        if deployment.status not in IN_PROGRESS:
+            raise GraphQLError("Deployment cannot be cancelled")
+        self._enter(deployment, "REMOVED", self.clock.now())
+        return True
+
+    # The edge
+
+    @property
+    def rollbacks(self) -> list[Deployment]:
+        """Those that deploymentRollback made; `restores` is the deployment it was asked for."""
+        return [deployment for deployment in self.created if deployment.reason == "rollback"]
+
+    def serving(self, service_id: str, environment_id: str) -> Deployment | None:
+        """What the service's domain leads to."""
+        known = self.deployments(service_id, environment_id)
+        return next((deployment for deployment in known if deployment.status in SERVING), None)
+
+    def wake(self, deployment: Deployment) -> None:
+        """The first request to a sleeping service."""
+        if deployment.status == "SLEEPING":
+            self._enter(deployment, "SUCCESS", self.clock.now(), event="resumed")
+
+    # Time
+
+    async def tick(self) -> None:
+        """Bring everything up to the clock's time, in the order in which it fell due; then deliver webhooks."""
+        for deployment in self._deployments:
+            deployment.visible = True
+        now = self.clock.now()
+        while due := [d for d in self._deployments if d.due is not None and d.due <= now]:
+            deployment, at = min(((d, d.due) for d in due if d.due), key=lambda entry: entry[1])
+            self._enter(deployment, _next_status(deployment), at)
+        if self.deliver is not None:
+            await self.webhooks.deliver(self.deliver, shuffle=self.shuffle)
+
+    def _knows(self, sha: str) -> bool:
+        known = self.known_commits
+        return sha in known if isinstance(known, set) else known(sha)
+
+    def _create(
+        self,
+        service: Service,
+        sha: str,
+        reason: Literal["deploy", "redeploy", "rollback"],
+        source: Literal["GitHub", "API", "dashboard"],
+        unplanned: Plan | None = None,
+    ) -> Deployment:
+        plans = self._plans[service.service_id, reason == "rollback"]
+        now = self.clock.now()
+        deployment = Deployment(
+            id=f"de910400-0000-4000-8000-{len(self._deployments) + 1:012d}",
+            service=service,
+            commit_sha=sha,
+            reason=reason,
+            source=source,
+            plan=plans.popleft() if plans else unplanned or Plan(),
+            created_at=now,
+            due=now + self.pace,
+        )
+        self._deployments.append(deployment)
+        self.created.append(deployment)
+        return deployment
+
+    def _enter(self, deployment: Deployment, status: str, at: datetime, *, event: str | None = None) -> None:
+        deployment.status = status
+        deployment.due = self._due(deployment, at)
+        deployment.has_image = deployment.has_image or status == "DEPLOYING"
+        if status == "REMOVED":
+            deployment.removed_at = at
+        if self.deliver is not None:
+            self.webhooks.announce(deployment, at, copies=self.delivery_copies, event=event)
+        if status == "SUCCESS" and deployment.live_at is None:
+            deployment.live_at = at
+            self._retire_predecessors(deployment, at)
+
+    def _due(self, deployment: Deployment, at: datetime) -> datetime | None:
+        plan = deployment.plan
+        if deployment.status in {"BUILDING", "DEPLOYING", "REMOVING"}:
+            return at + self.pace
+        seconds = plan.sleep_after if plan.crash_after is None else plan.crash_after
+        return at + timedelta(seconds=seconds) if deployment.status == "SUCCESS" and seconds is not None else None
+
+    def _retire_predecessors(self, new: Deployment, at: datetime) -> None:
+        """Only now that the new one is live: what served before drains, and what never came that far is dropped."""
+        older = self._deployments[: self._deployments.index(new)]
+        for deployment in (d for d in older if d.service is new.service):
+            if deployment.status in SERVING:
+                new.previous_commit = deployment.commit_sha
+                self._enter(deployment, "REMOVING", at)
+            elif deployment.status in IN_PROGRESS:
+                self._enter(deployment, "REMOVED", at)
+
+
+def _next_status(deployment: Deployment) -> str:
+    plan = deployment.plan
+    if deployment.status == "INITIALIZING":
+        if plan.skipped or plan.needs_approval:
+            return "SKIPPED" if plan.skipped else "NEEDS_APPROVAL"
+        return "DEPLOYING" if deployment.has_image else "BUILDING"
+    return {
+        "BUILDING": "FAILED" if plan.build == "fail" else "DEPLOYING",
+        "DEPLOYING": "FAILED" if plan.start == "fail" else "SUCCESS",
+        "SUCCESS": "SLEEPING" if plan.crash_after is None else "CRASHED",
+        "REMOVING": "REMOVED",
+    }[deployment.status]

@@ -1,0 +1,245 @@
+"""The simulated Railway's GraphQL API, executed against a true subset of Railway's schema; the status is always 200."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from local.world.railway_deployment import ENDED, Deployment
+
+if TYPE_CHECKING:
+    from local.world.railway import RailwayWorld
+
+SDL = Path(__file__).with_name("railway.graphql")
+_ACTIVE = {"SUCCESS", "SLEEPING", "REMOVING"}
+_CAPITAL = re.compile(r"([A-Z])")
+
+
+def load_schema() -> GraphQLSchema:
+    """The schema, whose resolvers are called with Python's spelling of the arguments."""
+    schema = build_schema(SDL.read_text(encoding="utf-8"))
+    for root in (schema.query_type, schema.mutation_type):
+        for field in root.fields.values() if root else ():
+            for name, argument in field.args.items():
+                argument.out_name = _CAPITAL.sub(r"_\1", name).lower()
+    return schema
+
+
+def graphql_app(world: RailwayWorld) -> ASGIApp:
+    return Starlette(routes=[Route("/graphql/v2", _Endpoint(world).answer, methods=["POST"])])
+
+
+class _Endpoint:
+    """The HTTP side: credentials, documents, and Railway's form of errors."""
+
+    def __init__(self, world: RailwayWorld) -> None:
+        self._world = world
+        self._schema = load_schema()
+        self._root = _Resolvers(world).root()
+        self._documents: dict[str, DocumentNode] = {}
+        self._traces = itertools.count(7850594425975341941)
+
+    async def answer(self, request: Request) -> JSONResponse:
+        try:
+            self._authorize(request)
+            asked = json.loads(await request.body())
+            document = self._document(asked["query"])
+        except GraphQLError as error:
+            return self._refused([error])
+        except (ValueError, LookupError, TypeError):
+            return self._refused([GraphQLError("Problem processing request")])
+        result = execute_sync(
+            self._schema,
+            document,
+            root_value=self._root,
+            variable_values=asked.get("variables"),
+            operation_name=asked.get("operationName"),
+        )
+        if not result.errors:
+            return JSONResponse({"data": result.data})
+        _raise_our_own(result.errors)
+        return self._refused(result.errors)
+
+    def _authorize(self, request: Request) -> None:
+        """A token in its one header: both at once are refused, as is none."""
+        bearer, project = request.headers.get("authorization"), request.headers.get("project-access-token")
+        if bearer is None and project not in {None, self._world.token}:
+            raise GraphQLError("Project Token not found")
+        if (bearer, project) not in {(f"Bearer {self._world.token}", None), (None, self._world.token)}:
+            raise GraphQLError("Not Authorized")
+
+    def _document(self, text: str) -> DocumentNode:
+        if text not in self._documents:
+            document = parse(text)
+            for invalid in validate(self._schema, document):
+                invalid.extensions = {"code": "GRAPHQL_VALIDATION_FAILED"}
+                raise invalid
+            self._documents[text] = document
+        return self._documents[text]
+
+    def _refused(self, errors: Sequence[GraphQLError]) -> JSONResponse:
+        """Railway uses INTERNAL_SERVER_ERROR for business refusals, too."""
+        problems = [
+            {
+                "extensions": {"code": "INTERNAL_SERVER_ERROR"},
+                **error.formatted,
+                "traceId": str(next(self._traces)),
+            }
+            for error in errors
+        ]
+        return JSONResponse({"errors": problems, "data": None})
+
+
+def _raise_our_own(errors: Sequence[GraphQLError]) -> None:
+    """A mistake in this simulation is not an answer of Railway's."""
+    for error in errors:
+        if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
+            raise error.original_error
+
+
+class _Resolvers:
+    """One method for each root field."""
+
+    def __init__(self, world: RailwayWorld) -> None:
+        self._world = world
+
+    def root(self) -> dict[str, Any]:
+        return {
+            "deployment": self._deployment,
+            "deployments": self._page,
+            "serviceInstance": self._instance,
+            "buildLogs": self._build_log,
+            "deploymentLogs": self._log,
+            "serviceInstanceDeployV2": self._deploy,
+            "deploymentRollback": lambda _, **target: self._world.rollback(**target),
+            "deploymentCancel": lambda _, **target: self._world.cancel(**target),
+            "deploymentApprove": lambda _, **target: self._world.approve(**target),
+            "deploymentRedeploy": self._redeploy,
+        }
+
+    def _deployment(self, _: Any, id: str) -> dict[str, Any]:
+        return self._view(self._world.deployment(id))
+
+    def _deploy(self, _: Any, service_id: str, environment_id: str, commit_sha: str | None = None) -> str:
+        return self._world.deploy(service_id, environment_id, commit_sha).id
+
+    def _redeploy(self, _: Any, id: str, use_previous_image_tag: bool | None = False) -> dict[str, Any]:
+        return self._view(self._world.redeploy(id, use_previous_image=bool(use_previous_image_tag)))
+
+    def _build_log(self, _: Any, deployment_id: str, limit: int = 100) -> list[dict[str, Any]]:
+        deployment = self._world.deployment(deployment_id)
+        failed = deployment.plan.build == "fail" and deployment.status == "FAILED"
+        return _entries(deployment, (*deployment.plan.build_log, *["the build failed"] * failed), limit)
+
+    def _log(self, _: Any, deployment_id: str, limit: int = 100) -> list[dict[str, Any]]:
+        deployment = self._world.deployment(deployment_id)
+        ends = {"FAILED": ["the health check failed"], "CRASHED": ["the process exited with code 1"]}
+        lines = (*deployment.plan.log, *ends.get(deployment.status, [])) if deployment.has_image else ()
+        return _entries(deployment, lines, limit)
+
+    def _page(self, _: Any, input: dict[str, Any], first: int = 100, after: str | None = None) -> dict[str, Any]:
+        """Newest first; a cursor is the id of the deployment before."""
+        found = [d for d in self._world.deployments() if _matches(d, input)]
+        start = next((position for position, d in enumerate(found, 1) if d.id == after), 0)
+        page = found[start : start + first]
+        return {
+            "edges": [{"cursor": d.id, "node": self._view(d)} for d in page],
+            "pageInfo": {
+                "hasNextPage": start + first < len(found),
+                "endCursor": page[-1].id if page else None,
+            },
+        }
+
+    def _instance(self, _: Any, service_id: str, environment_id: str) -> dict[str, Any]:
+        service = self._world.service(service_id, environment_id)
+        known = self._world.deployments(service_id, environment_id)
+        return {
+            "id": f"{service_id}@{environment_id}",
+            "serviceName": service.name,
+            "healthcheckPath": "/health",
+            "healthcheckTimeout": 300,
+            "source": {"repo": service.repository, "image": None},
+            "latestDeployment": self._view(known[0]) if known else None,
+            "activeDeployments": [self._view(d) for d in known if d.status in _ACTIVE],
+            "domains": {
+                "customDomains": [],
+                "serviceDomains": [{"domain": service.domain}] if service.domain else [],
+            },
+        }
+
+    def _view(self, deployment: Deployment) -> dict[str, Any]:
+        """`url` is null in every published answer; `meta` is half empty until the image is built."""
+        service = deployment.service
+        return {
+            "id": deployment.id,
+            "status": deployment.status,
+            "createdAt": _timestamp(deployment.created_at),
+            "projectId": service.project_id,
+            "environmentId": service.environment_id,
+            "serviceId": service.service_id,
+            "url": None,
+            "staticUrl": service.domain,
+            "canRollback": deployment.can_rollback(self._world.clock.now(), self._world.retention),
+            "canRedeploy": deployment.can_redeploy,
+            "deploymentStopped": deployment.status in ENDED,
+            "instances": [{"id": f"{deployment.id}-1", "status": deployment.instance}] if deployment.instance else [],
+            "meta": _meta(deployment),
+        }
+
+
+def _meta(deployment: Deployment) -> dict[str, Any]:
+    service = deployment.service
+    known = {
+        "repo": service.repository,
+        "branch": service.branch,
+        "reason": "deploy",
+        "commitHash": deployment.commit_sha,
+        "rootDirectory": None,
+    }
+    if not deployment.has_image:
+        return known
+    migration = {"preDeployCommand": ["migrate"]} if deployment.plan.migrates else {}
+    manifest = {"build": {"builder": "DOCKERFILE"}, "deploy": {"healthcheckPath": "/health", **migration}}
+    return {**known, "imageDigest": deployment.image, "serviceManifest": manifest}
+
+
+def _matches(deployment: Deployment, wanted: dict[str, Any]) -> bool:
+    service = deployment.service
+    status = wanted.get("status") or {}
+    return (
+        wanted.get("projectId") in {None, service.project_id}
+        and wanted.get("environmentId") in {None, service.environment_id}
+        and wanted.get("serviceId") in {None, service.service_id}
+        and (wanted.get("includeDeleted") or deployment.status != "REMOVED")
+        and (not status.get("in") or deployment.status in status["in"])
+        and deployment.status not in (status.get("notIn") or ())
+    )
+
+
+def _entries(deployment: Deployment, lines: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """The last ones, and one more than asked for: Railway does that at times (facts §2.6)."""
+    entries = [
+        {
+            "message": line,
+            "severity": "info",
+            "timestamp": _timestamp(deployment.created_at + timedelta(seconds=number)),
+        }
+        for number, line in enumerate(lines)
+    ]
+    return entries[-(limit + 1) :]
+
+
+def _timestamp(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,93 @@
+"""The simulated Railway's services and deployments, and what each deployment may still be asked to do."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+IN_PROGRESS = frozenset({"INITIALIZING", "NEEDS_APPROVAL", "WAITING", "QUEUED", "BUILDING", "DEPLOYING"})
+SERVING = frozenset({"SUCCESS", "SLEEPING", "CRASHED"})
+"""What a request to the service's domain meets; a crashed one answers with the edge's own error."""
+ENDED = frozenset({"FAILED", "SKIPPED", "CRASHED", "REMOVED"})
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What becomes of one deployment, and how the application in it behaves. Durations are in seconds."""
+
+    build: Literal["ok", "fail"] = "ok"
+    start: Literal["ok", "fail"] = "ok"
+    """`fail`: Railway's own health check gives up, and the deployment never goes live."""
+    skipped: bool = False
+    needs_approval: bool = False
+    crash_after: float | None = None
+    sleep_after: float | None = None
+    health: Literal["ok", "failing"] = "ok"
+    shows_commit: Literal["own", "previous"] | None = "own"
+    migrates: bool = False
+    build_log: tuple[str, ...] = ("installing dependencies", "build finished")
+    log: tuple[str, ...] = ("starting", "listening")
+
+
+class Service(Struct, kw_only=True):
+    """A service in one environment."""
+
+    project_id: str
+    environment_id: str
+    environment_name: str
+    service_id: str
+    name: str
+    repository: str
+    branch: str
+    domain: str | None
+    auto_deploy: bool
+
+
+class Deployment(Struct, kw_only=True, eq=False):
+    """One deployment; `due` is when its status changes by itself next."""
+
+    id: str
+    service: Service
+    commit_sha: str
+    reason: Literal["deploy", "redeploy", "rollback"]
+    source: Literal["GitHub", "API", "dashboard"]
+    plan: Plan
+    created_at: datetime
+    due: datetime | None
+    status: str = "INITIALIZING"
+    visible: bool = True
+    has_image: bool = False
+    """Built already, or running the image of another one."""
+    restores: str | None = None
+    live_at: datetime | None = None
+    previous_commit: str | None = None
+    """What served when it went live."""
+    removed_at: datetime | None = None
+
+    @property
+    def image(self) -> str | None:
+        text = f"{self.service.service_id} {self.commit_sha}"
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if self.has_image else None
+
+    @property
+    def can_redeploy(self) -> bool:
+        return self.status in {"SUCCESS", "SLEEPING", "FAILED", "CRASHED", "SKIPPED"}
+
+    def can_rollback(self, now: datetime, retention: timedelta) -> bool:
+        """It has served, and its image is still kept."""
+        if self.removed_at is not None:
+            return self.live_at is not None and now - self.removed_at < retention
+        return self.status in {"SUCCESS", "SLEEPING"}
+
+    @property
+    def instance(self) -> str | None:
+        """The status of its one instance; None before there is one, and after."""
+        return {
+            "DEPLOYING": "INITIALIZING",
+            "SUCCESS": "RUNNING",
+            "SLEEPING": "STOPPED",
+            "CRASHED": "CRASHED",
+            "REMOVING": "REMOVING",
+        }.get(self.status)

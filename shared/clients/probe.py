@@ -1,0 +1,212 @@
+"""Looks at the user's application from outside: does it answer, is it healthy, and which commit answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from shared.clients.http import USER_AGENT, describe
+from shared.redaction import redact
+
+LARGEST_BODY = 64 * 1024
+CONNECT_TIMEOUT = 5.0
+LONGEST_COMMIT = 100
+
+_NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What one look saw; `detail` says it in words for people.
+
+    `reached` is False when no connection came about, or was not tried: that says nothing about the application, since
+    Railway's edge always answers. Then `status` is None, as it is for a connection that brought no HTTP answer.
+    """
+
+    reached: bool
+    status: int | None = None
+    healthy: bool = False
+    commit: str | None = None
+    detail: str
+
+
+class Probe:
+    """One instance's prober. Its connections are never reused, so that each look sees what a new visitor would."""
+
+    def __init__(self, *, allow_loopback: bool = False, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._allow_loopback = allow_loopback
+        self._client = httpx.AsyncClient(
+            transport=transport or _PublicTransport(allow_loopback),
+            headers={
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json, */*",
+                "Accept-Encoding": "identity",
+                "Cache-Control": "no-cache",
+                "Connection": "close",
+            },
+            follow_redirects=False,
+        )
+
+    def address(self, host: str, path: str) -> str:
+        """Where the health of a host is: by https, by http only for a host of this machine where those are allowed."""
+        scheme = "http" if self._allow_loopback and _names_loopback(host) else "https"
+        return f"{scheme}://{host}/{path.lstrip('/')}"
+
+    async def look(
+        self,
+        url: str,
+        *,
+        timeout: float,  # noqa: ASYNC109 - it bounds the whole look, and running out is an answer, not an error
+        commit_field: str | None = None,
+        commit_header: str | None = None,
+    ) -> Answer:
+        """GET once, within `timeout` seconds in all. Whatever the network or the server does is in the answer."""
+        connection = _Connection()
+        self._client.cookies.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                response, body = await self._get(url, timeout, connection)
+        except TimeoutError:
+            return Answer(reached=connection.stands, detail=f"no complete answer within {timeout:g} s")
+        except _Private:
+            return Answer(reached=False, detail="refused: private address")
+        except httpx.InvalidURL as error:
+            return Answer(reached=False, detail=redact(f"not an address: {error}"))
+        except _NOT_REACHED as error:
+            return Answer(reached=False, detail=f"not reached: {describe(error)}")
+        except httpx.TransportError as error:
+            return Answer(reached=True, detail=f"no proper answer: {describe(error)}")
+        return _judge(response, body, commit_field, commit_header)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _get(self, url: str, within: float, connection: _Connection) -> tuple[httpx.Response, bytes]:
+        """The answer and at most 64 KiB of its body, as sent: decompressing it could take any amount of memory."""
+        limits = httpx.Timeout(within, connect=min(within, CONNECT_TIMEOUT))
+        body = b""
+        async with self._client.stream("GET", url, timeout=limits, extensions={"trace": connection}) as response:
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    break
+        return response, body
+
+
+class _Private(Exception):
+    """The host is, or resolves to, an address that is not on the public internet."""
+
+
+class _Connection:
+    """Notes, as httpcore's trace callback, when a connection with its TLS stands and the request is being sent."""
+
+    def __init__(self) -> None:
+        self.stands = False
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:  # noqa: ARG002
+        self.stands = self.stands or event.endswith("send_request_headers.started")
+
+
+class _PublicTransport(httpx.AsyncHTTPTransport):
+    """Connects to the very addresses it has checked, so that a name cannot resolve to another one in between.
+
+    Without kept-alive connections: two hosts behind one edge address would share them, and so their certificates.
+    """
+
+    def __init__(self, allow_loopback: bool) -> None:
+        super().__init__(limits=httpx.Limits(max_keepalive_connections=0))
+        self._allow_loopback = allow_loopback
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.raw_host
+        addresses = await self._resolve(host, request)
+        request.extensions = {**request.extensions, "sni_hostname": host.decode("ascii")}
+        for address in addresses[:-1]:
+            request.url = request.url.copy_with(host=address)
+            try:
+                return await super().handle_async_request(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        request.url = request.url.copy_with(host=addresses[-1])
+        return await super().handle_async_request(request)
+
+    async def _resolve(self, host: bytes, request: httpx.Request) -> list[str]:
+        """The host's addresses, IPv4 first since a function may have no IPv6. Raises _Private and ConnectError."""
+        if not host:
+            raise httpx.UnsupportedProtocol("the address names no host", request=request)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+        addresses = [str(entry[4][0]) for entry in found]
+        if not all(self._allowed(address) for address in addresses):
+            raise _Private(host)
+        return addresses
+
+    def _allowed(self, address: str) -> bool:
+        ip = _meant(ipaddress.ip_address(address))
+        if ip.is_loopback:
+            return self._allow_loopback
+        return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _meant(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), or itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    translated = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+    return ip.ipv4_mapped or ip.sixtofour or translated or ip
+
+
+def _names_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _judge(response: httpx.Response, body: bytes, field: str | None, header: str | None) -> Answer:
+    said = f"{response.status_code} {response.reason_phrase}".strip()
+    if response.next_request is not None:  # only its host: the rest of an address may hold a secret
+        said = f"{said}, redirects to {response.next_request.url.host}"
+        return Answer(reached=True, status=response.status_code, detail=said)
+    commit, remark = _commit(response, body, field, header)
+    return Answer(
+        reached=True,
+        status=response.status_code,
+        healthy=response.is_success,
+        commit=commit,
+        detail=f"{said}{remark}",
+    )
+
+
+def _commit(response: httpx.Response, body: bytes, field: str | None, header: str | None) -> tuple[str | None, str]:
+    """The commit that the answer names, and, when it should and does not, a remark that says so."""
+    if header is not None:
+        commit = _readable(response.headers.get(header))
+        return commit, "" if commit else f", without a header {header}"
+    if field is None:
+        return None, ""
+    if len(body) > LARGEST_BODY:
+        return None, ", body larger than 64 KiB"
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, ", body is not JSON"
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    commit = _readable(value)
+    return commit, "" if commit else f", without a field {field}"
+
+
+def _readable(value: Any) -> str | None:
+    return value.strip()[:LONGEST_COMMIT] or None if isinstance(value, str) else None

@@ -1,0 +1,164 @@
+"""What is said to Railway, word for word, and the shapes of what it answers.
+
+Each document is one operation whose root field is called `result`. tests/unit/clients holds them against the schema.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Raw, Struct
+
+_DEPLOYMENT_FIELDS = """
+fragment DeploymentFields on Deployment {
+  id status createdAt url staticUrl meta canRollback canRedeploy deploymentStopped instances { status }
+}"""
+
+DEPLOY = """mutation Deploy($serviceId: String!, $environmentId: String!, $commitSha: String!) {
+  result: serviceInstanceDeployV2(serviceId: $serviceId, environmentId: $environmentId, commitSha: $commitSha)
+}"""
+
+DEPLOYMENT = f"""query Deployment($id: String!) {{
+  result: deployment(id: $id) {{ ...DeploymentFields }}
+}}{_DEPLOYMENT_FIELDS}"""
+
+DEPLOYMENTS = f"""query Deployments($input: DeploymentListInput!, $first: Int!, $after: String) {{
+  result: deployments(input: $input, first: $first, after: $after) {{
+    edges {{ node {{ ...DeploymentFields }} }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}{_DEPLOYMENT_FIELDS}"""
+
+SERVICE = f"""query Service($environmentId: String!, $serviceId: String!) {{
+  result: serviceInstance(environmentId: $environmentId, serviceId: $serviceId) {{
+    healthcheckPath source {{ repo image }}
+    latestDeployment {{ id }}
+    activeDeployments {{ ...DeploymentFields }}
+    domains {{ customDomains {{ domain }} serviceDomains {{ domain }} }}
+  }}
+}}{_DEPLOYMENT_FIELDS}"""
+
+ROLLBACK = """mutation Rollback($id: String!) {
+  result: deploymentRollback(id: $id)
+}"""
+
+REDEPLOY = """mutation Redeploy($id: String!, $usePreviousImage: Boolean!) {
+  result: deploymentRedeploy(id: $id, usePreviousImageTag: $usePreviousImage) { id }
+}"""
+
+CANCEL = """mutation Cancel($id: String!) {
+  result: deploymentCancel(id: $id)
+}"""
+
+BUILD_LOGS = """query BuildLogs($id: String!, $limit: Int!) {
+  result: buildLogs(deploymentId: $id, limit: $limit) { timestamp message }
+}"""
+
+DEPLOYMENT_LOGS = """query DeploymentLogs($id: String!, $limit: Int!) {
+  result: deploymentLogs(deploymentId: $id, limit: $limit) { timestamp message }
+}"""
+
+DOCUMENTS = (DEPLOY, DEPLOYMENT, DEPLOYMENTS, SERVICE, ROLLBACK, REDEPLOY, CANCEL, BUILD_LOGS, DEPLOYMENT_LOGS)
+
+
+class Extensions(Struct):
+    code: Any = None
+
+
+class Problem(Struct, rename="camel"):
+    message: str = ""
+    extensions: Extensions | None = None
+    trace_id: Any = None
+
+
+class Data(Struct):
+    result: Raw = Raw(b"null")
+
+
+class Reply(Struct):
+    data: Data | None = None
+    errors: tuple[Problem, ...] | None = None
+
+    @property
+    def result(self) -> Raw:
+        return (self.data or Data()).result
+
+
+class Instance(Struct):
+    status: str
+
+
+class Deployment(Struct, rename="camel"):
+    id: str
+    status: str
+    created_at: Annotated[datetime, Meta(tz=True)]
+    can_rollback: bool
+    can_redeploy: bool
+    deployment_stopped: bool
+    instances: tuple[Instance, ...]
+    url: str | None = None
+    static_url: str | None = None
+    meta: Raw = Raw(b"null")
+
+
+class DeploymentMeta(Struct, rename="camel"):
+    """`Deployment.meta` is JSON without a schema, and half empty until the build is done."""
+
+    commit_hash: Any = None
+    image: Any = None
+    image_digest: Any = None
+    service_manifest: Raw = Raw(b"null")
+
+
+class Manifest(Struct):
+    deploy: Raw = Raw(b"null")
+
+
+class ManifestDeploy(Struct, rename="camel"):
+    pre_deploy_command: Any = None
+
+
+class Edge(Struct):
+    node: Deployment
+
+
+class PageInfo(Struct, rename="camel"):
+    has_next_page: bool
+    end_cursor: str | None = None
+
+
+class Page(Struct, rename="camel"):
+    edges: tuple[Edge, ...]
+    page_info: PageInfo
+
+
+class Id(Struct):
+    id: str
+
+
+class Domain(Struct):
+    domain: str
+
+
+class Domains(Struct, rename="camel"):
+    custom_domains: tuple[Domain, ...]
+    service_domains: tuple[Domain, ...]
+
+
+class Source(Struct):
+    repo: str | None = None
+    image: str | None = None
+
+
+class Service(Struct, rename="camel"):
+    active_deployments: tuple[Deployment, ...]
+    domains: Domains
+    latest_deployment: Id | None = None
+    healthcheck_path: str | None = None
+    source: Source | None = None
+
+
+class LogEntry(Struct):
+    timestamp: str
+    message: str

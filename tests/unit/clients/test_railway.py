@@ -1,0 +1,593 @@
+"""The Railway client against the simulated Railway, and against answers that Railway should not but may give."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, build_client_schema, parse, validate
+
+from local.clock import VirtualClock
+from local.world.faults import Fault
+from local.world.railway import RailwayWorld
+from local.world.railway_api import load_schema
+from shared.clients.railway import DeploymentState, Railway
+from shared.clients.railway_wire import DOCUMENTS
+from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.secrets import RAILWAY_API, Secrets
+
+URL = "https://backboard.railway.test/graphql/v2"
+OLD, NEW = "0" * 40, "a" * 40
+PLACE = {"service_id": "svc", "environment_id": "env"}
+WHERE = {"project_id": "prj", **PLACE}
+SCHEMA = Path(os.environ.get("SIGNALBOX_RAILWAY_SCHEMA", "../shared/railway-schema.json"))
+
+
+class Source:
+    """Secrets whose value a test may change, as a rotation does."""
+
+    def __init__(self, value: str = "railway-token") -> None:
+        self.value = value
+        self.reads = 0
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        assert name == RAILWAY_API
+        self.reads += 1
+        return (self.value,)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def world(clock: VirtualClock) -> RailwayWorld:
+    world = RailwayWorld(clock=clock, token="railway-token", webhook_secret="hook-secret", pace=10)
+    world.add_service(**WHERE, name="web", repository="acme/shop", domain="shop.up.railway.app", serving_commit=OLD)
+    return world
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+async def railway(world: RailwayWorld, clock: VirtualClock, source: Source) -> AsyncIterator[Railway]:
+    client = Railway(
+        url=URL,
+        token_kind="account",
+        secrets=Secrets(source, clock),
+        transport=httpx.ASGITransport(app=world.app),
+    )
+    yield client
+    await client.close()
+
+
+async def pass_time(world: RailwayWorld, clock: VirtualClock, seconds: float) -> None:
+    clock.advance(seconds)
+    await world.tick()
+
+
+Answering = Callable[[httpx.Response], Railway]
+
+
+@pytest.fixture
+async def answering(clock: VirtualClock, source: Source) -> AsyncIterator[Answering]:
+    """A client of a Railway that always gives the one answer."""
+    clients = []
+
+    def make(response: httpx.Response) -> Railway:
+        transport = httpx.MockTransport(lambda _: response)
+        clients.append(Railway(url=URL, token_kind="account", secrets=Secrets(source, clock), transport=transport))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+def raw_deployment(**changes: Any) -> dict[str, Any]:
+    """What Railway says of a deployment, in the form of the published captures."""
+    return {
+        "id": "d1",
+        "status": "SUCCESS",
+        "createdAt": "2026-05-02T22:47:38.415Z",
+        "url": None,
+        "staticUrl": None,
+        "meta": {"commitHash": NEW},
+        "canRollback": True,
+        "canRedeploy": True,
+        "deploymentStopped": False,
+        "instances": [],
+    } | changes
+
+
+def answer(result: Any) -> httpx.Response:
+    return httpx.Response(200, json={"data": {"result": result}})
+
+
+def refusal(message: str, code: str = "INTERNAL_SERVER_ERROR") -> httpx.Response:
+    problem = {"message": message, "extensions": {"code": code}, "traceId": "785"}
+    return httpx.Response(200, json={"errors": [problem], "data": None})
+
+
+# The documents
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda text: text.partition("(")[0])
+def test_each_document_is_valid_against_the_schema_of_the_simulated_railway(document: str) -> None:
+    assert validate(load_schema(), parse(document)) == []
+
+
+@pytest.mark.skipif(not SCHEMA.exists(), reason="Railway's introspection is not here; set SIGNALBOX_RAILWAY_SCHEMA")
+def test_documents_and_simulated_schema_agree_with_railways_own() -> None:
+    raw = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    full = build_client_schema(raw.get("data", raw), assume_valid=True)
+
+    for document in DOCUMENTS:
+        assert validate(full, parse(document)) == []
+    for name, kind in load_schema().type_map.items():
+        theirs = full.type_map[name]
+        assert type(theirs) is type(kind)
+        if isinstance(kind, GraphQLEnumType):
+            assert set(kind.values) == set(theirs.values)
+        if isinstance(kind, GraphQLInputObjectType):
+            assert {n: str(f.type) for n, f in kind.fields.items()} == {
+                n: str(f.type) for n, f in theirs.fields.items()
+            }
+        if isinstance(kind, GraphQLObjectType) and not name.startswith("__"):
+            for field_name, field in kind.fields.items():
+                original = theirs.fields[field_name]
+                assert str(field.type) == str(original.type)
+                assert {n: str(a.type) for n, a in field.args.items()} == {
+                    n: str(a.type) for n, a in original.args.items()
+                }
+
+
+# Deployments
+
+
+async def test_a_deployment_of_a_commit_goes_from_accepted_to_live(
+    railway: Railway, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    # When a commit is deployed
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+
+    # Then it is the named commit, it moves through Railway's statuses, and serves at the end
+    first = await railway.deployment(id)
+    assert (first.commit_sha, first.status, first.in_progress, first.image) == (NEW, "INITIALIZING", True, None)
+    seen = []
+    for _ in range(3):
+        await pass_time(world, clock, 10)
+        seen.append((await railway.deployment(id)).status)
+    assert seen == ["BUILDING", "DEPLOYING", "SUCCESS"]
+    last = await railway.deployment(id)
+    assert last.live
+    assert not last.in_progress
+    assert last.running_instances == 1
+    assert last.image is not None
+    assert last.image.startswith("sha256:")
+    assert last.url == "https://shop.up.railway.app"
+    assert last.created_at == datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+async def test_each_call_names_its_operation(railway: Railway, world: RailwayWorld) -> None:
+    await railway.deploy(**PLACE, commit_sha=NEW)
+
+    sent = json.loads(world.app.calls[0].body)
+    assert sent["operationName"] == "Deploy"
+    assert sent["variables"] == {"serviceId": "svc", "environmentId": "env", "commitSha": NEW}
+
+
+async def test_a_commit_that_railway_does_not_know_is_refused(railway: Railway, world: RailwayWorld) -> None:
+    world.known_commits = {OLD}
+
+    with pytest.raises(Refused, match=r"Commit not found \(trace \d+\)") as caught:
+        await railway.deploy(**PLACE, commit_sha=NEW)
+
+    assert caught.value.status == 200
+    assert world.created == []
+
+
+async def test_what_railway_does_not_know_is_not_found(railway: Railway) -> None:
+    with pytest.raises(NotFound, match="Deployment not found"):
+        await railway.deployment("nothing")
+    with pytest.raises(NotFound, match="ServiceInstance not found"):
+        await railway.service(service_id="other", environment_id="env")
+
+
+async def test_deployments_are_listed_newest_first_with_the_removed_ones(
+    railway: Railway, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    # Given a deployment that replaced the first, and one that was cancelled
+    await railway.deploy(**PLACE, commit_sha=NEW)
+    for _ in range(4):
+        await pass_time(world, clock, 10)
+    cancelled = await railway.deploy(**PLACE, commit_sha="b" * 40)
+    await railway.cancel(cancelled)
+
+    # When they are listed
+    found = await railway.deployments(**WHERE)
+
+    # Then all are there, in order, each in its state
+    assert [(d.commit_sha, d.status) for d in found] == [
+        ("b" * 40, "REMOVED"),
+        (NEW, "SUCCESS"),
+        (OLD, "REMOVED"),
+    ]
+    assert [d.can_rollback for d in found] == [False, True, True]
+    assert [d.gone for d in found] == [True, False, True]
+
+
+async def test_a_list_longer_than_a_page_is_followed_to_the_limit(
+    railway: Railway, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    for _ in range(130):
+        clock.advance(1)
+        world.dashboard_deploy("svc", "env", NEW)
+
+    found = await railway.deployments(**WHERE, limit=120)
+
+    assert len({d.id for d in found}) == 120
+    assert found == sorted(found, key=lambda d: d.created_at, reverse=True)
+    assert [json.loads(call.body)["variables"]["first"] for call in world.app.calls] == [100, 20]
+    assert len(await railway.deployments(**WHERE)) == 100
+    assert len(await railway.deployments(**WHERE, limit=500)) == 131
+
+
+async def test_a_list_in_another_order_is_sorted_and_a_missing_cursor_ends_it(answering: Answering) -> None:
+    nodes = [
+        raw_deployment(id="older", createdAt="2026-05-02T00:00:00Z"),
+        raw_deployment(id="newer", createdAt="2026-05-03T00:00:00Z"),
+    ]
+    page = {"edges": [{"node": node} for node in nodes], "pageInfo": {"hasNextPage": True, "endCursor": None}}
+
+    found = await answering(answer(page)).deployments(**WHERE)
+
+    assert [d.id for d in found] == ["newer", "older"]
+
+
+@pytest.mark.parametrize(
+    ("status", "properties"),
+    [
+        *((name, {"in_progress"}) for name in ("INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL")),
+        *((name, {"in_progress"}) for name in ("BUILDING", "DEPLOYING")),
+        *((name, {"live"}) for name in ("SUCCESS", "SLEEPING")),
+        ("FAILED", {"failed"}),
+        ("CRASHED", {"failed", "crashed"}),
+        ("SKIPPED", {"skipped"}),
+        *((name, {"gone"}) for name in ("REMOVING", "REMOVED")),
+    ],
+)
+def test_each_status_has_its_meaning(status: str, properties: set[str]) -> None:
+    state = DeploymentState(id="d", status=status, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    names = ("in_progress", "live", "failed", "crashed", "skipped", "gone")
+    assert {name for name in names if getattr(state, name)} == properties
+
+
+async def test_an_unknown_status_is_not_final_and_logged(
+    answering: Answering, caplog: pytest.LogCaptureFixture
+) -> None:
+    railway = answering(answer(raw_deployment(status="TELEPORTING")))
+
+    with caplog.at_level(logging.WARNING, logger="signalbox"):
+        state = await railway.deployment("d1")
+
+    assert state.in_progress
+    assert "TELEPORTING" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("meta", "commit", "image", "migrates"),
+    [
+        (None, None, None, False),
+        ("text", None, None, False),
+        ({}, None, None, False),
+        ({"commitHash": None, "serviceManifest": None}, None, None, False),
+        ({"commitHash": 7, "image": ["x"]}, None, None, False),
+        ({"commitHash": NEW, "image": "nginx:1", "serviceManifest": {"deploy": None}}, NEW, "nginx:1", False),
+        ({"image": "nginx:1", "imageDigest": "sha256:1"}, None, "sha256:1", False),
+        ({"serviceManifest": {"deploy": {"preDeployCommand": ["migrate"]}}}, None, None, True),
+        ({"serviceManifest": {"deploy": {"preDeployCommand": "migrate"}}}, None, None, True),
+        ({"serviceManifest": {"deploy": {"preDeployCommand": []}}}, None, None, False),
+    ],
+)
+async def test_meta_may_have_any_shape(
+    answering: Answering, meta: Any, commit: str | None, image: str | None, migrates: bool
+) -> None:
+    state = await answering(answer(raw_deployment(meta=meta))).deployment("d1")
+
+    assert (state.commit_sha, state.image, state.migrates) == (commit, image, migrates)
+
+
+async def test_a_migration_is_seen(railway: Railway, world: RailwayWorld, clock: VirtualClock) -> None:
+    world.plan("svc", migrates=True)
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+    await pass_time(world, clock, 30)
+
+    assert (await railway.deployment(id)).migrates
+
+
+# The service
+
+
+async def test_a_service_tells_what_is_active_and_where(
+    railway: Railway, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    # Given a deployment that has just gone live, while its predecessor drains
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+    await pass_time(world, clock, 30)
+
+    service = await railway.service(**PLACE)
+
+    assert [(d.commit_sha, d.status) for d in service.active] == [(NEW, "SUCCESS"), (OLD, "REMOVING")]
+    assert service.latest_id == id
+    assert service.host == "shop.up.railway.app"
+    assert service.healthcheck_path == "/health"
+    assert (service.repository, service.image) == ("acme/shop", None)
+
+
+async def test_a_custom_domain_comes_before_railways_own(answering: Answering) -> None:
+    domains = {"customDomains": [{"domain": "shop.example"}], "serviceDomains": [{"domain": "x.up.railway.app"}]}
+    found = {"activeDeployments": [], "domains": domains, "latestDeployment": None, "source": {"image": "nginx:1"}}
+
+    service = await answering(answer(found)).service(**PLACE)
+
+    assert (service.host, service.image, service.repository) == ("shop.example", "nginx:1", None)
+
+
+async def test_a_private_service_without_a_deployment_has_no_host(railway: Railway, world: RailwayWorld) -> None:
+    world.add_service(
+        project_id="prj", environment_id="env", service_id="worker", name="worker", repository="acme/shop"
+    )
+
+    service = await railway.service(service_id="worker", environment_id="env")
+
+    assert (service.host, service.latest_id, service.active) == (None, None, ())
+
+
+async def test_a_service_without_a_source_is_read(answering: Answering) -> None:
+    domains: dict[str, list[Any]] = {"customDomains": [], "serviceDomains": []}
+
+    service = await answering(answer({"activeDeployments": [], "domains": domains, "source": None})).service(**PLACE)
+
+    assert (service.image, service.repository) == (None, None)
+
+
+# The way back
+
+
+async def test_a_rollback_makes_a_new_deployment_of_the_old_image(
+    railway: Railway, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    # Given a new deployment that replaced the first
+    await railway.deploy(**PLACE, commit_sha=NEW)
+    for _ in range(4):
+        await pass_time(world, clock, 10)
+    before = await railway.deployments(**WHERE)
+
+    # When the first is rolled back to
+    await railway.rollback(before[-1].id)
+    for _ in range(2):
+        await pass_time(world, clock, 10)
+
+    # Then one more deployment serves, with the first's commit and image
+    after = await railway.deployments(**WHERE)
+    assert len(after) == len(before) + 1
+    assert after[0].live
+    assert before[-1].image is not None
+    assert (after[0].commit_sha, after[0].image) == (OLD, before[-1].image)
+
+
+async def test_a_rollback_that_railway_answers_with_false_is_refused(railway: Railway, world: RailwayWorld) -> None:
+    world.refuse_rollback = True
+    live = (await railway.deployments(**WHERE))[0]
+
+    with pytest.raises(Refused, match="Rollback: answered false"):
+        await railway.rollback(live.id)
+
+    assert world.rollbacks == []
+
+
+async def test_a_rollback_to_what_cannot_be_restored_is_refused(railway: Railway) -> None:
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+
+    with pytest.raises(Refused, match="cannot be rolled back"):
+        await railway.rollback(id)
+
+
+async def test_a_rollback_whose_answer_is_lost_has_an_unknown_outcome(railway: Railway, world: RailwayWorld) -> None:
+    # Given that Railway does its work and the answer is lost
+    world.app.faults.append(Fault(when="deploymentRollback", after_effect=True, lost=True))
+    live = (await railway.deployments(**WHERE))[0]
+
+    with pytest.raises(UnknownOutcome):
+        await railway.rollback(live.id)
+
+    assert len(world.rollbacks) == 1
+
+
+async def test_a_redeployment_names_its_id(railway: Railway, world: RailwayWorld, clock: VirtualClock) -> None:
+    live = (await railway.deployments(**WHERE))[0]
+
+    id = await railway.redeploy(live.id, use_previous_image=True)
+    await pass_time(world, clock, 10)
+
+    assert (await railway.deployment(id)).status == "DEPLOYING"
+
+
+async def test_only_a_deployment_in_progress_can_be_cancelled(railway: Railway) -> None:
+    live = (await railway.deployments(**WHERE))[0]
+
+    with pytest.raises(Refused, match="cannot be cancelled"):
+        await railway.cancel(live.id)
+
+
+# Logs
+
+
+async def test_logs_are_the_last_lines_oldest_first(railway: Railway, world: RailwayWorld, clock: VirtualClock) -> None:
+    world.plan("svc", build="fail", build_log=tuple(f"step {n}" for n in range(1, 6)))
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+    await pass_time(world, clock, 20)
+
+    assert await railway.build_logs(id, limit=3) == ("step 4", "step 5", "the build failed")
+    assert await railway.deployment_logs(id, limit=3) == ()
+
+
+async def test_logs_of_a_crash_say_how_it_ended(railway: Railway, world: RailwayWorld, clock: VirtualClock) -> None:
+    world.plan("svc", crash_after=5)
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+    await pass_time(world, clock, 35)
+
+    assert (await railway.deployment_logs(id, limit=50))[-1] == "the process exited with code 1"
+
+
+async def test_logs_are_sorted_masked_cut_and_freed_of_colour(answering: Answering) -> None:
+    # Given entries out of order, with a token at a place where a cut would split it, and a key over several entries
+    entries = [
+        ("12:00:01.5Z", "second " + "x" * 480 + " password=hunter22 tail"),
+        ("12:00:01Z", "\x1b[31mfirst\x1b[0m\nwith railway-token\n\n"),
+        ("12:00:02Z", "-----BEGIN PRIVATE KEY-----"),
+        ("12:00:03Z", "c2VjcmV0IGtleSBtYXRlcmlhbA"),
+        ("12:00:04Z", "-----END PRIVATE KEY-----"),
+    ]
+    railway = answering(answer([{"timestamp": f"2026-11-22T{at}", "message": text} for at, text in entries]))
+
+    lines = await railway.deployment_logs("d1", limit=10)
+
+    assert lines[:2] == ("first", "with [redacted]")
+    assert lines[2].startswith("second ")
+    assert len(lines[2]) == 500
+    assert "hunter" not in lines[2]
+    assert lines[3:] == ("[redacted]",)
+
+
+# Credentials
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "absent"),
+    [("account", "authorization", "project-access-token"), ("project", "project-access-token", "authorization")],
+)
+async def test_a_token_is_sent_in_the_header_of_its_kind_only(
+    clock: VirtualClock, kind: Any, header: str, absent: str
+) -> None:
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return answer("d1")
+
+    railway = Railway(url=URL, token_kind=kind, secrets=Secrets(Source(), clock), transport=httpx.MockTransport(handle))
+    await railway.deploy(**PLACE, commit_sha=NEW)
+    await railway.close()
+
+    assert seen[0].headers[header].removeprefix("Bearer ") == "railway-token"
+    assert absent not in seen[0].headers
+    assert str(seen[0].url) == URL
+
+
+async def test_a_refused_token_is_read_anew_for_the_next_call(
+    railway: Railway, world: RailwayWorld, source: Source
+) -> None:
+    # Given a token that has been replaced since it was read
+    await railway.service(**PLACE)
+    world.token = source.value = "rotated-token"
+
+    with pytest.raises(Unauthorized, match="Not Authorized"):
+        await railway.service(**PLACE)
+
+    # Then the next call sends the new one
+    await railway.service(**PLACE)
+    assert source.reads == 2
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(401),
+        httpx.Response(403, text="error code: 1010"),
+        refusal("Not Authorized"),
+        refusal("Project Token not found"),
+        refusal("Two Factor Authentication Required"),
+        refusal("Something else", code="UNAUTHENTICATED"),
+        refusal("Something else", code="FORBIDDEN"),
+    ],
+    ids=lambda response: response.text[:40] or str(response.status_code),
+)
+async def test_every_form_of_a_refused_token_is_unauthorized(
+    answering: Answering, source: Source, response: httpx.Response
+) -> None:
+    railway = answering(response)
+
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            await railway.deployment("d1")
+
+    assert source.reads == 2
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        refusal("Problem processing request"),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, content=b'{"data":{"result":"\xff"}}'),
+        httpx.Response(200, json={"data": None}),
+        httpx.Response(200, json={"data": {}}),
+        answer({"id": 7}),
+        answer(raw_deployment(createdAt="2026-05-02T22:47:38")),
+        httpx.Response(404, text="not here"),
+        httpx.Response(502),
+    ],
+    ids=lambda response: response.text[:40] or str(response.status_code),
+)
+async def test_an_answer_that_says_nothing_is_a_failure_and_for_a_change_an_unknown_outcome(
+    answering: Answering, response: httpx.Response
+) -> None:
+    railway = answering(response)
+
+    with pytest.raises(Unavailable):
+        await railway.deployment("d1")
+    with pytest.raises(UnknownOutcome):
+        await railway.cancel("d1")
+
+
+async def test_too_many_requests_carry_the_time_to_wait(railway: Railway, world: RailwayWorld) -> None:
+    world.app.faults.append(Fault(status=429, headers={"Retry-After": "7"}, body={"data": None}))
+
+    with pytest.raises(RateLimited) as caught:
+        await railway.deployment("d1")
+
+    assert caught.value.retry_after == 7
+
+
+async def test_a_refusal_keeps_its_trace_and_hides_secrets(answering: Answering) -> None:
+    railway = answering(refusal("no build for https://user:pass-word@github.test"))
+
+    with pytest.raises(Refused) as caught:
+        await railway.deploy(**PLACE, commit_sha=NEW)
+
+    assert "trace 785" in str(caught.value)
+    assert "pass-word" not in str(caught.value)
+
+
+async def test_errors_count_even_beside_data_and_without_words(answering: Answering) -> None:
+    railway = answering(httpx.Response(200, json={"data": {"result": "d1"}, "errors": [{}]}))
+
+    with pytest.raises(Refused, match="refused"):
+        await railway.deploy(**PLACE, commit_sha=NEW)
