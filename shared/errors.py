@@ -115,7 +115,6 @@ class Code(enum.StrEnum):
     VERIFY_INCONCLUSIVE = "verify_inconclusive"
     # The way back
     ROLLED_BACK_BY_COMMAND = "rolled_back_by_command"
-    ROLLBACK_DISABLED = "rollback_disabled"
     ROLLBACK_TARGET_MISSING = "rollback_target_missing"
     ROLLBACK_REFUSED = "rollback_refused"
     ROLLBACK_AMBIGUOUS = "rollback_ambiguous"

@@ -80,7 +80,10 @@ class Deployment(Struct, frozen=True, kw_only=True):
 
     id: str | None = None
     url: str | None = None
+    """Where it answers: scheme and host; None for a private service."""
     adopted: bool = False
+    migrates: bool = False
+    """It runs a preDeployCommand."""
     baseline: tuple[str, ...] = ()
     awaited_since: datetime | None = None
     """Since when Railway's own deployment is waited for (auto_deploy = "adopt")."""
@@ -106,6 +109,8 @@ class Rollback(Struct, frozen=True, kw_only=True):
     to: Verified | None = None
     to_commit: str | None = None
     """The commit asked for by `/rollback to <sha>`, a prefix of at least seven characters."""
+    method: Literal["image", "rebuild"] = "image"
+    """`rebuild` when Railway no longer keeps the image: the old commit is deployed anew, with today's variables."""
     needed: bool | None = None
     deployment_id: str | None = None
     baseline: tuple[str, ...] = ()
@@ -182,6 +187,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """When the stage is to be woken unless something does so first; None once the run has ended."""
     notify_due: datetime | None = None
     """When the owed notifications are to be tried; None when none is owed."""
+    notify_attempts: int = 0
+    """Tries since one was last delivered."""
     wake_at: datetime | None = None
     """The earlier of the two: what the sweep looks for."""
     deadline: datetime | None = None
@@ -235,6 +242,13 @@ class Quarantine(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class QueueEntry(Struct, frozen=True):
+    """A run that waits for the target, and the stage to wake it in."""
+
+    run_id: str
+    stage: Stage
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """What the sweep saw last; `failures` counts failed looks in a row."""
 
@@ -252,10 +266,12 @@ class Target(Struct, frozen=True, kw_only=True):
     schema: int = 1
     active: str | None = None
     """The run that has it."""
-    queue: tuple[str, ...] = ()
+    queue: tuple[QueueEntry, ...] = ()
     """Runs that wait for it, in order."""
     lock: Lock | None = None
     hold: Hold | None = None
+    address: str | None = None
+    """Where its health is looked at: scheme and host, as last used."""
     verified: tuple[Verified, ...] = ()
     """Deployments that passed verification, newest first; the first is what should be serving."""
     rollbacks_in_a_row: int = 0
@@ -264,6 +280,8 @@ class Target(Struct, frozen=True, kw_only=True):
     owed: tuple[str, ...] = ()
     notified: dict[str, Notified] = {}
     notify_lease: Lease | None = None
+    notify_due: datetime | None = None
+    notify_attempts: int = 0
     wake_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -23,6 +23,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where people reach the console: makes links in comments and notifications."""
     signalbox_redelivery: float = 660.0
     """Seconds by which a message handed back has been redelivered: the queue's longest backoff and a margin."""
+    signalbox_unclaimed: float = 90.0
+    """Seconds by which a message just published has been claimed; the sweep sends it again after that."""
+    signalbox_visible: float = 60.0
+    """Seconds by which the effect of a vendor call whose answer was lost shows in the vendor's lists."""
     signalbox_allow_loopback: bool = False
     """Let the health probe reach this machine: local emulation only."""
     google_cloud_project: str = ""

@@ -1,0 +1,138 @@
+"""deploy: start the Railway deployment of the run's commit, or adopt one that exists; never two."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import functions_framework.aio
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared import stage
+from shared.address import address_of, look
+from shared.clients.railway import DeploymentState
+from shared.config import TargetConfig
+from shared.errors import Code, RateLimited, Refused, Unavailable
+from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.run import Deployment, Run, Stage, Target, Verified
+from shared.services import Services, prepare
+from shared.stage import Claim
+
+prepare()
+
+
+@functions_framework.aio.http
+async def deploy(request: Request) -> Response:
+    return await stage.serve(request, Stage.DEPLOY, start_or_adopt)
+
+
+async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
+    """Look for a deployment of the commit before making one: ours of an attempt that crashed, or Railway's own."""
+    run = claim.run
+    place = services.config.target(run.target)
+    if place is None or run.commit_sha is None:
+        return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
+    known = await services.railway.deployments(
+        project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
+    )
+    existing = find(run, known)
+    if existing is not None:
+        return _adopt(run, existing)
+    waiting = await _wait_for_another(claim, place)
+    if waiting is not None:
+        return waiting
+    await _remember_what_serves(claim, services, place)
+    return await _create(claim, services, place, known)
+
+
+def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
+    """The newest deployment of the run's commit that is on its way or live, or has appeared since we asked for one.
+
+    A commit is no key (Railway makes several deployments of one), so an older one that failed or was removed says
+    nothing about the one to come.
+    """
+    asked = run.deployment is not None and run.deployment.requested_at is not None
+    baseline = run.deployment.baseline if run.deployment else ()
+    for deployment in known:
+        if deployment.commit_sha != run.commit_sha:
+            continue
+        if deployment.in_progress or deployment.live or (asked and deployment.id not in baseline):
+            return deployment
+    return None
+
+
+def _adopt(run: Run, existing: DeploymentState) -> Advance:
+    asked = run.deployment is not None and run.deployment.requested_at is not None
+    ours = asked and run.deployment is not None and existing.id not in run.deployment.baseline
+    deployment = replace(run.deployment or Deployment(), id=existing.id, adopted=not ours, migrates=existing.migrates)
+    verb = "found our" if ours else "adopted"
+    return Advance(
+        f"{verb} deployment {existing.id[:8]} of {existing.commit_sha or ''}"[:60], {"deployment": deployment}
+    )
+
+
+async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
+    """Time for a deployment to show that may have been asked for: by a call whose answer was lost, or by Railway."""
+    run, now, pace = claim.run, claim.terms.now, claim.terms.pace
+    deployment = run.deployment or Deployment()
+    if deployment.requested_at is not None:
+        left = deployment.requested_at + timedelta(seconds=pace.visible) - now
+        message = "asked Railway for a deployment and lost the answer; looking for it"
+    elif place.policy.auto_deploy == "adopt":
+        since = deployment.awaited_since or now
+        left = since + timedelta(seconds=place.policy.adopt_wait) - now
+        deployment = replace(deployment, awaited_since=since)
+        message = "waiting for Railway's own deployment of the commit"
+    else:
+        return None
+    if left <= timedelta(0):
+        return None
+    wake_in = min(left.total_seconds(), place.policy.poll)
+    return Wait(message=message, wake_in=wake_in, otherwise=Code.DEPLOY_TIMEOUT, changes={"deployment": deployment})
+
+
+async def _remember_what_serves(claim: Claim, services: Services, place: TargetConfig) -> None:
+    """Before the first deployment to a target: what serves healthily now is what to come back to."""
+    if (await claim.target()).current is not None:
+        return
+    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    serving = next((deployment for deployment in service.active if deployment.live), None)
+    if serving is None or serving.commit_sha is None:
+        return
+    base = address_of(services, place, service)
+    answer = await look(services, place, base) if base else None
+    if answer is not None and not answer.healthy:
+        return
+    verified = Verified(
+        deployment_id=serving.id,
+        commit_sha=serving.commit_sha,
+        run_id=None,
+        at=claim.terms.now,
+        migrates=serving.migrates,
+    )
+
+    def remember(target: Target) -> Target:
+        return target if target.current else replace(target, verified=(verified,), address=base)
+
+    await claim.amend_target(remember)
+
+
+async def _create(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
+    """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
+    intent = replace(
+        claim.run.deployment or Deployment(),
+        baseline=tuple(deployment.id for deployment in known),
+        requested_at=claim.terms.now,
+    )
+    await claim.checkpoint(deployment=intent)
+    try:
+        id = await services.railway.deploy(
+            service_id=place.service_id, environment_id=place.environment_id, commit_sha=claim.run.commit_sha or ""
+        )
+    except (Unavailable, RateLimited):
+        await claim.checkpoint(deployment=replace(intent, requested_at=None))
+        raise
+    except Refused as error:
+        return Fail(Code.DEPLOY_REFUSED, str(error), changes={"deployment": None})
+    return Advance(f"Railway started deployment {id[:8]}", {"deployment": replace(intent, id=id)})

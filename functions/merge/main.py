@@ -1,0 +1,73 @@
+"""merge: judge the pull request as GitHub shows it, take the target, merge at the judged commit."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared import gate, stage
+from shared.clients.github import HeadMoved, NotMergeable, PullRequestState
+from shared.config import TargetConfig
+from shared.errors import Code
+from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.run import Stage
+from shared.services import Services, prepare
+from shared.stage import Claim
+
+prepare()
+
+
+@functions_framework.aio.http
+async def merge(request: Request) -> Response:
+    return await stage.serve(request, Stage.MERGE, merge_when_ready)
+
+
+async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
+    """Merged at the commit the run is about, by us or by anybody, is success."""
+    run = claim.run
+    place = services.config.target(run.target)
+    if place is None or run.pull_request is None:
+        return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
+    pull = await services.github.pull_request(run.repository, run.pull_request.number)
+    if pull.merged:
+        return await _merged(claim, pull)
+    if pull.head_sha != run.pull_request.head_sha:
+        return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+    required = await services.github.required_checks(run.repository, pull.base)
+    verdict = gate.judge(pull, required, place.policy)
+    if verdict is not None:
+        return verdict
+    return await claim.take_target() or await _merge(services, place, pull)
+
+
+async def _merged(claim: Claim, pull: PullRequestState) -> Outcome:
+    """Take the target for a pull request that is merged already, as long as it was merged at our commit."""
+    run = claim.run
+    if pull.merge_sha is None:
+        return Wait(
+            message="merged; GitHub does not name the merge commit yet", wake_in=5, otherwise=Code.VENDOR_UNAVAILABLE
+        )
+    if run.trigger.source == "command" and run.pull_request and pull.head_sha != run.pull_request.head_sha:
+        return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+    if run.commit_sha is None:
+        await claim.checkpoint(commit_sha=pull.merge_sha)
+    return await claim.take_target() or Advance(f"merged as {pull.merge_sha[:7]}")
+
+
+async def _merge(services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
+    try:
+        sha = await services.github.merge(
+            place.repository, pull.number, head_sha=pull.head_sha, method=place.policy.merge_method
+        )
+    except HeadMoved:
+        return Fail(Code.HEAD_MOVED, _moved(None))
+    except NotMergeable as error:
+        return Fail(Code.MERGE_REFUSED, str(error))
+    return Advance(f"merged as {sha[:7]}", {"commit_sha": sha})
+
+
+def _moved(head: str | None) -> str:
+    return (
+        f"the pull request has a newer commit{f', {head[:7]}' if head else ''}; it was not judged, so nothing is merged"
+    )

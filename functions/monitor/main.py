@@ -1,0 +1,46 @@
+"""monitor: follow the deployment to a final status; when it fails keep the end of its log."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared import stage
+from shared.clients.railway import DeploymentState
+from shared.errors import Code
+from shared.failed import failure_of
+from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.run import Stage
+from shared.services import Services, prepare
+from shared.stage import Claim
+
+prepare()
+
+
+@functions_framework.aio.http
+async def monitor(request: Request) -> Response:
+    return await stage.serve(request, Stage.MONITOR, follow)
+
+
+async def follow(claim: Claim, services: Services) -> Outcome:
+    """One look at the deployment: live, failed, gone, or not yet."""
+    id = claim.run.watched_deployment
+    if id is None:
+        return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to follow")
+    deployment = await services.railway.deployment(id)
+    if deployment.live:
+        return Advance(f"deployment {id[:8]} is live")
+    failure = await failure_of(services, deployment)
+    return failure or _not_yet(claim, deployment)
+
+
+def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
+    status = deployment.status.lower().replace("_", " ")
+    restoring = claim.run.rollback is not None
+    return Wait(
+        message=f"Railway: {status}",
+        wake_in=claim.terms.policy.poll,
+        otherwise=Code.ROLLBACK_TIMEOUT if restoring else Code.DEPLOY_TIMEOUT,
+        tell="needs_approval" if deployment.status == "NEEDS_APPROVAL" else None,
+    )

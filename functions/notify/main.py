@@ -1,0 +1,151 @@
+"""notify: tell people what a run or target owes them: a comment, a GitHub deployment status, n8n."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared import envelope, log, outbox, texts
+from shared.amend import amend
+from shared.clients.github import DeploymentState
+from shared.errors import BadInput, SecretMissing, TransientError, VendorError
+from shared.outbox import COMMENT, DEPLOYMENT, N8N, SENT
+from shared.outcome import Message
+from shared.pipeline import NOTIFY
+from shared.ports import D
+from shared.run import Kind, Run, Status, Target
+from shared.services import Services, current, prepare
+
+prepare()
+
+Deliver = Callable[[Services, D, Sequence[str]], Awaitable[dict[str, str | None]]]
+NOT_CONFIGURED = "n8n is not configured"
+TASK = "signalbox"
+
+
+@functions_framework.aio.http
+async def notify(request: Request) -> Response:
+    try:
+        message = envelope.stage_message(await envelope.receive(request))
+    except BadInput as error:
+        log.error("unusable notify message", reason=str(error))
+        return JSONResponse({"error": "unusable notify message"}, status_code=400)
+    services = current()
+    with log.context(run_id=message.run_id, stage=NOTIFY):
+        try:
+            await tell(services, message)
+        except TransientError as error:
+            log.warning("again later", reason=str(error))
+            return JSONResponse({"again": True}, status_code=503)
+    return JSONResponse({"again": False})
+
+
+async def tell(services: Services, message: Message) -> None:
+    """Deliver what is owed. Several pushes at once are harmless: one has the lease, and looks again when done."""
+    if message.run_id:
+        await _settle(services, Run, message.run_id, deliver_for_run, message)
+    elif message.target_id:
+        await _settle(services, Target, message.target_id, deliver_for_target, message)
+
+
+async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D], message: Message) -> None:
+    owner = services.token()
+    claimed = await amend(
+        services.store,
+        kind,
+        id,
+        lambda document: outbox.claim(document, owner, services.clock.now()) if document.owed else None,
+    )
+    if claimed is None:
+        return
+    results = await deliver(services, claimed, claimed.owed)
+    for key, result in results.items():
+        log.info("notification", key=key, result=result or "to be tried again")
+    settled = await amend(
+        services.store, kind, id, lambda document: outbox.settle(document, results, services.clock.now())
+    )
+    if settled is not None and settled.notify_due is not None and settled.notify_due <= services.clock.now():
+        await services.publish([message])
+
+
+async def deliver_for_run(services: Services, run: Run, owed: Sequence[str]) -> dict[str, str | None]:
+    """What became of each key. A comment and a status show the run as it is now, so one serves all that are owed."""
+    results: dict[str, str | None] = {}
+    for channel, send in ((COMMENT, _comment), (DEPLOYMENT, _deployment_status)):
+        keys = [key for key in owed if key.endswith(f":{channel}")]
+        if keys:
+            results |= dict.fromkeys(keys, await _attempt(send(services, run)))
+    for key in (key for key in owed if key.endswith(f":{N8N}")):
+        event = key.removesuffix(f":{N8N}")
+        payload = texts.notification(run, event, services.settings.signalbox_console_url)
+        results[key] = await _attempt(_call_n8n(services, payload))
+    return results
+
+
+async def deliver_for_target(services: Services, target: Target, owed: Sequence[str]) -> dict[str, str | None]:
+    return {
+        key: await _attempt(_call_n8n(services, texts.health_notification(target, key.removesuffix(f":{N8N}"))))
+        for key in owed
+    }
+
+
+async def _attempt(sending: Awaitable[str]) -> str | None:
+    """How it ended, or None to try again: also after a refusal, which a person may mend meanwhile."""
+    try:
+        return await sending
+    except (VendorError, SecretMissing) as error:
+        log.error("a notification was refused", reason=str(error))
+    except TransientError as error:
+        log.warning("a notification could not be delivered", reason=str(error))
+    return None
+
+
+async def _comment(services: Services, run: Run) -> str:
+    if run.pull_request is None:
+        return "no pull request"
+    body = texts.comment(run, services.settings.signalbox_console_url)
+    marker = texts.run_marker(run.id)
+    await services.github.upsert_comment(run.repository, run.pull_request.number, marker=marker, body=body)
+    return SENT
+
+
+async def _deployment_status(services: Services, run: Run) -> str:
+    """GitHub's own record of the deployment, found by commit, task and environment, set to what the run is now."""
+    if run.commit_sha is None:
+        return "nothing was deployed"
+    find = {"sha": run.commit_sha, "task": TASK, "environment": f"{run.service}/{run.environment}"}
+    id = await services.github.find_deployment(run.repository, **find)
+    if id is None:
+        id = await services.github.create_deployment(
+            run.repository, **find, description=f"Signalbox {run.id}", payload={"run_id": run.id}
+        )
+    state = _state(run)
+    if await services.github.deployment_state(run.repository, id) != state:
+        await services.github.set_deployment_status(
+            run.repository,
+            id,
+            state=state,
+            description=texts.description(run),
+            environment_url=(run.deployment.url if run.deployment else None) or "",
+            log_url=texts.run_url(run.id, services.settings.signalbox_console_url),
+        )
+    return SENT
+
+
+def _state(run: Run) -> DeploymentState:
+    if not run.status.terminal:
+        return "in_progress"
+    if run.status is Status.SUCCEEDED and run.kind is Kind.DEPLOY:
+        return "success"
+    return "failure" if run.status is Status.FAILED else "inactive"
+
+
+async def _call_n8n(services: Services, payload: dict[str, object]) -> str:
+    n8n, settings = services.n8n, services.config.n8n
+    if n8n is None or settings is None:
+        return NOT_CONFIGURED
+    await n8n.call(settings.notification, payload, idempotency_key=str(payload["key"]))
+    return SENT

@@ -1,0 +1,140 @@
+"""rollback: see what serves; when it is not the last verified version, return to that one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import functions_framework.aio
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared import stage
+from shared.clients.railway import DeploymentState
+from shared.config import TargetConfig
+from shared.errors import Code, RateLimited, Refused, Unavailable
+from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.return_plan import NothingToDo, Return, plan
+from shared.run import Kind, Rollback, Run, Stage
+from shared.services import Services, prepare
+from shared.stage import Claim
+
+prepare()
+
+
+@functions_framework.aio.http
+async def rollback(request: Request) -> Response:
+    return await stage.serve(request, Stage.ROLLBACK, go_back)
+
+
+async def go_back(claim: Claim, services: Services) -> Outcome:
+    """Decide on what Railway shows now, record the intent, ask, and find the new deployment by the difference."""
+    if claim.run.kind is Kind.ROLLBACK:
+        refused = await claim.take_target()
+        if refused is not None:
+            return refused
+    run = claim.run
+    place = services.config.target(run.target)
+    if place is None or run.rollback is None:
+        return Fail(Code.TARGET_UNKNOWN, f"{run.target} has nothing to return to")
+    known = await _deployments(services, place)
+    if run.rollback.requested_at is not None:
+        found = _find(claim, run.rollback, known)
+        if found is not None:
+            return found
+    return await _decide(claim, services, place, known)
+
+
+async def _decide(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
+    run = claim.run
+    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    unfinished = _unfinished(run, known)
+    if unfinished is not None:
+        await services.railway.cancel(unfinished.id)
+        return Wait(
+            message=f"cancelled deployment {unfinished.id[:8]}, which was still on its way",
+            wake_in=place.policy.poll,
+            otherwise=Code.ROLLBACK_TIMEOUT,
+        )
+    decision = plan(run, await claim.target(), service.active, known)
+    if isinstance(decision, Fail):
+        return decision
+    if isinstance(decision, NothingToDo):
+        there = replace(claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED), needed=False, to=decision.serving)
+        there = replace(there, deployment_id=decision.serving.deployment_id)
+        return Advance(f"{decision.serving.commit_sha[:7]} serves", {"rollback": there})
+    return await _return(claim, services, place, decision, known)
+
+
+async def _return(
+    claim: Claim, services: Services, place: TargetConfig, decision: Return, known: list[DeploymentState]
+) -> Outcome:
+    intent = replace(
+        claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED),
+        to=decision.to,
+        needed=True,
+        method="image" if decision.image else "rebuild",
+        baseline=tuple(deployment.id for deployment in known),
+        requested_at=claim.terms.now,
+    )
+    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces)
+    try:
+        id = await _ask(services, place, decision)
+    except (Unavailable, RateLimited):
+        await claim.checkpoint(rollback=replace(intent, requested_at=None))
+        raise
+    except Refused as error:
+        return Fail(Code.ROLLBACK_REFUSED, str(error))
+    if id is not None:
+        return _advance(intent, id)
+    return _find(claim, intent, await _deployments(services, place)) or _not_yet(claim)
+
+
+async def _ask(services: Services, place: TargetConfig, decision: Return) -> str | None:
+    """The new deployment's id where Railway names it: a rollback answers no more than true."""
+    if decision.image:
+        await services.railway.rollback(decision.to.deployment_id)
+        return None
+    return await services.railway.deploy(
+        service_id=place.service_id, environment_id=place.environment_id, commit_sha=decision.to.commit_sha
+    )
+
+
+def _find(claim: Claim, intent: Rollback, known: list[DeploymentState]) -> Outcome | None:
+    """The deployment that our call made; None when it must be taken that the call never arrived."""
+    commit = intent.to.commit_sha if intent.to else None
+    new = [d for d in known if d.id not in intent.baseline and d.commit_sha in (commit, None)]
+    if len(new) > 1:
+        ids = ", ".join(deployment.id[:8] for deployment in new)
+        return Fail(Code.ROLLBACK_AMBIGUOUS, f"several deployments appeared since the rollback was asked for: {ids}")
+    if new:
+        return _advance(intent, new[0].id)
+    asked = intent.requested_at or claim.terms.now
+    if claim.terms.now < asked + timedelta(seconds=claim.terms.pace.visible):
+        return _not_yet(claim)
+    return None
+
+
+def _not_yet(claim: Claim) -> Wait:
+    return Wait(
+        message="asked Railway to roll back; its deployment has not shown yet",
+        wake_in=min(5.0, claim.terms.policy.poll),
+        otherwise=Code.ROLLBACK_TIMEOUT,
+    )
+
+
+def _advance(intent: Rollback, id: str) -> Advance:
+    commit = intent.to.commit_sha[:7] if intent.to else ""
+    return Advance(f"returning to {commit} as deployment {id[:8]}", {"rollback": replace(intent, deployment_id=id)})
+
+
+def _unfinished(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
+    """Our own deployment, when its time ran out before it was live: it must not go live behind our back."""
+    ours = run.deployment.id if run.deployment else None
+    return next((deployment for deployment in known if deployment.id == ours and deployment.in_progress), None)
+
+
+async def _deployments(services: Services, place: TargetConfig) -> list[DeploymentState]:
+    return await services.railway.deployments(
+        project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
+    )

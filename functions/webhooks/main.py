@@ -1,0 +1,112 @@
+"""webhooks: take GitHub's and Railway's webhooks, verify them, and publish what they are about."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from shared import events, github_webhook, log, railway_webhook
+from shared.errors import BadInput, SecretMissing, TransientError
+from shared.events import DeploymentChanged, Event
+from shared.secrets import GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET
+from shared.services import Services, current, prepare
+
+prepare()
+
+LARGEST_BODY = 25 * 1024 * 1024
+"""GitHub sends nothing larger (docs.github.com/webhooks: payload cap)."""
+TOPIC = "events"
+
+
+@functions_framework.aio.http
+async def webhooks(request: Request) -> Response:
+    receive = {"/github-webhook": from_github, "/railway-webhook": from_railway}.get(request.url.path)
+    if receive is None:
+        return _answer(404, "there is no such webhook")
+    if request.method != "POST":
+        return JSONResponse({"error": "POST only"}, status_code=405, headers={"Allow": "POST"})
+    body = await _read(request)
+    if body is None:
+        log.warning("webhook refused: too large", path=request.url.path)
+        return _answer(413, "larger than 25 MB")
+    try:
+        return await receive(request, body, current())
+    except BadInput as error:
+        log.warning("webhook refused: unusable", path=request.url.path, field=error.field, reason=str(error))
+        return _answer(400, str(error))
+    except TransientError as error:
+        log.error("webhook not taken: it could not be made durable", path=request.url.path, reason=str(error))
+        return _answer(503, "not taken; send it again")
+
+
+async def from_github(request: Request, body: bytes, services: Services) -> Response:
+    delivery = request.headers.get("x-github-delivery", "")
+    signature = request.headers.get("x-hub-signature-256", "")
+    if not github_webhook.signed_by(await _secrets(services, GITHUB_WEBHOOK_SECRET), body, signature):
+        log.warning("webhook refused: not signed by GitHub", delivery=delivery, signed=bool(signature))
+        return _answer(401, "the signature is missing or wrong")
+    event = request.headers.get("x-github-event")
+    if not event:
+        raise BadInput("the header X-GitHub-Event is missing", "X-GitHub-Event")
+    if not github_webhook.listened_to(event, body):
+        return _answer(202, "nobody listens to this")
+    normalised = github_webhook.normalise(event, body)
+    return await _accept(services, normalised, delivery)
+
+
+async def from_railway(request: Request, body: bytes, services: Services) -> Response:
+    header = request.headers.get("x-webhook-secret", "")
+    authorization = request.headers.get("authorization", "")
+    if not railway_webhook.sent_with(await _secrets(services, RAILWAY_WEBHOOK_SECRET), header, authorization):
+        log.warning("webhook refused: it does not bring Railway's secret")
+        return _answer(401, "the secret is missing or wrong")
+    return await _accept(services, railway_webhook.normalise(body), "")
+
+
+async def _accept(services: Services, event: Event | None, delivery: str) -> Response:
+    """Publish, and only then answer: what was answered 2xx is durable."""
+    if event is None:
+        return _answer(202, "nobody listens to this")
+    if not _known(services, event):
+        log.info("webhook about something not in signalbox.toml", delivery=delivery)
+        return _answer(202, "not configured here")
+    name = type(event).__struct_config__.tag
+    id = await services.bus.publish(TOPIC, events.encode(event), {"event": str(name), "delivery": delivery})
+    log.info("webhook accepted", event=name, delivery=delivery, message_id=id)
+    return _answer(202, "accepted")
+
+
+def _known(services: Services, event: Event) -> bool:
+    if isinstance(event, DeploymentChanged):
+        return services.config.on_railway(event.environment_id, event.service_id) is not None
+    return bool(services.config.in_repository(event.repository))
+
+
+async def _secrets(services: Services, name: str) -> tuple[str, ...]:
+    """No secret means that every webhook is refused."""
+    try:
+        return await services.secrets.values(name)
+    except SecretMissing as error:
+        log.error("a webhook secret is not configured, so every webhook is refused", reason=str(error))
+        return ()
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body, or None as soon as it is known to be too large."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > LARGEST_BODY:
+        return None
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                return None
+    except ClientDisconnect as error:
+        raise BadInput("the sender hung up") from error
+    return bytes(body)
+
+
+def _answer(status: int, message: str) -> Response:
+    return JSONResponse({"message" if status < 400 else "error": message}, status_code=status)

@@ -1,0 +1,26 @@
+"""Where a target answers, and one look at it."""
+
+from __future__ import annotations
+
+from shared.clients.probe import Answer
+from shared.clients.railway import ServiceState
+from shared.config import TargetConfig
+from shared.services import Services
+
+
+def address_of(services: Services, place: TargetConfig, service: ServiceState) -> str | None:
+    """Scheme and host: as configured, else the service's own domain; None for a private service."""
+    if place.policy.health_url is not None:
+        return place.policy.health_url.rstrip("/")
+    return services.probe.address(service.host, "") if service.host else None
+
+
+async def look(services: Services, place: TargetConfig, address: str) -> Answer:
+    """Ask the health path once. Raises nothing: what cannot be reached is in the answer."""
+    policy = place.policy
+    return await services.probe.look(
+        f"{address}/{policy.health_path.lstrip('/')}",
+        timeout=policy.health_timeout,
+        commit_field=policy.commit_field,
+        commit_header=policy.commit_header,
+    )

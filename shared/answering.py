@@ -1,0 +1,128 @@
+"""Commands on a pull request: who may give them, what each does, and a reply where nothing is done."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared import commands, log, targets, texts
+from shared.amend import amend
+from shared.clients.github import PullRequestState
+from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
+from shared.config import TargetConfig
+from shared.errors import Code
+from shared.events import CommentWritten
+from shared.outcome import Message
+from shared.run import Kind, Target, Trigger, run_id
+from shared.run import Lock as TargetLock
+from shared.services import Services
+from shared.starting import new_run, runs_of, start
+
+MAY_DEPLOY = frozenset({"admin", "write"})
+
+
+class Asked(Struct, frozen=True):
+    """A command with what is known of where it was given."""
+
+    comment: CommentWritten
+    pull: PullRequestState
+    places: list[TargetConfig]
+
+
+async def answer(services: Services, comment: CommentWritten) -> None:
+    """Carry the command out, or reply why not. Giving it again, by the same comment, changes nothing."""
+    places = services.config.in_repository(comment.repository)
+    if not places:
+        return
+    await services.github.react(places[0].repository, comment.comment_id)
+    refused = await _carry_out(services, comment, places)
+    if refused is not None:
+        log.info("command refused", code=refused.code, reason=refused.message, actor=comment.author)
+        await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
+
+
+async def _carry_out(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> Unusable | None:
+    permission = await services.github.permission(places[0].repository, comment.author)
+    if permission not in MAY_DEPLOY:
+        return Unusable(Code.NOT_AUTHORIZED, f"@{comment.author} has {permission} permission; write is needed")
+    command = commands.parse(comment.body)
+    if isinstance(command, Unusable):
+        return command
+    pull = await services.github.pull_request(places[0].repository, comment.number)
+    asked = Asked(comment, pull, places)
+    match command:
+        case Deploy():
+            return await _deploy(services, asked, command)
+        case Rollback():
+            return await _rollback(services, asked, command)
+        case Lock():
+            return await _lock(services, asked, command)
+        case Unlock():
+            return await _unlock(services, asked, command)
+
+
+async def _deploy(services: Services, asked: Asked, command: Deploy) -> Unusable | None:
+    pull = asked.pull
+    place = commands.choose(command.target, [place for place in asked.places if place.branch == pull.base])
+    if isinstance(place, Unusable):
+        return place
+    if pull.state == "closed" and not pull.merged:
+        return Unusable(Code.PULL_REQUEST_CLOSED, "the pull request was closed without a merge")
+    trigger = _trigger(asked.comment, command.force)
+    own = run_id(place.id, pull.number, f"{trigger.source} {trigger.id}")
+    active = [run for run in await runs_of(services, place, pull.number) if not run.status.terminal]
+    if active and active[0].id != own:
+        return Unusable(Code.ALREADY_RUNNING, f"`{active[0].id}` is at {active[0].stage} ({active[0].status})")
+    await start(services, new_run(services, place, pull, trigger))
+    return None
+
+
+async def _rollback(services: Services, asked: Asked, command: Rollback) -> Unusable | None:
+    place = commands.choose(command.target, asked.places)
+    if isinstance(place, Unusable):
+        return place
+    run = new_run(services, place, asked.pull, _trigger(asked.comment), kind=Kind.ROLLBACK, to_commit=command.to)
+    await start(services, run)
+    return None
+
+
+async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | None:
+    name, reason = commands.split_reason(command, asked.places)
+    place = commands.choose(name, asked.places)
+    if isinstance(place, Unusable):
+        return place
+    lock = TargetLock(by=asked.comment.author, reason=reason, at=services.clock.now())
+    await amend(
+        services.store, Target, place.id, lambda target: replace(target, lock=lock), missing=Target(id=place.id)
+    )
+    text = f"🔒 **{place.name}** is locked: {reason}. Deployments wait until somebody comments `/unlock`."
+    await _reply(services, asked.comment, asked.places, text)
+    return None
+
+
+async def _unlock(services: Services, asked: Asked, command: Unlock) -> Unusable | None:
+    """Lifts a lock and a hold, and calls the next run of the queue."""
+    place = commands.choose(command.target, asked.places)
+    if isinstance(place, Unusable):
+        return place
+    called: tuple[Message, ...] = ()
+
+    def open_up(target: Target) -> Target:
+        nonlocal called
+        opened, called = targets.call_next(replace(target, lock=None, hold=None))
+        return opened
+
+    await amend(services.store, Target, place.id, open_up, missing=Target(id=place.id))
+    await services.publish(called)
+    await _reply(services, asked.comment, asked.places, f"🔓 **{place.name}** is open for deployments.")
+    return None
+
+
+async def _reply(services: Services, comment: CommentWritten, places: list[TargetConfig], text: str) -> None:
+    await services.github.upsert_comment(
+        places[0].repository, comment.number, marker=texts.reply_marker(comment.comment_id), body=text
+    )
+
+
+def _trigger(comment: CommentWritten, force: str | None = None) -> Trigger:
+    return Trigger(source="command", actor=comment.author, id=str(comment.comment_id), url=comment.url, force=force)

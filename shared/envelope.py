@@ -1,0 +1,51 @@
+"""What a push subscription POSTs to a function, and the stage messages inside.
+
+Source: cloud.google.com/pubsub/docs/push#receive_push (wrapped messages).
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+
+from shared.errors import BadInput
+from shared.outcome import Message
+
+
+class PubsubMessage(Struct, frozen=True, rename="camel"):
+    """`data` is base64 on the wire."""
+
+    data: bytes
+    message_id: str = ""
+    attributes: dict[str, str] = {}
+
+
+class Envelope(Struct, frozen=True, rename="camel"):
+    message: PubsubMessage
+    subscription: str = ""
+    delivery_attempt: int | None = None
+
+
+_envelopes: msgspec.json.Decoder[Envelope] = msgspec.json.Decoder(Envelope)
+_messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+async def receive(request: Request) -> Envelope:
+    """Raises BadInput for a body that is not a push envelope."""
+    try:
+        return _envelopes.decode(await request.body())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"not a push envelope: {error}") from error
+
+
+def stage_message(envelope: Envelope) -> Message:
+    """Raises BadInput."""
+    try:
+        return _messages.decode(envelope.message.data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"not a stage message: {error}") from error
+
+
+def encode(message: Message) -> bytes:
+    return msgspec.json.encode(message)

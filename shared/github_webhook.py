@@ -1,0 +1,188 @@
+"""GitHub's webhooks: is it GitHub, and what is it about. Nothing of the payload but names and numbers is kept.
+
+Sources: docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries, /webhooks/webhook-events-and-payloads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from shared.commands import is_command
+from shared.errors import BadInput
+from shared.events import ChecksReported, CommentWritten, Event, PullRequestChanged, PullRequestMerged
+
+S = TypeVar("S", bound=Struct)
+
+_ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
+_LISTENED: Mapping[str, frozenset[str] | None] = {
+    "pull_request": frozenset({"closed", "synchronize", "reopened", "ready_for_review"}),
+    "pull_request_review": frozenset({"submitted", "dismissed"}),
+    "check_suite": frozenset({"completed"}),
+    "status": None,
+    "issue_comment": frozenset({"created"}),
+}
+"""The events listened to, with their actions; None for an event that has none."""
+
+
+def signed_by(secrets: Iterable[str], body: bytes, signature: str) -> bool:
+    """Whether X-Hub-Signature-256 is that of one of the secrets. Constant-time; sha256 only; False without secrets."""
+    given = signature.encode()
+    valid = False
+    for secret in secrets:
+        expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        valid |= bool(secret) and hmac.compare_digest(expected.encode(), given)
+    return valid
+
+
+def listened_to(event: str, body: bytes) -> bool:
+    """Whether anybody cares for this event and action, told without parsing: GitHub writes the action first."""
+    if event not in _LISTENED:
+        return False
+    actions = _LISTENED[event]
+    found = _ACTION_FIRST.match(body)
+    return actions is None or found is None or found[1].decode() in actions
+
+
+def normalise(event: str, body: bytes) -> Event | None:
+    """The event in our words, or None when nobody cares after all. Raises BadInput that names the field."""
+    return _READERS[event](body)
+
+
+class _Repository(Struct):
+    full_name: str
+
+
+class _Pull(Struct):
+    number: int
+    merged: bool = False
+
+
+class _PullRequestPayload(Struct):
+    action: str
+    pull_request: _Pull
+    repository: _Repository
+
+
+class _Suite(Struct):
+    head_sha: str
+
+
+class _SuitePayload(Struct):
+    action: str
+    check_suite: _Suite
+    repository: _Repository
+
+
+class _StatusPayload(Struct):
+    sha: str
+    state: str
+    repository: _Repository
+
+
+class _User(Struct):
+    login: str
+    type: str = "User"
+
+
+class _Link(Struct):
+    url: str = ""
+
+
+class _Issue(Struct):
+    number: int
+    pull_request: _Link | None = None
+
+
+class _Comment(Struct):
+    id: int
+    body: str
+    user: _User
+    html_url: str = ""
+
+
+class _CommentPayload(Struct):
+    action: str
+    issue: _Issue
+    comment: _Comment
+    repository: _Repository
+    sender: _User
+
+
+def _pull_request(body: bytes) -> Event | None:
+    payload = _decode(body, _PullRequestPayload)
+    if payload.action not in (_LISTENED["pull_request"] or ()):
+        return None
+    merged = payload.action == "closed" and payload.pull_request.merged
+    kind = PullRequestMerged if merged else PullRequestChanged
+    return kind(repository=payload.repository.full_name, number=payload.pull_request.number)
+
+
+def _review(body: bytes) -> Event | None:
+    payload = _decode(body, _PullRequestPayload)
+    if payload.action not in (_LISTENED["pull_request_review"] or ()):
+        return None
+    return PullRequestChanged(repository=payload.repository.full_name, number=payload.pull_request.number)
+
+
+def _suite(body: bytes) -> Event | None:
+    payload = _decode(body, _SuitePayload)
+    if payload.action != "completed":
+        return None
+    return ChecksReported(repository=payload.repository.full_name, head_sha=payload.check_suite.head_sha)
+
+
+def _status(body: bytes) -> Event | None:
+    payload = _decode(body, _StatusPayload)
+    if payload.state == "pending":
+        return None
+    return ChecksReported(repository=payload.repository.full_name, head_sha=payload.sha)
+
+
+def _comment(body: bytes) -> Event | None:
+    """A command by a person on a pull request; of the comment only the line with the command is kept."""
+    payload = _decode(body, _CommentPayload)
+    line = next(iter(payload.comment.body.strip().splitlines()), "").strip()
+    by_bot = "Bot" in (payload.sender.type, payload.comment.user.type)
+    if payload.action != "created" or payload.issue.pull_request is None or by_bot or not is_command(line):
+        return None
+    return CommentWritten(
+        repository=payload.repository.full_name,
+        number=payload.issue.number,
+        comment_id=payload.comment.id,
+        author=payload.comment.user.login,
+        body=line[:500],
+        url=payload.comment.html_url,
+    )
+
+
+_READERS: Mapping[str, Callable[[bytes], Event | None]] = {
+    "pull_request": _pull_request,
+    "pull_request_review": _review,
+    "check_suite": _suite,
+    "status": _status,
+    "issue_comment": _comment,
+}
+
+
+def _decode(body: bytes, kind: type[S]) -> S:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _named(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput("the body is not JSON") from error
+
+
+def _named(error: msgspec.ValidationError) -> BadInput:
+    """msgspec's text names a wrong value by its path, and a missing one by its parent's path and its own name."""
+    text, _, path = str(error).partition(" - at `$")
+    missing = re.search(r"missing required field `([^`]+)`", text)
+    field = ".".join(part for part in (path.rstrip("`").lstrip("."), missing[1] if missing else "") if part)
+    return BadInput(f"{field or 'body'}: {text}", field)

@@ -1,0 +1,62 @@
+"""What a stage can say of a run, and the message that wakes the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from shared.errors import Code
+
+
+class Message(Struct, frozen=True):
+    """What travels between functions: which run (or target) is to be looked at, and by which stage (also its topic)."""
+
+    stage: str
+    run_id: str | None = None
+    target_id: str | None = None
+
+
+class Advance(Struct, frozen=True):
+    """The stage is done."""
+
+    message: str
+    changes: Mapping[str, Any] = {}
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """Not yet: look again in `wake_in` seconds at the latest. `otherwise` is what it means when time runs out."""
+
+    message: str
+    wake_in: float
+    otherwise: Code
+    changes: Mapping[str, Any] = {}
+    tell: str | None = None
+    """An event people are told about, once."""
+
+
+class Fail(Struct, frozen=True):
+    """The stage cannot be done. `message` ends up in front of people."""
+
+    code: Code
+    message: str
+    log_tail: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = {}
+
+
+class Retry(Struct, frozen=True):
+    """Something passing went wrong; the shell makes this of a TransientError or an unexpected one."""
+
+    message: str
+    retry_after: float | None = None
+
+
+class Enqueue(Struct, frozen=True):
+    """The target is not to be had now: the run stands in its queue."""
+
+    message: str
+    otherwise: Code
+
+
+Outcome = Advance | Wait | Fail | Retry | Enqueue

@@ -1,0 +1,285 @@
+"""The pure core: what follows from what. Order, deadlines, attempts, the way back, and who is told.
+
+`apply` takes a run, its target and the outcome of a stage and returns the next state of both and the messages to
+send; the shell commits the states and then publishes. Nothing here reads a clock or talks to anything.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shared import targets
+from shared.errors import Code
+from shared.outbox import owe, scheduled
+from shared.outcome import Advance, Enqueue, Fail, Message, Outcome, Retry, Wait
+from shared.policy import Policy
+from shared.run import Failure, HistoryEntry, Kind, Lease, Lock, Rollback, Run, Stage, Status, Target
+
+NOTIFY = "notify"
+KEPT_HISTORY = 200
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """How fast the machinery around the pipeline is, in seconds."""
+
+    redelivery: float = 660.0
+    """By then a message handed back has been redelivered."""
+    unclaimed: float = 90.0
+    """By then a message just published has been claimed; the sweep sends it again otherwise."""
+    limit: float = 50.0
+    """The time a stage gets for one execution."""
+    lease: float = 60.0
+    """How long a claim keeps others away: longer than `limit`."""
+    visible: float = 60.0
+    """By then the effect of a vendor call whose answer was lost shows in the vendor's lists."""
+
+
+class Terms(Struct, frozen=True):
+    """What a run is judged by: the time, its target's policy, and the pace of the machinery."""
+
+    now: datetime
+    policy: Policy
+    pace: Pace
+
+    def after(self, seconds: float) -> datetime:
+        return self.now + timedelta(seconds=seconds)
+
+
+class Transition(Struct, frozen=True):
+    """The next states and what to publish once they are saved. `target` is None when it does not change."""
+
+    run: Run
+    target: Target | None = None
+    messages: tuple[Message, ...] = ()
+    again: bool = False
+    """Hand the message back to the queue, which brings it again with backoff."""
+
+
+class Refusal(Struct, frozen=True):
+    """Why a run cannot be claimed now. `busy`: another worker has it, so the message must come again."""
+
+    reason: str
+    busy: bool = False
+    messages: tuple[Message, ...] = ()
+
+
+_NEXT = {
+    Stage.MERGE: Stage.DEPLOY,
+    Stage.DEPLOY: Stage.MONITOR,
+    Stage.MONITOR: Stage.VERIFY,
+    Stage.VERIFY: Stage.DONE,
+    Stage.ROLLBACK: Stage.MONITOR,
+}
+_REACHED = {Stage.DEPLOY: "merged", Stage.MONITOR: "deploying", Stage.VERIFY: "live"}
+_BAD_DEPLOYMENT = frozenset(
+    {
+        Code.BUILD_FAILED,
+        Code.DEPLOY_FAILED,
+        Code.DEPLOY_SKIPPED,
+        Code.DEPLOY_CRASHED,
+        Code.DEPLOY_TIMEOUT,
+        Code.UNHEALTHY,
+        Code.WRONG_VERSION,
+    }
+)
+"""Reasons to look at what serves and, if it is not the last good version, to go back. Nothing else rolls back."""
+
+
+def begin(run: Run, terms: Terms) -> Transition:
+    """The first state of a new run, as it is to be created."""
+    begun = _note(replace(run, deadline=_deadline(run, run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
+    begun = replace(owe(begun, "started", terms.now), stage_due=terms.after(terms.pace.unclaimed))
+    return Transition(scheduled(begun), messages=_messages(begun, Message(begun.stage, begun.id)))
+
+
+def claim(run: Run, stage: Stage, owner: str, terms: Terms) -> Run | Refusal:
+    """Lease the run to one worker, for one execution of its stage."""
+    if run.status.terminal:
+        return Refusal(f"the run has ended ({run.status})")
+    if run.stage is not stage:
+        overdue = run.stage_due is not None and run.stage_due <= terms.now
+        return Refusal(f"the run is at {run.stage}", messages=(Message(run.stage, run.id),) if overdue else ())
+    if run.lease is not None and run.lease.until > terms.now:
+        return Refusal(f"another worker has the run until {run.lease.until:%H:%M:%S}", busy=True)
+    claimed = replace(
+        run,
+        lease=Lease(owner, terms.after(terms.pace.lease)),
+        attempts=run.attempts + 1,
+        status=Status.QUEUED if run.status is Status.QUEUED else Status.RUNNING,
+        stage_due=terms.after(terms.pace.lease + terms.pace.unclaimed),
+        updated_at=terms.now,
+    )
+    return scheduled(claimed)
+
+
+def taken(run: Run, terms: Terms) -> Run:
+    """The run once it has its target: if it stood in the queue, the stage's time starts anew."""
+    if run.status is not Status.QUEUED:
+        return run
+    run = replace(run, status=Status.RUNNING, deadline=_deadline(run, run.stage, terms))
+    return _note(run, terms, "its turn has come")
+
+
+def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transition:
+    """What follows from a stage's outcome. `run` is as claimed; the result carries no lease."""
+    outcome = judge(run, outcome, terms)
+    if isinstance(outcome, Retry):
+        return _again(run, outcome, terms)
+    run = replace(run, lease=None, attempts=0, updated_at=terms.now)
+    if isinstance(outcome, Enqueue):
+        return _enqueue(run, target, outcome, terms)
+    run = replace(run, **outcome.changes)
+    if isinstance(outcome, Wait):
+        return _wait(run, outcome, terms)
+    if isinstance(outcome, Fail):
+        return _fail(run, target, outcome, terms)
+    stage = Stage.VERIFY if _nothing_to_restore(run) else _NEXT[run.stage]
+    if stage is Stage.DONE:
+        return _verified(run, target, outcome, terms)
+    return _enter(run, stage, outcome.message, terms)
+
+
+def touches_target(run: Run, outcome: Outcome) -> bool:
+    """Whether `apply` looks at the target for this (judged) outcome: the shell need not read it otherwise."""
+    return isinstance(outcome, Fail | Enqueue) or (isinstance(outcome, Advance) and run.stage is Stage.VERIFY)
+
+
+def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
+    """The outcome in the light of deadline and attempts: waiting past its time is failing."""
+    late = run.deadline is not None and terms.now >= run.deadline
+    match outcome:
+        case Wait() if late:
+            code = Code.QUEUE_TIMEOUT if run.status is Status.QUEUED else outcome.otherwise
+            return Fail(code, f"time ran out: {outcome.message}", changes=outcome.changes)
+        case Enqueue() if late and run.status is Status.QUEUED:
+            return Fail(outcome.otherwise, f"time ran out: {outcome.message}")
+        case Retry() if late:
+            return Fail(Code.VENDOR_UNAVAILABLE, f"time ran out: {outcome.message}")
+        case Retry() if run.attempts >= terms.policy.max_attempts:
+            return Fail(Code.ATTEMPTS_EXHAUSTED, f"tried {run.attempts} times: {outcome.message}")
+    return outcome
+
+
+def _again(run: Run, outcome: Retry, terms: Terms) -> Transition:
+    """By the queue's backoff, or by the sweep when the vendor named a time."""
+    named = outcome.retry_after
+    due = terms.after(terms.pace.redelivery if named is None else named)
+    status = run.status if run.status is Status.QUEUED else Status.WAITING
+    run = replace(run, lease=None, status=status, stage_due=_capped(run, due, terms), updated_at=terms.now)
+    return Transition(scheduled(_note(run, terms, outcome.message)), again=named is None)
+
+
+def _wait(run: Run, outcome: Wait, terms: Terms) -> Transition:
+    status = run.status if run.status is Status.QUEUED else Status.WAITING
+    run = replace(run, status=status, stage_due=_capped(run, terms.after(outcome.wake_in), terms))
+    run = _note(run, terms, outcome.message)
+    if outcome.tell is None:
+        return Transition(scheduled(run))
+    owing = owe(run, outcome.tell, terms.now)
+    return Transition(scheduled(owing), messages=_messages(owing))
+
+
+def _capped(run: Run, due: datetime, terms: Terms) -> datetime:
+    """The last look happens at the deadline, not after."""
+    return due if run.deadline is None or run.deadline <= terms.now else min(due, run.deadline)
+
+
+def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transition:
+    """Stand in the target's queue; looked at now and then besides, should the call of its turn be lost."""
+    wait = Wait(message=outcome.message, wake_in=terms.policy.poll * 5, otherwise=outcome.otherwise)
+    standing = targets.enqueue(run, target, terms.now)
+    if run.status is Status.QUEUED:
+        return replace(_wait(run, wait, terms), target=standing)
+    run = replace(run, status=Status.QUEUED, deadline=terms.after(terms.policy.queue_deadline))
+    return replace(_wait(run, replace(wait, tell="queued"), terms), target=standing)
+
+
+def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
+    entered = replace(
+        _note(run, terms, message),
+        stage=stage,
+        status=Status.RUNNING,
+        stage_due=terms.after(terms.pace.unclaimed),
+        deadline=_deadline(run, stage, terms),
+        verification=None if stage is Stage.VERIFY else run.verification,
+    )
+    entered = owe(entered, "rolling_back" if run.rollback is not None else _REACHED[stage], terms.now)
+    return Transition(scheduled(entered), messages=_messages(entered, Message(stage, run.id)))
+
+
+def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Transition:
+    """What was deployed, or restored, stands."""
+    if run.rollback is None:
+        target = targets.standing(target, run, terms.now)
+        return _end(run, target, Status.SUCCEEDED, outcome.message, "succeeded", terms)
+    if run.rollback.needed:
+        target = targets.restored(target, run, terms.now, terms.policy)
+        status = Status.SUCCEEDED if run.kind is Kind.ROLLBACK else Status.ROLLED_BACK
+        return _end(run, target, status, outcome.message, "rolled_back", terms)
+    if run.kind is Kind.ROLLBACK:
+        return _end(run, target, Status.SUCCEEDED, "that version serves already", "succeeded", terms)
+    message = "the previous version serves and is healthy; there was nothing to roll back"
+    return _end(run, target, Status.FAILED, message, "failed", terms)
+
+
+def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
+    failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=fail.log_tail)
+    run = replace(run, error=failure)
+    message = f"{fail.code}: {fail.message}"
+    if fail.code is Code.DEPLOYMENT_REPLACED:
+        return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
+    if run.rollback is not None:
+        return _not_restored(run, run.rollback, target, message, terms)
+    if fail.code in _BAD_DEPLOYMENT and terms.policy.rollback == "automatic" and run.deployment is not None:
+        return _enter(replace(run, rollback=Rollback(reason=fail.code)), Stage.ROLLBACK, message, terms)
+    event = "unverified" if fail.code is Code.VERIFY_INCONCLUSIVE else "failed"
+    return _end(run, target, Status.FAILED, message, event, terms)
+
+
+def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, terms: Terms) -> Transition:
+    """The way back failed. Unless nothing was begun, or the old version never stopped serving, a person must look."""
+    if run.kind is Kind.ROLLBACK and rollback.requested_at is None:
+        return _end(run, target, Status.FAILED, message, "failed", terms)
+    if rollback.needed is not False:
+        target = replace(target, lock=Lock(by="signalbox", reason=message, at=terms.now, run_id=run.id))
+    return _end(run, target, Status.FAILED, message, "rollback_failed", terms)
+
+
+def _end(run: Run, target: Target, status: Status, message: str, event: str, terms: Terms) -> Transition:
+    ended = _note(replace(run, status=status, stage_due=None, deadline=None), terms, message)
+    ended = owe(replace(ended, stage=Stage.DONE), event, terms.now)
+    free, messages = targets.release(target, run.id, terms.now)
+    return Transition(scheduled(ended), free, _messages(ended, *messages))
+
+
+def _deadline(run: Run, stage: Stage, terms: Terms) -> datetime:
+    policy = terms.policy
+    bake = policy.bake if run.rollback is None else 0.0
+    seconds = {
+        Stage.MERGE: policy.merge_deadline,
+        Stage.DEPLOY: policy.deploy_deadline,
+        Stage.MONITOR: policy.monitor_deadline,
+        Stage.VERIFY: policy.verify_deadline + bake,
+        Stage.ROLLBACK: policy.rollback_deadline,
+    }
+    return terms.after(seconds[stage])
+
+
+def _nothing_to_restore(run: Run) -> bool:
+    return run.stage is Stage.ROLLBACK and run.rollback is not None and run.rollback.needed is False
+
+
+def _note(run: Run, terms: Terms, message: str) -> Run:
+    """Add to the history what is new: looking again at the same is not."""
+    last = run.history[-1] if run.history else None
+    if last is not None and (last.stage, last.status, last.message) == (run.stage, run.status, message):
+        return run
+    entry = HistoryEntry(terms.now, run.stage, run.status, message)
+    return replace(run, history=(*run.history, entry)[-KEPT_HISTORY:])
+
+
+def _messages(run: Run, *others: Message) -> tuple[Message, ...]:
+    return (*others, Message(NOTIFY, run.id)) if run.owed else others

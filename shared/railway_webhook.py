@@ -1,0 +1,76 @@
+"""Railway's webhooks: unsigned and unordered, so a shared secret in a header is all the proof there is, and a hint all
+they are.
+
+Source: docs.railway.com/observability/webhooks.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from shared.errors import BadInput
+from shared.events import DeploymentChanged
+
+_LISTENED = frozenset(
+    {
+        "deployment.deployed",
+        "deployment.redeployed",
+        "deployment.failed",
+        "deployment.crashed",
+        "deployment.oomkilled",
+        "deployment.removed",
+        "deployment.needsapproval",
+    }
+)
+"""What can end a wait. Compared in lower case without `_`: the casing differs between Railway's own texts."""
+
+
+class _Id(Struct):
+    id: str
+
+
+class _Resource(Struct):
+    environment: _Id | None = None
+    service: _Id | None = None
+    deployment: _Id | None = None
+
+
+class _Payload(Struct):
+    type: str
+    resource: _Resource = _Resource()
+
+
+def sent_with(secrets: Iterable[str], header: str, authorization: str) -> bool:
+    """Whether a secret came as X-Webhook-Secret or as a bearer token. Constant-time; False without secrets."""
+    given = header or authorization.removeprefix("Bearer ")
+    valid = False
+    for secret in secrets:
+        valid |= bool(secret) and hmac.compare_digest(secret.encode(), given.encode())
+    return valid
+
+
+def normalise(body: bytes) -> DeploymentChanged | None:
+    """The event in our words, or None when nobody cares. Raises BadInput that names the field."""
+    try:
+        payload = msgspec.json.decode(body, type=_Payload)
+    except msgspec.ValidationError as error:
+        raise BadInput(str(error), "type") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput("the body is not JSON") from error
+    event = payload.type.lower().replace("_", "")
+    if event not in _LISTENED:
+        return None
+    resource = payload.resource
+    if resource.environment is None or resource.service is None or resource.deployment is None:
+        lacking = next(name for name in ("environment", "service", "deployment") if getattr(resource, name) is None)
+        raise BadInput(f"resource.{lacking} is missing", f"resource.{lacking}")
+    return DeploymentChanged(
+        environment_id=resource.environment.id,
+        service_id=resource.service.id,
+        deployment_id=resource.deployment.id,
+        event=event,
+    )

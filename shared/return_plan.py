@@ -1,0 +1,77 @@
+"""Where to return to, and whether: a pure decision on what Railway shows and what was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from shared.clients.railway import DeploymentState
+from shared.errors import Code
+from shared.outcome import Fail
+from shared.run import Kind, Run, Target, Verified
+
+
+class NothingToDo(Struct, frozen=True):
+    """The version to return to serves already."""
+
+    serving: Verified
+
+
+class Return(Struct, frozen=True):
+    """Go back to `to`: by its kept image, or by building its commit anew."""
+
+    to: Verified
+    image: bool
+    replaces: str | None
+    """The commit that is taken back."""
+
+
+def plan(
+    run: Run, target: Target, active: Sequence[DeploymentState], known: Sequence[DeploymentState]
+) -> NothingToDo | Return | Fail:
+    """`known` are the target's deployments, newest first, removed ones too; `active` those that serve."""
+    serving = next((deployment for deployment in active if deployment.live), None)
+    to = _asked_for(run, target, serving) if run.kind is Kind.ROLLBACK else target.current
+    if isinstance(to, Fail):
+        return to
+    stranger = _stranger(run, target, active)
+    if stranger is not None and run.kind is Kind.DEPLOY:
+        if to is None and run.deployment and stranger.id in run.deployment.baseline:
+            return NothingToDo(_as_verified(stranger, run))
+        return Fail(Code.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of somebody else serves; left alone")
+    if to is None:
+        return Fail(Code.ROLLBACK_TARGET_MISSING, "no verified deployment of this target is known to return to")
+    if serving is not None and serving.id == to.deployment_id:
+        return NothingToDo(to)
+    kept = next((deployment for deployment in known if deployment.id == to.deployment_id), None)
+    replaces = serving.commit_sha if run.kind is Kind.ROLLBACK and serving else run.commit_sha
+    return Return(to=to, image=kept is not None and kept.can_rollback, replaces=replaces)
+
+
+def _asked_for(run: Run, target: Target, serving: DeploymentState | None) -> Verified | Fail:
+    """The commit named in the command, else the last verified version that is not the one serving."""
+    wanted = run.rollback.to_commit if run.rollback else None
+    for verified in target.verified:
+        if wanted is not None and verified.commit_sha.startswith(wanted):
+            return verified
+        if wanted is None and (serving is None or verified.commit_sha != serving.commit_sha):
+            return verified
+    asked = f"of commit {wanted}" if wanted else "other than the one that serves"
+    return Fail(Code.ROLLBACK_TARGET_MISSING, f"no verified deployment {asked} is known")
+
+
+def _stranger(run: Run, target: Target, active: Sequence[DeploymentState]) -> DeploymentState | None:
+    """A live deployment that is neither the run's own nor the target's last verified one."""
+    own = {run.deployment.id if run.deployment else None, target.current.deployment_id if target.current else None}
+    return next((deployment for deployment in active if deployment.live and deployment.id not in own), None)
+
+
+def _as_verified(deployment: DeploymentState, run: Run) -> Verified:
+    return Verified(
+        deployment_id=deployment.id,
+        commit_sha=deployment.commit_sha or "",
+        run_id=None,
+        at=run.updated_at,
+        migrates=deployment.migrates,
+    )

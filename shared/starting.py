@@ -1,0 +1,133 @@
+"""How runs come to be, and how they are woken."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from shared import log, pipeline
+from shared.clients.github import PullRequestState
+from shared.config import TargetConfig
+from shared.errors import Code, Conflict
+from shared.outcome import Message
+from shared.ports import Condition, Create
+from shared.run import Kind, PullRequest, Rollback, Run, Stage, Status, Target, Trigger, run_id
+from shared.services import Services
+
+RETENTION = timedelta(days=90)
+
+
+async def merged(services: Services, repository: str, number: int) -> None:
+    """A pull request is said to be merged: if it is, each target of its base branch gets a run for the merge commit.
+
+    A run that a command started for it, or that merged it, is woken instead.
+    """
+    places = services.config.in_repository(repository)
+    if not places:
+        return
+    pull = await services.github.pull_request(places[0].repository, number)
+    if not pull.merged or pull.merge_sha is None:
+        log.info("not merged after all", repository=repository, number=number)
+        return
+    for place in places:
+        if place.branch == pull.base and place.policy.automatic:
+            await _deploy_merged(services, place, pull, pull.merge_sha)
+
+
+async def _deploy_merged(services: Services, place: TargetConfig, pull: PullRequestState, commit: str) -> None:
+    for run in await runs_of(services, place, pull.number):
+        if not run.status.terminal:
+            await services.publish([Message(run.stage, run.id)])
+            return
+        if run.commit_sha == commit and run.kind is Kind.DEPLOY:
+            log.info("deployed already", run_id=run.id)
+            return
+    trigger = Trigger(source="merge", actor=pull.author, id=commit, url=pull.url)
+    await start(services, new_run(services, place, pull, trigger))
+
+
+async def runs_of(services: Services, place: TargetConfig, number: int) -> list[Run]:
+    """The pull request's runs for a target, newest first."""
+    found = await services.store.query(
+        Run,
+        ("target", "==", place.id),
+        ("pull_request.number", "==", number),
+        order_by="created_at",
+        descending=True,
+        limit=20,
+    )
+    return [one.document for one in found]
+
+
+def new_run(
+    services: Services,
+    place: TargetConfig,
+    pull: PullRequestState,
+    trigger: Trigger,
+    *,
+    kind: Literal[Kind.DEPLOY, Kind.ROLLBACK] = Kind.DEPLOY,
+    to_commit: str | None = None,
+) -> Run:
+    """A run that is not saved yet. For a pull request merged already it names the merge commit."""
+    now = services.clock.now()
+    back = kind is Kind.ROLLBACK
+    return Run(
+        id=run_id(place.id, pull.number, f"{trigger.source} {trigger.id}"),
+        kind=kind,
+        target=place.id,
+        repository=place.repository,
+        service=place.service,
+        environment=place.environment,
+        pull_request=PullRequest(
+            number=pull.number,
+            title=pull.title,
+            author=pull.author,
+            head_sha=pull.head_sha,
+            base=pull.base,
+            url=pull.url,
+        ),
+        commit_sha=None if back else pull.merge_sha,
+        trigger=trigger,
+        stage=Stage.ROLLBACK if back else Stage.MERGE,
+        status=Status.RUNNING,
+        rollback=Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, to_commit=to_commit) if back else None,
+        created_at=now,
+        updated_at=now,
+        expire_at=now + RETENTION,
+    )
+
+
+async def start(services: Services, run: Run) -> None:
+    """Create the run and wake its first stage; when it exists already, only wake it."""
+    begun = pipeline.begin(run, services.terms(run.target))
+    try:
+        await services.store.commit(Create(begun.run))
+    except Conflict:
+        found = await services.store.get(Run, run.id)
+        if found is not None and not found.document.status.terminal:
+            await services.publish([Message(found.document.stage, run.id)])
+        return
+    with log.context(run_id=run.id):
+        log.info("run started", kind=run.kind, target=run.target, trigger=run.trigger.source, actor=run.trigger.actor)
+        await services.publish(begun.messages)
+
+
+async def wake(services: Services, *conditions: Condition) -> None:
+    """Wake the runs that wait before their merge and meet the conditions."""
+    found = await services.store.query(
+        Run, *conditions, ("stage", "==", Stage.MERGE), order_by="created_at", descending=True
+    )
+    await services.publish(Message(one.document.stage, one.document.id) for one in found)
+
+
+async def wake_active(services: Services, target: str, deployment: str, expecting: tuple[Stage, ...]) -> None:
+    """Wake the run that has the target, if the deployment is its own or it expects one in such a stage."""
+    place = await services.store.get(Target, target)
+    if place is None or place.document.active is None:
+        return
+    found = await services.store.get(Run, place.document.active)
+    if found is None or found.document.status.terminal:
+        return
+    run = found.document
+    if run.watched_deployment == deployment or run.stage in expecting:
+        await services.publish([Message(run.stage, run.id)])

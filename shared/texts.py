@@ -1,0 +1,194 @@
+"""Every text people read: comments, descriptions, notifications, and what each reason code means for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.errors import Code
+from shared.redaction import redact
+from shared.run import Kind, Run, Stage, Status, Target, Verdict
+
+ADVICE: Mapping[Code, str] = {
+    Code.CHECKS_FAILED: "Mend the checks and comment `/deploy` again.",
+    Code.CHECKS_TIMEOUT: "See why the checks have not finished; then comment `/deploy` again.",
+    Code.REVIEW_REQUIRED: "Get an approving review, then comment `/deploy` again.",
+    Code.CHANGES_REQUESTED: "Settle the requested changes, then comment `/deploy` again.",
+    Code.PULL_REQUEST_CLOSED: "Reopen the pull request to deploy it.",
+    Code.PULL_REQUEST_DRAFT: "Mark the pull request as ready for review, then comment `/deploy` again.",
+    Code.NOT_MERGEABLE: "Resolve the conflicts with the base branch, then comment `/deploy` again.",
+    Code.HEAD_MOVED: "Look at the new commit; comment `/deploy` again to deploy it.",
+    Code.MERGE_REFUSED: "See GitHub's reason; change the branch's rules or `merge_method`, or merge by hand.",
+    Code.TARGET_LOCKED: "See who locked it and why; comment `/unlock` when it may be deployed to again.",
+    Code.TARGET_HELD: "Comment `/deploy` on the pull request that is to be deployed next; that lifts the hold.",
+    Code.QUARANTINED: "Merge a fix, or comment `/deploy --force <reason>` to deploy this commit all the same.",
+    Code.QUEUE_TIMEOUT: "See what occupies the target; then comment `/deploy` again.",
+    Code.DEPLOY_REFUSED: "See Railway's reason: is the repository connected, and does it have the commit?",
+    Code.BUILD_FAILED: "See the end of the build log, mend it, and merge the fix.",
+    Code.DEPLOY_FAILED: "See the end of the log: the service started but its health check never passed.",
+    Code.DEPLOY_SKIPPED: "Let the checks pass or see the service's watch paths, then comment `/deploy` again.",
+    Code.DEPLOY_CRASHED: "See the end of the log, mend it, and merge the fix.",
+    Code.DEPLOY_TIMEOUT: "See the deployment on Railway; raise `monitor_deadline` if builds take this long.",
+    Code.DEPLOYMENT_REPLACED: "Nothing to do, if the other deployment was meant. Comment `/deploy` to deploy this one.",
+    Code.UNHEALTHY: "See what the health path answers and the service's log, mend it, and merge the fix.",
+    Code.WRONG_VERSION: "See whether the service shows its commit where `commit_field` or `commit_header` says.",
+    Code.VERIFY_INCONCLUSIVE: "Nothing was rolled back. Look at the service yourself; `/rollback` if it is bad.",
+    Code.ROLLED_BACK_BY_COMMAND: "Merge a fix, or comment `/deploy --force <reason>` to deploy the commit again.",
+    Code.ROLLBACK_TARGET_MISSING: "No earlier version was ever verified. Deploy a good commit by hand, then `/unlock`.",
+    Code.ROLLBACK_REFUSED: "Railway refused to roll back. Do it in its dashboard, then comment `/unlock`.",
+    Code.ROLLBACK_AMBIGUOUS: "Somebody deployed at the same moment. See what serves, then comment `/unlock`.",
+    Code.ROLLBACK_TIMEOUT: "See on Railway whether the old version serves, then comment `/unlock`.",
+    Code.VENDOR_REFUSED: "See the vendor's reason: usually a missing permission of the token or the GitHub App.",
+    Code.VENDOR_UNAVAILABLE: "See the vendor's status page and what serves now; then ask again.",
+    Code.ATTEMPTS_EXHAUSTED: "See the log of this run; then ask again. If it repeats, it is a defect: report it.",
+    Code.TARGET_UNKNOWN: "See signalbox.toml: the target must be in it while runs are under way.",
+    Code.NOT_AUTHORIZED: "Ask somebody with write access to the repository.",
+    Code.COMMAND_INVALID: "See the usage above.",
+    Code.TARGET_AMBIGUOUS: "Name the target, as `service/environment`.",
+    Code.ALREADY_RUNNING: "Wait for it to end.",
+}
+"""The next step for each reason."""
+
+_HEADLINES = {
+    Status.QUEUED: "⏳ waiting for its turn on",
+    Status.RUNNING: "🚂 on its way to",
+    Status.WAITING: "🚂 on its way to",
+    Status.SUCCEEDED: "✅ deployed to",
+    Status.FAILED: "❌ not deployed to",
+    Status.ROLLED_BACK: "↩️ rolled back on",
+    Status.CANCELLED: "⏹️ cancelled on",
+    Status.SUPERSEDED: "⏭️ superseded on",
+}
+_VERDICTS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "❔", Verdict.NOT_RUN: "▫️"}
+_SEVERITIES = {
+    "rollback_failed": "critical",
+    "failed": "error",
+    "rolled_back": "error",
+    "health_lost": "error",
+    "unverified": "warning",
+    "needs_approval": "warning",
+}
+
+
+def run_marker(run_id: str) -> str:
+    """Hidden in the run's comment, so that it is found and edited in place."""
+    return f"<!-- signalbox:run:{run_id} -->"
+
+
+def reply_marker(comment_id: int) -> str:
+    return f"<!-- signalbox:reply:{comment_id} -->"
+
+
+def headline(run: Run) -> str:
+    place = f"**{run.service}/{run.environment}**"
+    if run.kind is Kind.ROLLBACK:
+        verb = {Status.SUCCEEDED: "↩️ returned", Status.FAILED: "❌ not returned"}.get(run.status, "↩️ returning")
+        return f"{verb} to an earlier version on {place}"
+    if run.status is Status.FAILED and run.rollback is None and run.deployment is not None and run.deployment.id:
+        return f"❔ deployed, but not verified, on {place}"
+    if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
+        return f"↩️ taking back from {place}"
+    return f"{_HEADLINES[run.status]} {place}"
+
+
+def comment(run: Run, console_url: str) -> str:
+    """The run's comment on its pull request, as the run is now."""
+    parts = [f"### {headline(run)}"]
+    if run.commit_sha:
+        parts.append(f"Commit `{run.commit_sha[:7]}`, asked for by @{run.trigger.actor}.")
+    if run.error is not None:
+        parts.append(f"**`{run.error.code}`** {run.error.message}\n\n{ADVICE[run.error.code]}")
+    if run.rollback is not None and run.rollback.to is not None:
+        parts.append(_way_back(run))
+    parts.append(_timeline(run))
+    if run.verification is not None:
+        checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {c.detail}" for c in run.verification.checks)
+        parts.append(f"Last look:\n{checks}")
+    if run.error is not None and run.error.log_tail:
+        tail = "\n".join(run.error.log_tail).replace("```", "'''")
+        parts.append(f"<details><summary>End of the log</summary>\n\n```text\n{tail}\n```\n</details>")
+    parts.append(f"[{run.id}]({run_url(run.id, console_url)})" if console_url else f"`{run.id}`")
+    parts.append(run_marker(run.id))
+    return redact("\n\n".join(parts))
+
+
+def refusal(code: Code, message: str, usage: str = "") -> str:
+    """The reply to a command that was not carried out."""
+    shown = f"\n\nUsage: `{usage}`" if usage else ""
+    return redact(f"**`{code}`** {message}{shown}\n\n{ADVICE[code]}")
+
+
+def description(run: Run) -> str:
+    """At most 140 characters, for a GitHub deployment status."""
+    text = f"{run.error.code}: {run.error.message}" if run.error else run.history[-1].message
+    return redact(text)[:140]
+
+
+def run_url(run_id: str, console_url: str) -> str:
+    return f"{console_url.rstrip('/')}/runs/{run_id}" if console_url else ""
+
+
+def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
+    """What n8n gets for an event of a run; `key` is the same each time this one is sent."""
+    pull = run.pull_request
+    return {
+        "key": f"{run.id}:{event}",
+        "event": event,
+        "severity": _SEVERITIES.get(event, "info"),
+        "text": redact(f"{headline(run).replace('**', '')}: {run.history[-1].message}"),
+        "run_id": run.id,
+        "status": run.status,
+        "repository": run.repository,
+        "service": run.service,
+        "environment": run.environment,
+        "pull_request": {"number": pull.number, "title": pull.title, "url": pull.url} if pull else None,
+        "commit_sha": run.commit_sha,
+        "deployment_id": run.watched_deployment,
+        "actor": run.trigger.actor,
+        "reason": run.error.code if run.error else None,
+        "message": run.error.message if run.error else None,
+        "next_step": ADVICE[run.error.code] if run.error else None,
+        "log_tail": list(run.error.log_tail) if run.error else [],
+        "url": run_url(run.id, console_url) or (pull.url if pull else ""),
+    }
+
+
+def health_notification(target: Target, event: str) -> dict[str, object]:
+    """What n8n gets when a target's health changes; `event` is `health_lost@TIME` or `health_regained@TIME`."""
+    name = event.partition("@")[0]
+    lost = name == "health_lost"
+    return {
+        "key": f"{target.id}:{event}",
+        "event": name,
+        "severity": _SEVERITIES.get(name, "info"),
+        "text": redact(f"{target.id} {'is unhealthy' if lost else 'is healthy again'}: {target.health.detail}"),
+        "target": target.id,
+        "commit_sha": target.current.commit_sha if target.current else None,
+        "url": target.address or "",
+    }
+
+
+def _way_back(run: Run) -> str:
+    rollback = run.rollback
+    if rollback is None or rollback.to is None:
+        return ""
+    commit = f"`{rollback.to.commit_sha[:7]}`"
+    if not rollback.needed:
+        return f"The previous version {commit} kept serving: there was nothing to roll back."
+    done = "was restored" if run.status in (Status.ROLLED_BACK, Status.SUCCEEDED) else "is to be restored"
+    rebuilt = " It is built anew, with today's variables: Railway no longer keeps its image." * (
+        rollback.method == "rebuild"
+    )
+    migrated = run.deployment is not None and run.deployment.migrates
+    warning = " ⚠️ The deployment ran a pre-deploy command (a migration?), which is not undone." * migrated
+    return f"The last verified version {commit} {done}.{rebuilt}{warning}"
+
+
+def _timeline(run: Run) -> str:
+    rows = "\n".join(
+        f"| {entry.at:%H:%M:%S} | {entry.stage} | {entry.status} | {_cell(entry.message)} |" for entry in run.history
+    )
+    return f"| at (UTC) | stage | status | what |\n|---|---|---|---|\n{rows}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")[:200]

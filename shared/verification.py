@@ -1,0 +1,119 @@
+"""Does the deployment hold? The checks of one look, and what follows from them. Pure.
+
+Only a *fail* counts against a deployment. *Inconclusive* is our own blindness: it waits, and ends by telling a person.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from shared.clients.probe import Answer
+from shared.clients.railway import DeploymentState
+from shared.errors import Code
+from shared.outcome import Advance, Fail, Wait
+from shared.pipeline import Terms
+from shared.policy import Policy
+from shared.run import Check, Run, Verdict, Verification
+
+SHORTEST_COMMIT = 7
+
+
+class Sight(Struct, frozen=True):
+    """What was seen in one look; `answer` is None for a service that has no public address."""
+
+    deployment: DeploymentState
+    answer: Answer | None
+
+
+def assess(run: Run, policy: Policy, sight: Sight) -> tuple[Check, ...]:
+    """The checks in the order in which they mean something."""
+    return (_railway(sight.deployment), _version(run, policy, sight.answer), _health(sight.answer))
+
+
+def conclude(run: Run, checks: tuple[Check, ...], terms: Terms) -> Advance | Wait | Fail:
+    """Advance once all has been well for the bake; Fail at the failure threshold; otherwise wait."""
+    before = run.verification or Verification()
+    bad = next((check for check in checks if check.verdict is Verdict.FAIL), None)
+    unclear = next((check for check in checks if check.verdict is Verdict.INCONCLUSIVE), None)
+    if bad is not None:
+        return _failing(run, before, bad, checks, terms)
+    if unclear is not None:
+        seen = Verification(checks=checks, failures=before.failures, healthy_since=before.healthy_since)
+        return _waiting(run, seen, f"cannot tell: {unclear.detail}", Code.VERIFY_INCONCLUSIVE, terms)
+    return _baking(run, Verification(checks=checks, healthy_since=before.healthy_since or terms.now), terms)
+
+
+def _railway(deployment: DeploymentState) -> Check:
+    name = "railway"
+    if deployment.live:
+        return Check(name, Verdict.PASS, f"{deployment.id[:8]} is {deployment.status}")
+    return Check(name, Verdict.INCONCLUSIVE, f"{deployment.id[:8]} is {deployment.status}")
+
+
+def _version(run: Run, policy: Policy, answer: Answer | None) -> Check:
+    name, wanted = "version", run.watched_commit
+    if answer is None or wanted is None or not (policy.commit_field or policy.commit_header):
+        return Check(name, Verdict.NOT_RUN, "the service does not show its commit")
+    if not answer.reached:
+        return Check(name, Verdict.INCONCLUSIVE, answer.detail)
+    if answer.commit is None and (run.rollback is not None or not answer.healthy):
+        return Check(name, Verdict.NOT_RUN, "the answer shows no commit")
+    shown = answer.commit or "no commit"
+    if len(shown) >= SHORTEST_COMMIT and wanted.startswith(shown.lower()):
+        return Check(name, Verdict.PASS, f"{shown[:7]} answers")
+    return Check(name, Verdict.FAIL, f"{shown[:40]} answers instead of {wanted[:7]}")
+
+
+def _health(answer: Answer | None) -> Check:
+    name = "health"
+    if answer is None:
+        return Check(name, Verdict.NOT_RUN, "the service has no public address")
+    if not answer.reached:
+        return Check(name, Verdict.INCONCLUSIVE, answer.detail)
+    return Check(name, Verdict.PASS if answer.healthy else Verdict.FAIL, answer.detail)
+
+
+def _failing(run: Run, before: Verification, bad: Check, checks: tuple[Check, ...], terms: Terms) -> Wait | Fail:
+    """The old version may answer for a while after the new one went live; an unhealthy answer counts at once."""
+    code = Code.WRONG_VERSION if bad.name == "version" else Code.UNHEALTHY
+    overlap = code is Code.WRONG_VERSION and before.healthy_since is None
+    failures = before.failures if overlap else before.failures + 1
+    seen = Verification(checks=checks, failures=failures, healthy_since=before.healthy_since)
+    if failures >= terms.policy.failure_threshold:
+        return Fail(code, f"{bad.detail} ({failures} looks in a row)", changes={"verification": seen})
+    return _waiting(run, seen, f"{bad.name}: {bad.detail}", code, terms)
+
+
+def _baking(run: Run, seen: Verification, terms: Terms) -> Advance | Wait:
+    bake = timedelta(seconds=_bake(run, terms))
+    left = (seen.healthy_since or terms.now) + bake - terms.now
+    if left <= timedelta(0):
+        what = "the restored version is healthy" if run.rollback else "healthy"
+        baked = f" for {bake.total_seconds():g} s" if bake else ""
+        return Advance(what + baked, {"verification": seen})
+    return Wait(
+        message=f"healthy; to stay so for {bake.total_seconds():g} s",
+        wake_in=min(terms.policy.poll, left.total_seconds()),
+        otherwise=Code.VERIFY_INCONCLUSIVE,
+        changes={"verification": seen},
+    )
+
+
+def _waiting(run: Run, seen: Verification, message: str, code: Code, terms: Terms) -> Wait | Fail:
+    """Wait, but leave time for the bake: what has not begun to be healthy by then will not."""
+    changes = {"verification": seen}
+    latest = _begin_by(run, terms) if seen.healthy_since is None else None
+    if latest is not None and terms.now >= latest:
+        return Fail(code, f"time ran out: {message}", changes=changes)
+    left = (latest - terms.now).total_seconds() if latest is not None else terms.policy.poll
+    return Wait(message=message, wake_in=min(terms.policy.poll, left), otherwise=code, changes=changes)
+
+
+def _begin_by(run: Run, terms: Terms) -> datetime | None:
+    return run.deadline - timedelta(seconds=_bake(run, terms)) if run.deadline else None
+
+
+def _bake(run: Run, terms: Terms) -> float:
+    return terms.policy.bake if run.rollback is None else 0.0
