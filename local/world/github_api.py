@@ -1,0 +1,308 @@
+"""The simulated GitHub's API: the calls Signalbox makes, with GitHub's statuses, messages and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from local.world import github_graphql
+from local.world.github_access import Problem
+from local.world.github_model import Comment, Deployment, PullRequest, Repository
+from local.world.github_payloads import (
+    API,
+    JSON,
+    comment,
+    installation_id,
+    stamp,
+    user,
+)
+
+if TYPE_CHECKING:
+    from local.world.github import GitHubWorld
+
+LONGEST_COMMENT = 65_536
+_STATES = {"error", "failure", "inactive", "in_progress", "queued", "pending", "success"}
+_REACTIONS = {"+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"}
+
+T = TypeVar("T")
+Handler = Callable[[Request, Repository], Awaitable[Response]]
+
+
+class Api:
+    """GitHub's REST and GraphQL endpoints over a world."""
+
+    def __init__(self, world: GitHubWorld) -> None:
+        self._world = world
+        repo, issues = "/repos/{owner}/{name}", "/repos/{owner}/{name}/issues"
+        of_repository: list[tuple[str, str, Handler]] = [
+            ("PUT", f"{repo}/pulls/{{number:int}}/merge", self._merge),
+            ("GET", f"{repo}/rules/branches/{{branch:path}}", self._rules),
+            ("GET", f"{repo}/collaborators/{{user}}/permission", self._permission),
+            ("GET", f"{issues}/{{number:int}}/comments", self._list_comments),
+            ("POST", f"{issues}/{{number:int}}/comments", self._create_comment),
+            ("PATCH", f"{issues}/comments/{{id:int}}", self._edit_comment),
+            ("POST", f"{issues}/comments/{{id:int}}/reactions", self._react),
+            ("GET", f"{repo}/deployments", self._list_deployments),
+            ("POST", f"{repo}/deployments", self._create_deployment),
+            ("GET", f"{repo}/deployments/{{id:int}}/statuses", self._list_statuses),
+            ("POST", f"{repo}/deployments/{{id:int}}/statuses", self._create_status),
+        ]
+        of_app = [
+            ("GET", f"{repo}/installation", self._installation),
+            ("POST", "/app/installations/{id:int}/access_tokens", self._mint),
+            ("GET", "/app/hook/deliveries", self._deliveries),
+            ("POST", "/app/hook/deliveries/{id:int}/attempts", self._redeliver),
+        ]
+        routes = [
+            Route(path, self._as_installation(handler), methods=[method]) for method, path, handler in of_repository
+        ]
+        routes += [Route(path, self._as_app(handler), methods=[method]) for method, path, handler in of_app]
+        routes.append(Route("/graphql", self._graphql, methods=["POST"]))
+        self.starlette = Starlette(routes=routes, exception_handlers={Problem: _answer, 404: _missing})
+
+    # Who is asking
+
+    def _as_installation(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            found = self._world.access.visible(request)(f"{request.path_params['owner']}/{request.path_params['name']}")
+            if found is None:
+                raise Problem(404, "Not Found")
+            return await handler(request, found)
+
+        return handle
+
+    def _as_app(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            self._world.access.check_app(request)
+            return await handler(request)
+
+        return handle
+
+    # The App itself
+
+    async def _installation(self, request: Request) -> Response:
+        owner = request.path_params["owner"]
+        found = self._world.repositories.get(f"{owner}/{request.path_params['name']}".lower())
+        if found is None:
+            raise Problem(404, "Not Found")
+        return JSONResponse(
+            {"id": installation_id(owner), "account": user(found.owner), "app_slug": self._world.app_slug}
+        )
+
+    async def _mint(self, request: Request) -> Response:
+        return JSONResponse(self._world.access.mint(request.path_params["id"]), 201)
+
+    async def _deliveries(self, request: Request) -> Response:
+        attempts = self._world.webhooks.attempts()
+        wanted = request.query_params.get("status")
+        if wanted:
+            attempts = [attempt for attempt in attempts if (attempt.status == "OK") == (wanted == "success")]
+        before = request.query_params.get("cursor", "")
+        if before:
+            attempts = [attempt for attempt in attempts if attempt.id < int(before.removeprefix("v1_"))]
+        page = attempts[: _per_page(request)]
+        headers = {}
+        if len(page) < len(attempts):
+            address = request.url.include_query_params(cursor=f"v1_{page[-1].id}")
+            headers["link"] = f'<{address}>; rel="next"'
+        return JSONResponse([attempt.listed() for attempt in page], headers=headers)
+
+    async def _redeliver(self, request: Request) -> Response:
+        if not self._world.webhooks.repeat(request.path_params["id"]):
+            raise Problem(404, "Not Found")
+        return JSONResponse({}, 202)
+
+    # Pull requests and rules
+
+    async def _graphql(self, request: Request) -> Response:
+        return JSONResponse(github_graphql.answer(await request.json(), self._world.access.visible(request)))
+
+    async def _merge(self, request: Request, repo: Repository) -> Response:
+        pull, body = _pull(request, repo), await request.json()
+        if (refusal := repo.refusal(pull)) is not None:
+            raise Problem(405, refusal)
+        if body.get("sha", pull.head_sha) != pull.head_sha:
+            raise Problem(409, "Head branch was modified. Review and try the merge again.")
+        if body.get("merge_method", "merge") not in {"merge", "squash", "rebase"}:
+            raise Problem(422, "Invalid request.\n\nFor 'properties/merge_method', it is not a possible value.")
+        sha = self._world.merge(repo.full_name, pull.number, self._world.bot)
+        return JSONResponse({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
+
+    async def _rules(self, request: Request, repo: Repository) -> Response:
+        branch = request.path_params["branch"]
+        rules: list[JSON] = []
+        if branch in repo.review_branches:
+            rules.append({"type": "pull_request", "parameters": {"required_approving_review_count": 1}})
+        if branch in repo.merge_queues:
+            rules.append({"type": "merge_queue", "parameters": {"merge_method": "SQUASH"}})
+        if contexts := repo.required_checks.get(branch, []):
+            checks = [{"context": context, "integration_id": None} for context in contexts]
+            rules.append({"type": "required_status_checks", "parameters": {"required_status_checks": checks}})
+        rules.append({"type": "deletion"})
+        origin = {"ruleset_source_type": "Repository", "ruleset_source": repo.full_name, "ruleset_id": repo.id}
+        return _paged(request, [rule | origin for rule in rules])
+
+    async def _permission(self, request: Request, repo: Repository) -> Response:
+        login = request.path_params["user"]
+        if login not in repo.collaborators:
+            raise Problem(404, "Not Found")
+        permission = repo.collaborators[login]
+        return JSONResponse({"permission": permission, "role_name": permission, "user": user(login)})
+
+    # Comments
+
+    async def _list_comments(self, request: Request, repo: Repository) -> Response:
+        pull = _pull(request, repo)
+        return _paged(request, [self._shown(repo, said) for said in repo.comments.values() if said.pull == pull.number])
+
+    async def _create_comment(self, request: Request, repo: Repository) -> Response:
+        pull, body = _pull(request, repo), await _text(request)
+        comment_id = self._world.comment(repo.full_name, pull.number, body, self._world.bot, by_app=True)
+        return JSONResponse(self._shown(repo, repo.comments[comment_id]), 201)
+
+    async def _edit_comment(self, request: Request, repo: Repository) -> Response:
+        said = _comment(request, repo)
+        self._world.edit_comment(repo.full_name, said.id, await _text(request), self._world.bot)
+        return JSONResponse(self._shown(repo, said))
+
+    async def _react(self, request: Request, repo: Repository) -> Response:
+        content = (await request.json()).get("content")
+        if content not in _REACTIONS:
+            raise Problem(422, "Validation Failed", [{"resource": "Reaction", "field": "content", "code": "invalid"}])
+        reaction = (repo.full_name, _comment(request, repo).id, content)
+        existed = reaction in self._world.reactions
+        if not existed:
+            self._world.reactions.append(reaction)
+        return JSONResponse({"content": content, "user": user(self._world.bot)}, 200 if existed else 201)
+
+    def _shown(self, repo: Repository, said: Comment) -> JSON:
+        return comment(repo, said, self._world.own_app)
+
+    # Deployments
+
+    async def _list_deployments(self, request: Request, repo: Repository) -> Response:
+        wanted = {name: value for name, value in request.query_params.items() if name in {"sha", "task", "environment"}}
+        found = [
+            deployment
+            for deployment in reversed(repo.deployments)
+            if all(getattr(deployment, name) == value for name, value in wanted.items())
+        ]
+        return _paged(request, [_deployment(repo, deployment) for deployment in found])
+
+    async def _create_deployment(self, request: Request, repo: Repository) -> Response:
+        body = await request.json()
+        if body.get("auto_merge", True):
+            return JSONResponse(
+                {"message": f"Auto-merged {repo.default_branch} into {body['ref']} on deployment."}, 202
+            )
+        if body.get("required_contexts") is None:
+            raise Problem(409, f"Conflict: Commit status checks failed for {body['ref']}.")
+        deployment = Deployment(
+            id=self._world.ids.number(),
+            sha=body["ref"],
+            task=body.get("task", "deploy"),
+            environment=body.get("environment", "production"),
+            description=_short(body.get("description") or ""),
+            payload=body.get("payload", {}),
+            created_at=self._world.clock.now(),
+        )
+        repo.deployments.append(deployment)
+        return JSONResponse(_deployment(repo, deployment), 201)
+
+    async def _list_statuses(self, request: Request, repo: Repository) -> Response:
+        return _paged(request, _find_deployment(request, repo).statuses[::-1])
+
+    async def _create_status(self, request: Request, repo: Repository) -> Response:
+        deployment, body = _find_deployment(request, repo), await request.json()
+        if body.get("state") not in _STATES:
+            raise Problem(422, "Validation Failed", [{"resource": "DeploymentStatus", "field": "state"}])
+        status = {
+            "id": self._world.ids.number(),
+            "state": body["state"],
+            "description": _short(body.get("description") or ""),
+            "environment": deployment.environment,
+            "environment_url": body.get("environment_url", ""),
+            "log_url": body.get("log_url", ""),
+            "created_at": stamp(self._world.clock.now()),
+        }
+        deployment.statuses.append(status)
+        return JSONResponse(status, 201)
+
+
+def _pull(request: Request, repo: Repository) -> PullRequest:
+    return _found(repo.pulls, request.path_params["number"])
+
+
+def _comment(request: Request, repo: Repository) -> Comment:
+    return _found(repo.comments, request.path_params["id"])
+
+
+def _find_deployment(request: Request, repo: Repository) -> Deployment:
+    return _found({deployment.id: deployment for deployment in repo.deployments}, request.path_params["id"])
+
+
+def _found(things: dict[int, T], id: int) -> T:
+    if id not in things:
+        raise Problem(404, "Not Found")
+    return things[id]
+
+
+async def _text(request: Request) -> str:
+    body = str((await request.json()).get("body", ""))
+    if not 0 < len(body) <= LONGEST_COMMENT:
+        errors = [{"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": "Body is too long"}]
+        raise Problem(422, "Validation Failed", errors)
+    return body
+
+
+def _short(description: str) -> str:
+    if len(description) > 140:
+        raise Problem(422, "Validation Failed", [{"field": "description", "code": "custom", "message": "is too long"}])
+    return description
+
+
+def _deployment(repo: Repository, deployment: Deployment) -> JSON:
+    url = f"{API}/repos/{repo.full_name}/deployments/{deployment.id}"
+    return {
+        "url": url,
+        "id": deployment.id,
+        "task": deployment.task,
+        "environment": deployment.environment,
+        "description": deployment.description,
+        "created_at": stamp(deployment.created_at),
+        "statuses_url": f"{url}/statuses",
+        "sha": deployment.sha,
+        "ref": deployment.sha,
+        "payload": deployment.payload,
+    }
+
+
+def _per_page(request: Request) -> int:
+    return max(1, min(100, int(request.query_params.get("per_page", 30))))
+
+
+def _paged(request: Request, items: list[JSON]) -> JSONResponse:
+    """One page, and the way to the next in Link."""
+    size, page = _per_page(request), int(request.query_params.get("page", 1))
+    headers = {}
+    if page * size < len(items):
+        last = -(-len(items) // size)
+        links = {"next": page + 1, "last": last}
+        shown = (f'<{request.url.include_query_params(page=at)}>; rel="{name}"' for name, at in links.items())
+        headers["link"] = ", ".join(shown)
+    return JSONResponse(items[(page - 1) * size : page * size], headers=headers)
+
+
+async def _answer(_request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, Problem):
+        raise problem
+    return JSONResponse(problem.content, problem.status)
+
+
+async def _missing(_request: Request, _error: Exception) -> Response:
+    return JSONResponse(Problem(404, "Not Found").content, 404)

@@ -1,0 +1,140 @@
+"""The simulated GitHub's GraphQL endpoint: real parsing, validation and execution on a small part of the schema."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
+
+from local.world.github_model import PASSED, Check, PullRequest, Repository
+
+LARGEST_PAGE = 100
+
+
+def answer(body: dict[str, Any], find: Callable[[str], Repository | None]) -> dict[str, Any]:
+    """The JSON of an answer with HTTP 200: data, errors, or both. `find` takes `owner/name`."""
+    try:
+        document = _document(body["query"])
+    except GraphQLError as error:
+        return {"errors": [_format(error)]}
+    errors = validate(_schema(), document)
+    if errors:
+        return {"errors": [_format(error) for error in errors]}
+    root = {"repository": functools.partial(_repository, find)}
+    result = execute_sync(_schema(), document, root, variable_values=body.get("variables"))
+    content: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        content["errors"] = [_format(error) for error in result.errors]
+    return content
+
+
+@functools.cache
+def _schema() -> GraphQLSchema:
+    return build_schema((Path(__file__).parent / "github.graphql").read_text())
+
+
+@functools.lru_cache(maxsize=32)
+def _document(query: str) -> DocumentNode:
+    return parse(query)
+
+
+def _format(error: GraphQLError) -> dict[str, Any]:
+    """GitHub puts the `type` beside the message, not into extensions."""
+    formatted = dict(error.formatted)
+    return {**(error.extensions or {}), **{name: formatted[name] for name in formatted if name != "extensions"}}
+
+
+def _not_found(text: str) -> GraphQLError:
+    return GraphQLError(text, extensions={"type": "NOT_FOUND"})
+
+
+def _repository(
+    find: Callable[[str], Repository | None], _info: Any, owner: str, name: str, **_: Any
+) -> dict[str, Any]:
+    repository = find(f"{owner}/{name}")
+    if repository is None:
+        raise _not_found(f"Could not resolve to a Repository with the name '{owner}/{name}'.")
+    return {
+        "nameWithOwner": repository.full_name,
+        "pullRequest": functools.partial(_pull_request, repository),
+    }
+
+
+def _pull_request(repository: Repository, _info: Any, number: int) -> dict[str, Any]:
+    pull = repository.pulls.get(number)
+    if pull is None:
+        raise _not_found(f"Could not resolve to a PullRequest with the number of {number}.")
+    content = {
+        "id": f"PR_{pull.id}",
+        "number": pull.number,
+        "title": pull.title,
+        "url": f"https://github.com/{repository.full_name}/pull/{pull.number}",
+        "author": {"__typename": "User", "login": pull.author, "url": f"https://github.com/{pull.author}"},
+        "state": "MERGED" if pull.merged else pull.state.upper(),
+        "isDraft": pull.draft,
+        "merged": pull.merged,
+        "mergedAt": pull.closed_at.isoformat() if pull.merged and pull.closed_at else None,
+        "headRefOid": pull.head_sha,
+        "headRefName": pull.branch,
+        "baseRefOid": pull.base_sha,
+        "baseRefName": pull.base,
+        "mergeable": repository.mergeable(pull),
+        "mergeStateStatus": repository.merge_state(pull),
+        "mergeCommit": {"oid": pull.merge_sha} if pull.merged else None,
+        "reviewDecision": repository.review_decision(pull),
+        "isMergeQueueEnabled": pull.base in repository.merge_queues,
+        "isInMergeQueue": pull.in_merge_queue,
+        "commits": {"totalCount": 1, "nodes": [{"commit": _commit(repository, pull)}]},
+    }
+    pull.mergeable_known = True  # the first read makes GitHub compute it for the next
+    return content
+
+
+def _commit(repository: Repository, pull: PullRequest) -> dict[str, Any]:
+    checks = pull.head_checks()
+    if not checks:
+        return {"oid": pull.head_sha, "statusCheckRollup": None}
+    contexts = functools.partial(_contexts, [_context(repository, pull, check) for check in checks])
+    return {"oid": pull.head_sha, "statusCheckRollup": {"state": _rollup(checks), "contexts": contexts}}
+
+
+def _rollup(checks: list[Check]) -> str:
+    if any(check.conclusion is not None and check.conclusion not in PASSED for check in checks):
+        return "FAILURE"
+    return "PENDING" if any(check.conclusion is None for check in checks) else "SUCCESS"
+
+
+def _contexts(
+    nodes: list[dict[str, Any]], _info: Any, first: int | None = None, after: str | None = None, **_: Any
+) -> dict[str, Any]:
+    if first is None or not 0 < first <= LARGEST_PAGE:
+        raise GraphQLError("You must provide a `first` value between 1 and 100 to properly paginate.")
+    start = int(after) if after else 0
+    end = start + first
+    page_info = {"hasNextPage": end < len(nodes), "endCursor": str(min(end, len(nodes)))}
+    return {"nodes": nodes[start:end], "pageInfo": page_info, "totalCount": len(nodes)}
+
+
+def _context(repository: Repository, pull: PullRequest, check: Check) -> dict[str, Any]:
+    required = repository.is_required(pull, check)
+    if check.app_id is None:
+        return {
+            "__typename": "StatusContext",
+            "context": check.name,
+            "state": (check.conclusion or "pending").upper(),
+            "targetUrl": check.url,
+            "isRequired": required,
+        }
+    return {
+        "__typename": "CheckRun",
+        "databaseId": check.id,
+        "name": check.name,
+        "status": "COMPLETED" if check.conclusion else "IN_PROGRESS",
+        "conclusion": check.conclusion.upper() if check.conclusion else None,
+        "detailsUrl": check.url,
+        "isRequired": required,
+        "checkSuite": {"app": {"databaseId": check.app_id, "slug": f"app-{check.app_id}"}},
+    }

@@ -1,0 +1,180 @@
+"""What the simulated GitHub keeps, and what it derives from it: repositories, pull requests, checks, deployments."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import uuid
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+PASSED = {"success", "neutral", "skipped"}
+GITHUB_ACTIONS = 15368
+"""The App id of GitHub Actions, which reports the checks unless another is named."""
+
+
+class Ids:
+    """Ids, commit hashes and delivery guids, the same in every run with the same calls."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1_000_001)
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def sha(self) -> str:
+        return self._digest().hex()[:40]
+
+    def guid(self) -> str:
+        return str(uuid.UUID(bytes=self._digest()[:16], version=4))
+
+    def _digest(self) -> bytes:
+        return hashlib.sha256(str(self.number()).encode()).digest()
+
+
+class Check(Struct, kw_only=True):
+    """A check run of a commit, or a commit status when `app_id` is None. `conclusion` None: in progress."""
+
+    id: int
+    name: str
+    conclusion: str | None
+    required: bool
+    app_id: int | None
+    url: str
+    started_at: datetime
+    completed_at: datetime | None
+
+
+class Comment(Struct, kw_only=True):
+    id: int
+    pull: int
+    author: str
+    body: str
+    by_app: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Deployment(Struct, kw_only=True):
+    id: int
+    sha: str
+    task: str
+    environment: str
+    description: str
+    payload: Any
+    created_at: datetime
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+
+
+class PullRequest(Struct, kw_only=True):
+    id: int
+    number: int
+    title: str
+    author: str
+    branch: str
+    base: str
+    head_sha: str
+    base_sha: str
+    created_at: datetime
+    updated_at: datetime
+    draft: bool = False
+    closed_at: datetime | None = None
+    merge_sha: str | None = None
+    merged_by: str | None = None
+    conflicting: bool = False
+    mergeable_known: bool = False
+    in_merge_queue: bool = False
+    reviews: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, dict[str, Check]] = field(default_factory=dict)
+    """By commit and name."""
+
+    @property
+    def merged(self) -> bool:
+        return self.merge_sha is not None
+
+    @property
+    def state(self) -> Literal["open", "closed"]:
+        return "open" if self.closed_at is None else "closed"
+
+    def head_checks(self) -> list[Check]:
+        return list(self.checks.get(self.head_sha, {}).values())
+
+
+class Repository(Struct, kw_only=True):
+    id: int
+    full_name: str
+    default_branch: str
+    collaborators: dict[str, str]
+    branches: dict[str, str]
+    created_at: datetime
+    pulls: dict[int, PullRequest] = field(default_factory=dict)
+    comments: dict[int, Comment] = field(default_factory=dict)
+    deployments: list[Deployment] = field(default_factory=list)
+    required_checks: dict[str, list[str]] = field(default_factory=dict)
+    review_branches: set[str] = field(default_factory=set)
+    merge_queues: set[str] = field(default_factory=set)
+
+    @property
+    def owner(self) -> str:
+        return self.full_name.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.full_name.partition("/")[2]
+
+    def is_required(self, pull: PullRequest, check: Check) -> bool:
+        return check.required or check.name in self.required_checks.get(pull.base, [])
+
+    def review_decision(self, pull: PullRequest) -> str | None:
+        if pull.base not in self.review_branches:
+            return None
+        states = set(pull.reviews.values())
+        if "changes_requested" in states:
+            return "CHANGES_REQUESTED"
+        return "APPROVED" if "approved" in states else "REVIEW_REQUIRED"
+
+    def unmet_rules(self, pull: PullRequest) -> list[str]:
+        """Why a rule forbids the merge, in GitHub's words; empty when none does."""
+        checks = {check.name: check for check in pull.head_checks()}
+        required = [check.name for check in checks.values() if check.required]
+        unmet = []
+        for name in dict.fromkeys([*self.required_checks.get(pull.base, []), *required]):
+            check = checks.get(name)
+            if check is None or check.conclusion is None:
+                unmet.append(f'Required status check "{name}" is expected.')
+            elif check.conclusion not in PASSED:
+                unmet.append(f'Required status check "{name}" is failing.')
+        if self.review_decision(pull) not in {None, "APPROVED"}:
+            unmet.append("At least 1 approving review is required by reviewers with write access.")
+        if pull.base in self.merge_queues:
+            unmet.append("Changes must be made through the merge queue")
+        return unmet
+
+    def mergeable(self, pull: PullRequest) -> str:
+        if not pull.mergeable_known or pull.state == "closed":
+            return "UNKNOWN"
+        return "CONFLICTING" if pull.conflicting else "MERGEABLE"
+
+    def merge_state(self, pull: PullRequest) -> str:
+        if self.mergeable(pull) == "UNKNOWN":
+            return "UNKNOWN"
+        if pull.conflicting:
+            return "DIRTY"
+        if pull.draft or self.unmet_rules(pull):
+            return "BLOCKED"
+        unstable = any(check.conclusion not in PASSED for check in pull.head_checks())
+        return "UNSTABLE" if unstable else "CLEAN"
+
+    def refusal(self, pull: PullRequest) -> str | None:
+        """GitHub's message for a merge it answers with 405, None when it would merge."""
+        if pull.state == "closed":
+            return "Pull Request is not mergeable" if pull.merged else "Pull Request is closed"
+        if pull.draft:
+            return "Pull Request is still a draft"
+        if pull.conflicting:
+            return "Pull Request is not mergeable"
+        if unmet := self.unmet_rules(pull):
+            return "Repository rule violations found\n\n" + "\n\n".join(unmet)
+        return None

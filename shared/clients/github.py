@@ -1,0 +1,335 @@
+"""What Signalbox asks of GitHub: read a pull request and its rules, merge, comment, show deployments, redeliver."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+import httpx
+from msgspec import Struct
+
+from shared.clients.github_answers import decode, next_page, raise_graphql_errors
+from shared.clients.github_app import GitHubApp
+from shared.clients.github_pull_request import (
+    QUERY,
+    CheckState,
+    PullRequestAnswer,
+    PullRequestPage,
+    PullRequestState,
+    assemble,
+)
+from shared.errors import NotFound, Refused, Unauthorized, Unavailable
+from shared.ports import Clock
+from shared.secrets import Secrets
+
+__all__ = ["CheckState", "Delivery", "GitHub", "HeadMoved", "NotMergeable", "PullRequestState"]
+
+T = TypeVar("T")
+
+DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued", "pending", "success"]
+
+LONGEST_COMMENT = 65_535
+LONGEST_DESCRIPTION = 140
+_CUT = "\n\n… (cut: longer than a comment can be)"
+
+
+class HeadMoved(Refused):
+    """The pull request has commits that were not checked: the merge's `sha` precondition did not hold."""
+
+
+class NotMergeable(Refused):
+    """GitHub will not merge it as it stands: conflict, closed, already merged, a rule, the merge queue, the method."""
+
+
+class Delivery(Struct, frozen=True):
+    """One attempt to deliver a webhook; `guid` is the same over all attempts, `id` is of this one."""
+
+    id: int
+    guid: str
+    event: str
+    delivered_at: datetime
+
+
+class _Attempt(Struct):
+    id: int
+    guid: str
+    event: str
+    delivered_at: datetime
+    status: str
+
+
+class _RequiredCheck(Struct):
+    context: str
+
+
+class _RuleParameters(Struct):
+    required_status_checks: list[_RequiredCheck] = []
+
+
+class _Rule(Struct):
+    type: str
+    parameters: _RuleParameters | None = None
+
+
+class _Merged(Struct):
+    sha: str
+
+
+class _Permission(Struct):
+    permission: str
+
+
+class _App(Struct):
+    id: int
+    client_id: str = ""
+
+
+class _User(Struct):
+    login: str
+
+
+class _Comment(Struct):
+    id: int
+    html_url: str
+    body: str | None = None
+    user: _User | None = None
+    performed_via_github_app: _App | None = None
+
+
+class _Id(Struct):
+    id: int
+
+
+class _Status(Struct):
+    state: str
+
+
+class GitHub:
+    """GitHub's API as an App sees it; `repository` is always `owner/name`.
+
+    Every method raises TransientError (UnknownOutcome when a change's answer was lost), NotFound, Unauthorized or
+    Refused, with GitHub's own words.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        app_id: str,
+        secrets: Secrets,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._app = GitHubApp(base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
+        self._clock = clock
+
+    async def pull_request(self, repository: str, number: int) -> PullRequestState:
+        """The pull request with the checks of its head, our own check run left out.
+
+        One query per hundred checks (GraphQL reference: PullRequest, StatusCheckRollup). Raises Unavailable when GitHub
+        is between two heads.
+        """
+        pages = [await self._pull_request_page(repository, number, None)]
+        while cursor := pages[-1].next_cursor():
+            pages.append(await self._pull_request_page(repository, number, cursor))
+        return assemble(pages, self._app.app_id)
+
+    async def required_checks(self, repository: str, branch: str) -> frozenset[str]:
+        """Names of the checks that rulesets demand on the branch (REST: "Get rules for a branch").
+
+        Classic branch protection is not in it: `CheckState.required` tells about those once they have reported. Where
+        GitHub's plan has no rulesets (a private repository on the free one) nothing is demanded.
+        """
+        names: set[str] = set()
+        url: str | None = f"/repos/{repository}/rules/branches/{quote(branch, safe='')}?per_page=100"
+        while url:
+            try:
+                rules, url = await self._page(url, list[_Rule], repository)
+            except Unauthorized as error:
+                if "Upgrade to GitHub" in str(error):
+                    break
+                raise
+            demanding = [rule.parameters for rule in rules if rule.type == "required_status_checks" and rule.parameters]
+            names.update(check.context for parameters in demanding for check in parameters.required_status_checks)
+        return frozenset(names)
+
+    async def merge(
+        self, repository: str, number: int, *, head_sha: str, method: Literal["merge", "squash", "rebase"]
+    ) -> str:
+        """Merge exactly `head_sha` and return the commit this makes on the base (REST: "Merge a pull request").
+
+        Raises HeadMoved when the head is another one, NotMergeable with GitHub's reason, and Unavailable when the base
+        moved under the merge, which had no effect then. After UnknownOutcome read the pull request first.
+        """
+        url, body = f"/repos/{repository}/pulls/{number}/merge", {"sha": head_sha, "merge_method": method}
+        try:
+            response = await self._app.request("PUT", url, repository=repository, changes=True, json=body)
+        except Refused as error:
+            if error.status == 409:
+                raise HeadMoved(str(error), status=409) from error
+            if error.status == 405 and "Base branch was modified" in str(error):
+                raise Unavailable(str(error)) from error
+            if error.status == 405:
+                raise NotMergeable(str(error), status=405) from error
+            raise
+        return decode(response, _Merged, changes=True).sha
+
+    async def permission(self, repository: str, user: str) -> str:
+        """`admin`, `write`, `read` or `none`, as in REST: "Get repository permissions for a user".
+
+        maintain shows as write, triage as read; whoever GitHub does not know there has `none`.
+        """
+        url = f"/repos/{repository}/collaborators/{quote(user, safe='')}/permission"
+        try:
+            return (await self._get(url, _Permission, repository)).permission
+        except NotFound:
+            return "none"
+
+    async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
+        """Put our reaction on a comment; a second one of the same kind changes nothing."""
+        url = f"/repos/{repository}/issues/comments/{comment_id}/reactions"
+        await self._app.request("POST", url, repository=repository, changes=False, json={"content": content})
+
+    async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
+        """Make `body` the text of our comment that holds `marker`, an HTML comment, and return its address.
+
+        There is one such comment per marker, edited in place; somebody else's with the same marker is left alone. The
+        marker is appended where the body lacks it, and a body longer than GitHub takes is cut.
+        """
+        text = _with_marker(body, marker)
+        existing = await self._own_comment(repository, number, marker)
+        if existing is not None and existing.body == text:
+            return existing.html_url
+        if existing is not None:
+            try:
+                url = f"/repos/{repository}/issues/comments/{existing.id}"
+                return (await self._change("PATCH", url, _Comment, repository, {"body": text})).html_url
+            except NotFound:  # deleted since it was listed
+                pass
+        url = f"/repos/{repository}/issues/{number}/comments"
+        return (await self._change("POST", url, _Comment, repository, {"body": text})).html_url
+
+    async def find_deployment(self, repository: str, *, sha: str, task: str, environment: str) -> int | None:
+        """The newest deployment of this commit: look before creating, GitHub would make a second one."""
+        query = httpx.QueryParams({"sha": sha, "task": task, "environment": environment, "per_page": 1})
+        found = await self._get(f"/repos/{repository}/deployments?{query}", list[_Id], repository)
+        return found[0].id if found else None
+
+    async def create_deployment(
+        self, repository: str, *, sha: str, task: str, environment: str, description: str, payload: dict[str, Any]
+    ) -> int:
+        """Show a deployment of this commit on GitHub (REST: "Create a deployment").
+
+        GitHub neither merges the base into it nor looks at checks: both were done before.
+        """
+        body = {
+            "ref": sha,
+            "task": task,
+            "environment": environment,
+            "description": description[:LONGEST_DESCRIPTION],
+            "payload": payload,
+            "auto_merge": False,
+            "required_contexts": [],
+        }
+        return (await self._change("POST", f"/repos/{repository}/deployments", _Id, repository, body)).id
+
+    async def set_deployment_status(
+        self,
+        repository: str,
+        deployment_id: int,
+        *,
+        state: DeploymentState,
+        description: str = "",
+        environment_url: str | None = None,
+        log_url: str | None = None,
+    ) -> None:
+        """Add a status; the description is cut at 140 characters.
+
+        GitHub makes earlier deployments inactive by itself only where the environment is not a production one
+        (REST: "Create a deployment status", `auto_inactive`).
+        """
+        body = {"state": state, "description": description[:LONGEST_DESCRIPTION]}
+        addresses = {"environment_url": environment_url, "log_url": log_url}
+        body |= {name: address for name, address in addresses.items() if address}
+        url = f"/repos/{repository}/deployments/{deployment_id}/statuses"
+        await self._app.request("POST", url, repository=repository, changes=True, json=body)
+
+    async def deployment_state(self, repository: str, deployment_id: int) -> str | None:
+        """The state of the newest status, None when there is none."""
+        url = f"/repos/{repository}/deployments/{deployment_id}/statuses?per_page=1"
+        statuses = await self._get(url, list[_Status], repository)
+        return statuses[0].state if statuses else None
+
+    async def failed_deliveries(self, since: datetime) -> list[Delivery]:
+        """Webhooks of which no attempt since then got through: the newest attempt of each, oldest first.
+
+        GitHub never repeats a delivery by itself and remembers them for three days
+        (docs: "Handling failed webhook deliveries", "List deliveries for an app webhook").
+        """
+        attempts: list[_Attempt] = []
+        url: str | None = "/app/hook/deliveries?per_page=100"
+        while url:
+            page, url = await self._page(url, list[_Attempt], None)
+            attempts += [attempt for attempt in page if attempt.delivered_at >= since]
+            if any(attempt.delivered_at < since for attempt in page):
+                break
+        delivered = {attempt.guid for attempt in attempts if attempt.status == "OK"}
+        oldest_first = sorted(attempts, key=lambda attempt: (attempt.delivered_at, attempt.id))
+        newest = {attempt.guid: attempt for attempt in oldest_first if attempt.guid not in delivered}
+        kept = sorted(newest.values(), key=lambda attempt: (attempt.delivered_at, attempt.id))
+        return [Delivery(attempt.id, attempt.guid, attempt.event, attempt.delivered_at) for attempt in kept]
+
+    async def redeliver(self, delivery_id: int) -> None:
+        """Ask for another attempt; it carries the same guid, so asking twice is harmless."""
+        url = f"/app/hook/deliveries/{delivery_id}/attempts"
+        await self._app.request("POST", url, repository=None, changes=False)
+
+    async def close(self) -> None:
+        await self._app.close()
+
+    async def _pull_request_page(self, repository: str, number: int, after: str | None) -> PullRequestPage:
+        owner, _, name = repository.partition("/")
+        variables = {"owner": owner, "name": name, "number": number, "after": after}
+        body = {"query": QUERY, "variables": variables}
+        response = await self._app.request("POST", "/graphql", repository=repository, changes=False, json=body)
+        raise_graphql_errors(response, self._clock.now())
+        return decode(response, PullRequestAnswer, changes=False).page()
+
+    async def _own_comment(self, repository: str, number: int, marker: str) -> _Comment | None:
+        url: str | None = f"/repos/{repository}/issues/{number}/comments?per_page=100"
+        while url:
+            comments, url = await self._page(url, list[_Comment], repository)
+            for comment in comments:
+                if marker in (comment.body or "") and self._is_own(comment):
+                    return comment
+        return None
+
+    def _is_own(self, comment: _Comment) -> bool:
+        """By its bot and its App: a person may write through the App too, and other Apps have bots."""
+        app = comment.performed_via_github_app
+        bot = comment.user is not None and comment.user.login.endswith("[bot]")
+        return bot and app is not None and self._app.app_id in {str(app.id), app.client_id}
+
+    async def _get(self, url: str, type: type[T], repository: str) -> T:
+        response = await self._app.request("GET", url, repository=repository, changes=False)
+        return decode(response, type, changes=False)
+
+    async def _page(self, url: str, type: type[T], repository: str | None) -> tuple[T, str | None]:
+        response = await self._app.request("GET", url, repository=repository, changes=False)
+        return decode(response, type, changes=False), next_page(response)
+
+    async def _change(self, method: str, url: str, type: type[T], repository: str, body: dict[str, Any]) -> T:
+        response = await self._app.request(method, url, repository=repository, changes=True, json=body)
+        return decode(response, type, changes=True)
+
+
+def _with_marker(body: str, marker: str) -> str:
+    if marker in body and len(body) <= LONGEST_COMMENT:
+        return body
+    text = body.replace(marker, "").rstrip()
+    ending = f"\n\n{marker}"
+    if len(text) + len(ending) > LONGEST_COMMENT:
+        ending = _CUT + ending
+        text = text[: LONGEST_COMMENT - len(ending)]
+    return text + ending

@@ -1,0 +1,122 @@
+"""What GitHub's answers mean: which of our errors a refusal is, and the typed content of the rest."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from shared.clients.http import retry_after
+from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.redaction import redact
+
+T = TypeVar("T")
+
+SECONDARY_LIMIT_WAIT = 60.0
+"""At least a minute when no time is named (docs: "Rate limits for the REST API", exceeding the rate limit)."""
+_LONGEST_DETAIL = 500
+
+
+class _Refusal(Struct):
+    """The body of a 4xx; `errors` says more for a 422, in shapes that differ by endpoint."""
+
+    message: str = ""
+    errors: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _GraphQLError(Struct):
+    message: str = ""
+    type: str = ""
+
+
+class _GraphQLErrors(Struct):
+    errors: list[_GraphQLError] | None = None
+
+
+def raise_refusal(response: httpx.Response, now: datetime) -> None:
+    """Return for a 2xx. Raises Unauthorized, RateLimited, NotFound or Refused with GitHub's own words otherwise.
+
+    Redirects (a repository renamed or moved) are refusals too: none is followed, the setting has to be corrected.
+    """
+    if response.is_success:
+        return
+    status, said = response.status_code, _said(response)
+    text = redact(f"{response.request.method} {response.request.url.path}: {status} {said}".strip())
+    if status == 403 and (wait := _limit_wait(response, said, now)) is not None:
+        raise RateLimited(text, retry_after=wait)
+    if status in {401, 403}:
+        raise Unauthorized(text, status=status)
+    if status == 404:
+        raise NotFound(text, status=status)
+    raise Refused(text, status=status)
+
+
+def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
+    """Raise what the `errors` of a GraphQL answer mean; GitHub sends them with HTTP 200.
+
+    Any error counts, even beside usable data: half an answer about checks must not pass for a whole one.
+    """
+    errors = decode(response, _GraphQLErrors, changes=False).errors
+    if not errors:
+        return
+    kinds = {error.type for error in errors}
+    text = redact("graphql: " + "; ".join(error.message for error in errors)[:_LONGEST_DETAIL])
+    if kinds & {"RATE_LIMITED", "RATE_LIMIT"}:
+        raise RateLimited(text, retry_after=_limit_wait(response, "", now) or SECONDARY_LIMIT_WAIT)
+    if "NOT_FOUND" in kinds:
+        raise NotFound(text, status=200)
+    if "FORBIDDEN" in kinds:
+        raise Unauthorized(text, status=200)
+    if any(error.message.startswith("Something went wrong") for error in errors):  # GitHub's text for its own failures
+        raise Unavailable(text)
+    raise Refused(text, status=200)
+
+
+def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
+    """The body as `type`, unknown fields ignored.
+
+    Raises Unavailable when it cannot be read, UnknownOutcome when the request it answers was a change.
+    """
+    try:
+        content: T = msgspec.json.decode(response.content, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        path = response.request.url.path
+        lost = UnknownOutcome if changes else Unavailable
+        raise lost(redact(f"{response.request.method} {path}: unreadable answer: {error}")) from error
+    return content
+
+
+def next_page(response: httpx.Response) -> str | None:
+    """The address in `Link: rel="next"` (docs: "Using pagination in the REST API").
+
+    Raises Unavailable when it leads to another origin, because it would be called with our token.
+    """
+    address = response.links.get("next", {}).get("url")
+    if address is None:
+        return None
+    here, there = response.request.url, httpx.URL(address)
+    if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
+        raise Unavailable(f"GET {here.path}: unreadable answer: the next page is at {there.host}")
+    return address
+
+
+def _said(response: httpx.Response) -> str:
+    try:
+        refusal = msgspec.json.decode(response.content, type=_Refusal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return f"{refusal.message} {bytes(refusal.errors).decode()}".strip()[:_LONGEST_DETAIL]
+
+
+def _limit_wait(response: httpx.Response, said: str, now: datetime) -> float | None:
+    """Seconds to wait by GitHub's rules, None when this is not about a rate limit."""
+    named = retry_after(response)
+    if named is not None:
+        return named
+    reset = response.headers.get("x-ratelimit-reset", "")
+    if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
+        return max(1.0, int(reset) - now.timestamp())
+    return SECONDARY_LIMIT_WAIT if "secondary rate limit" in said.lower() else None

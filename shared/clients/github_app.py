@@ -1,0 +1,152 @@
+"""Requests to GitHub as a GitHub App: as the App itself, or as its installation on a repository."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+from msgspec import Struct
+
+from shared.clients.github_answers import decode, raise_refusal
+from shared.clients.http import open_client, send
+from shared.errors import NotFound, Unauthorized
+from shared.ports import Clock
+from shared.redaction import remember
+from shared.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
+
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+RENEW_BEFORE = timedelta(minutes=5)
+
+
+class _Installation(Struct):
+    id: int
+
+
+class _Token(Struct):
+    token: str
+    expires_at: datetime
+
+
+class GitHubApp:
+    """Sends with the right credential, and once more with a new one when GitHub answers 401.
+
+    An installation token lives an hour and is shared by all callers until five minutes before its end
+    (docs: "Generating an installation access token for a GitHub App").
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        app_id: str,
+        secrets: Secrets,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.app_id = app_id
+        self._http = open_client(base_url, headers=HEADERS, transport=transport)
+        self._secrets = secrets
+        self._clock = clock
+        self._installations: dict[str, int] = {}
+        self._tokens: dict[int, _Token] = {}
+        self._minting = asyncio.Lock()
+
+    async def request(
+        self, method: str, url: str, *, repository: str | None, changes: bool, **request: Any
+    ) -> httpx.Response:
+        """Send as the installation on `repository`, or as the App itself when that is None; the answer is a 2xx.
+
+        Raises what `send` and `raise_refusal` raise, SecretMissing, and Unauthorized for an unusable private key.
+        """
+        credential = await self._credential(repository)
+        response = await self._send(method, url, credential, changes, request)
+        if response.status_code == 401:  # refused before any effect, so even a change may be sent again
+            self._forget(repository, credential)
+            response = await self._send(method, url, await self._credential(repository), changes, request)
+        raise_refusal(response, self._clock.now())
+        return response
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _send(
+        self, method: str, url: str, credential: str, changes: bool, request: dict[str, Any]
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {credential}"}
+        return await send(self._http, method, url, changes=changes, headers=headers, **request)
+
+    async def _credential(self, repository: str | None) -> str:
+        return await self._sign() if repository is None else await self._installation_token(repository)
+
+    def _forget(self, repository: str | None, refused: str) -> None:
+        """Drop a refused credential and what it came from; a newer one that another caller minted meanwhile stays."""
+        self._secrets.clear()
+        if repository is not None:
+            installation = self._installations.get(_owner(repository), 0)
+            if installation in self._tokens and self._tokens[installation].token == refused:
+                del self._tokens[installation]
+                del self._installations[_owner(repository)]
+
+    async def _installation_token(self, repository: str) -> str:
+        async with self._minting:
+            token = self._tokens.get(self._installations.get(_owner(repository), 0))
+            if token is None or token.expires_at - self._clock.now() <= RENEW_BEFORE:
+                token = await self._mint(repository)
+            return token.token
+
+    async def _mint(self, repository: str) -> _Token:
+        known = _owner(repository) in self._installations
+        installation = await self._installation(repository)
+        try:
+            token = await self._token_of(installation)
+        except NotFound:  # the App was installed anew since
+            if not known:
+                raise
+            del self._installations[_owner(repository)]
+            installation = await self._installation(repository)
+            token = await self._token_of(installation)
+        remember(token.token)
+        self._tokens[installation] = token
+        return token
+
+    async def _token_of(self, installation: int) -> _Token:
+        url = f"/app/installations/{installation}/access_tokens"
+        response = await self.request("POST", url, repository=None, changes=False)
+        return decode(response, _Token, changes=False)
+
+    async def _installation(self, repository: str) -> int:
+        owner = _owner(repository)
+        if owner not in self._installations:
+            response = await self.request("GET", f"/repos/{repository}/installation", repository=None, changes=False)
+            self._installations[owner] = decode(response, _Installation, changes=False).id
+        return self._installations[owner]
+
+    async def _sign(self) -> str:
+        """A JSON web token for the next nine minutes (docs: "Generating a JSON Web Token (JWT) for a GitHub App")."""
+        import jwt  # noqa: PLC0415 - with cryptography the slowest import here, paid by whoever calls GitHub
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+
+        now = int(self._clock.now().timestamp())
+        claims = {"iat": now - 60, "exp": now + 540, "iss": self.app_id}
+        stored = await self._secrets.value(GITHUB_APP_PRIVATE_KEY)
+        try:
+            return jwt.encode(claims, _pem(stored), algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError, UnsupportedAlgorithm):
+            wanted = "an RSA private key as PEM, or as base64 of it"
+            raise Unauthorized(f"the secret {GITHUB_APP_PRIVATE_KEY} is not usable: it must hold {wanted}") from None
+
+
+def _owner(repository: str) -> str:
+    return repository.partition("/")[0].lower()
+
+
+def _pem(stored: str) -> str:
+    """Raises ValueError when it is neither PEM nor base64."""
+    if "-----BEGIN" in stored:
+        return stored
+    pem = base64.b64decode("".join(stored.split()), validate=True).decode()
+    remember(pem)
+    return pem

@@ -1,0 +1,241 @@
+"""A pull request as the gate needs it: the GraphQL query, and what its answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct, field
+
+from shared.errors import NotFound, Unavailable
+
+QUERY = """
+query ($owner: String!, $name: String!, $number: Int!, $after: String) {
+  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+    number title url state isDraft merged mergedAt headRefOid baseRefName mergeable mergeStateStatus reviewDecision
+    isMergeQueueEnabled author { login } mergeCommit { oid }
+    commits(last: 1) { nodes { commit { oid statusCheckRollup {
+      contexts(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
+        __typename
+        ... on CheckRun {
+          name status conclusion detailsUrl isRequired(pullRequestNumber: $number) checkSuite { app { databaseId } }
+        }
+        ... on StatusContext { context state targetUrl isRequired(pullRequestNumber: $number) }
+      } }
+    } } } }
+  } }
+}
+"""
+
+_PASSED = {"SUCCESS", "NEUTRAL", "SKIPPED"}
+_UNFINISHED = {"PENDING", "EXPECTED"}
+
+
+class CheckState(Struct, frozen=True, kw_only=True):
+    """A check run or a commit status; success, neutral and skipped count as passed."""
+
+    name: str
+    state: Literal["pending", "passed", "failed"]
+    required: bool
+    app_id: int | None
+    """The App that reports the check run; None for a commit status."""
+    url: str | None
+
+
+class PullRequestState(Struct, frozen=True, kw_only=True):
+    """A pull request at one moment, with the checks of its head. A required check that never reported is not in it."""
+
+    number: int
+    title: str
+    author: str
+    url: str
+    state: Literal["open", "closed"]
+    draft: bool
+    merged: bool
+    merge_sha: str | None
+    """The commit on the base branch, once merged; with squash and rebase another one than the head."""
+    head_sha: str
+    base: str
+    mergeable: bool | None
+    """None while GitHub computes it: ask again after some seconds."""
+    merge_state: str
+    """GitHub's MergeStateStatus in lower case: behind, blocked, clean, dirty, draft, has_hooks, unknown, unstable."""
+    review: Literal["approved", "changes_requested", "review_required"] | None
+    """None where no rule asks for reviews."""
+    merge_queue: bool
+    checks: tuple[CheckState, ...]
+
+
+class _Login(Struct):
+    login: str
+
+
+class _Oid(Struct):
+    oid: str
+
+
+class _App(Struct, rename="camel"):
+    database_id: int | None = None
+
+
+class _Suite(Struct):
+    app: _App | None = None
+
+
+class _CheckRun(Struct, rename="camel", tag="CheckRun", tag_field="__typename"):
+    name: str
+    status: str
+    is_required: bool
+    conclusion: str | None = None
+    details_url: str | None = None
+    check_suite: _Suite | None = None
+
+
+class _StatusContext(Struct, rename="camel", tag="StatusContext", tag_field="__typename"):
+    context: str
+    state: str
+    is_required: bool
+    target_url: str | None = None
+
+
+class _PageInfo(Struct, rename="camel"):
+    has_next_page: bool
+    end_cursor: str | None = None
+
+
+class _Contexts(Struct, rename="camel"):
+    page_info: _PageInfo
+    nodes: list[_CheckRun | _StatusContext]
+
+
+class _Rollup(Struct):
+    contexts: _Contexts
+
+
+class _Commit(Struct, rename="camel"):
+    oid: str
+    status_check_rollup: _Rollup | None = None
+
+
+class _CommitNode(Struct):
+    commit: _Commit
+
+
+class _Commits(Struct):
+    nodes: list[_CommitNode]
+
+
+class PullRequestPage(Struct, rename="camel"):
+    """The pull request and at most a hundred of its checks."""
+
+    number: int
+    title: str
+    url: str
+    state: Literal["OPEN", "CLOSED", "MERGED"]
+    is_draft: bool
+    merged: bool
+    head_ref_oid: str
+    base_ref_name: str
+    mergeable: Literal["MERGEABLE", "CONFLICTING", "UNKNOWN"]
+    merge_state_status: str
+    commits: _Commits
+    review_decision: Literal["APPROVED", "CHANGES_REQUESTED", "REVIEW_REQUIRED"] | None = None
+    is_merge_queue_enabled: bool = False
+    author: _Login | None = None
+    merge_commit: _Oid | None = None
+
+    def contexts(self) -> _Contexts | None:
+        """The page of checks; None when nothing has reported yet.
+
+        Raises Unavailable while GitHub still shows an earlier commit's checks, which say nothing about the head.
+        """
+        commit = self.commits.nodes[-1].commit if self.commits.nodes else None
+        if commit is None or commit.oid != self.head_ref_oid:
+            raise Unavailable(f"pull request {self.number}: its head {self.head_ref_oid} and its commits disagree")
+        return commit.status_check_rollup.contexts if commit.status_check_rollup else None
+
+    def next_cursor(self) -> str | None:
+        contexts = self.contexts()
+        return contexts.page_info.end_cursor if contexts and contexts.page_info.has_next_page else None
+
+
+class _Repository(Struct, rename="camel"):
+    pull_request: PullRequestPage | None = None
+
+
+class _Data(Struct):
+    repository: _Repository | None = None
+
+
+class PullRequestAnswer(Struct):
+    data: _Data = field(default_factory=_Data)
+
+    def page(self) -> PullRequestPage:
+        """Raises NotFound when the repository or the pull request is null."""
+        if self.data.repository is None or self.data.repository.pull_request is None:
+            raise NotFound("graphql: no such pull request", status=200)
+        return self.data.repository.pull_request
+
+
+def assemble(pages: list[PullRequestPage], own_app: str) -> PullRequestState:
+    """One state from all pages, without the check runs of `own_app`: the gate must not wait for itself.
+
+    Raises Unavailable when the head moved between two pages.
+    """
+    first = pages[0]
+    if any(page.head_ref_oid != first.head_ref_oid for page in pages):
+        raise Unavailable(f"pull request {first.number}: its head moved while its checks were read")
+    checks = (check for page in pages for check in _checks(page))
+    return PullRequestState(
+        number=first.number,
+        title=first.title,
+        author=first.author.login if first.author else "ghost",  # GitHub's stand-in for a deleted account
+        url=first.url,
+        state="open" if first.state == "OPEN" else "closed",
+        draft=first.is_draft,
+        merged=first.merged,
+        merge_sha=first.merge_commit.oid if first.merged and first.merge_commit else None,
+        head_sha=first.head_ref_oid,
+        base=first.base_ref_name,
+        mergeable=None if first.mergeable == "UNKNOWN" else first.mergeable == "MERGEABLE",
+        merge_state=first.merge_state_status.lower(),
+        review=_REVIEWS[first.review_decision] if first.review_decision else None,
+        merge_queue=first.is_merge_queue_enabled,
+        checks=tuple(check for check in checks if check.app_id is None or str(check.app_id) != own_app),
+    )
+
+
+_REVIEWS: dict[str, Literal["approved", "changes_requested", "review_required"]] = {
+    "APPROVED": "approved",
+    "CHANGES_REQUESTED": "changes_requested",
+    "REVIEW_REQUIRED": "review_required",
+}
+
+
+def _checks(page: PullRequestPage) -> Iterable[CheckState]:
+    contexts = page.contexts()
+    for node in contexts.nodes if contexts else []:
+        yield _check_run(node) if isinstance(node, _CheckRun) else _status(node)
+
+
+def _check_run(node: _CheckRun) -> CheckState:
+    app = node.check_suite.app if node.check_suite else None
+    return CheckState(
+        name=node.name,
+        state=_state(node.conclusion or "FAILURE") if node.status == "COMPLETED" else "pending",
+        required=node.is_required,
+        app_id=app.database_id if app else None,
+        url=node.details_url,
+    )
+
+
+def _status(node: _StatusContext) -> CheckState:
+    return CheckState(
+        name=node.context, state=_state(node.state), required=node.is_required, app_id=None, url=node.target_url
+    )
+
+
+def _state(result: str) -> Literal["pending", "passed", "failed"]:
+    if result in _UNFINISHED:
+        return "pending"
+    return "passed" if result in _PASSED else "failed"

@@ -1,0 +1,718 @@
+"""The GitHub client against the simulated GitHub, and against answers that GitHub ought not to give."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from local.world.faults import Fault
+from local.world.github import GitHubWorld
+from shared.clients.github import GitHub, HeadMoved, NotMergeable
+from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.redaction import redact
+from shared.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
+
+REPO = "acme/shop"
+MARKER = "<!-- signalbox:run -->"
+BASE_URL = "https://api.github.test"
+
+
+class FixedClock:
+    time = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class OneSecret:
+    """A secret source that counts its reads."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.reads = 0
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        assert name == GITHUB_APP_PRIVATE_KEY
+        self.reads += 1
+        return (self.value,)
+
+
+def private_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def source(key) -> OneSecret:
+    return OneSecret(private_pem(key))
+
+
+@pytest.fixture
+def world(key, clock) -> GitHubWorld:
+    spki = serialization.PublicFormat.SubjectPublicKeyInfo
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, spki).decode()
+    world = GitHubWorld(clock=clock, webhook_secret="hush", public_key_pem=public)
+    world.add_repository(REPO, collaborators={"ann": "admin", "bob": "write", "eve": "read"})
+    return world
+
+
+@pytest.fixture
+async def github(world, clock, source):
+    client = open_github(clock, source, httpx.ASGITransport(app=world.app))
+    yield client
+    await client.close()
+
+
+def open_github(clock, source, transport: httpx.AsyncBaseTransport) -> GitHub:
+    secrets = Secrets(source, clock)
+    return GitHub(base_url=BASE_URL, app_id="123456", secrets=secrets, clock=clock, transport=transport)
+
+
+@pytest.fixture
+def scripted(clock, source) -> Callable[..., GitHub]:
+    """A client of a GitHub that knows how to give a token and answers everything else as it is told, in order."""
+
+    def build(*answers: httpx.Response) -> GitHub:
+        left = list(answers)
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/installation"):
+                return httpx.Response(200, json={"id": 7})
+            if request.url.path.endswith("/access_tokens"):
+                expires = (clock.time + timedelta(hours=1)).isoformat()
+                return httpx.Response(201, json={"token": "ghs_scripted_token", "expires_at": expires})
+            return left.pop(0)
+
+        return open_github(clock, source, httpx.MockTransport(answer))
+
+    return build
+
+
+def calls(world: GitHubWorld, part: str) -> int:
+    return sum(part in f"{call.method} {call.path}" for call in world.app.calls)
+
+
+# Reading a pull request
+
+
+async def test_a_pull_request_is_read_in_one_query(world, github):
+    # given an approved pull request with one passed and one running check
+    number = world.open_pull_request(REPO, title="Faster cart", author="bob")
+    world.require_review(REPO, "main")
+    world.review(REPO, number, "approved", "ann")
+    world.report_check(REPO, number, "test", "success", required=True)
+    world.report_check(REPO, number, "lint", None)
+    # when it is read twice, because GitHub computes mergeability on the first read
+    first = await github.pull_request(REPO, number)
+    second = await github.pull_request(REPO, number)
+    # then everything the gate needs is there
+    assert (first.mergeable, first.merge_state) == (None, "unknown")
+    assert (second.mergeable, second.merge_state, second.review) == (True, "unstable", "approved")
+    assert (second.title, second.author, second.base) == ("Faster cart", "bob", "main")
+    assert (second.state, second.draft, second.merged, second.merge_sha) == ("open", False, False, None)
+    assert second.head_sha == world.pull(REPO, number).head_sha
+    assert second.url == f"https://github.com/{REPO}/pull/{number}"
+    assert second.merge_queue is False
+    assert {(check.name, check.state, check.required, check.app_id) for check in second.checks} == {
+        ("test", "passed", True, 15368),
+        ("lint", "pending", False, 15368),
+    }
+    assert second.checks[0].url.startswith("https://ci.example/")
+    assert calls(world, "POST /graphql") == 2
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "state"),
+    [
+        ("success", "passed"),
+        ("neutral", "passed"),
+        ("skipped", "passed"),
+        ("failure", "failed"),
+        ("cancelled", "failed"),
+        ("timed_out", "failed"),
+        ("action_required", "failed"),
+        ("stale", "failed"),
+        ("startup_failure", "failed"),
+        (None, "pending"),
+    ],
+)
+async def test_what_conclusions_of_check_runs_mean(world, github, conclusion, state):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.report_check(REPO, number, "test", conclusion)
+    assert [check.state for check in (await github.pull_request(REPO, number)).checks] == [state]
+
+
+@pytest.mark.parametrize(
+    ("reported", "state"), [("success", "passed"), ("failure", "failed"), ("error", "failed"), ("pending", "pending")]
+)
+async def test_what_states_of_commit_statuses_mean(world, github, reported, state):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.require_checks(REPO, "main", ["ci/old"])
+    world.report_status(REPO, number, "ci/old", reported)
+    (check,) = (await github.pull_request(REPO, number)).checks
+    assert (check.name, check.state, check.required, check.app_id) == ("ci/old", state, True, None)
+
+
+async def test_a_pull_request_without_checks_has_none(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    assert (await github.pull_request(REPO, number)).checks == ()
+
+
+async def test_our_own_check_run_is_left_out(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.report_check(REPO, number, "signalbox", None, app_id=123456)
+    world.report_check(REPO, number, "test", "success")
+    assert [check.name for check in (await github.pull_request(REPO, number)).checks] == ["test"]
+
+
+async def test_more_than_a_hundred_checks_are_paged(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    for index in range(205):
+        world.report_check(REPO, number, f"test {index}", "success")
+    checks = (await github.pull_request(REPO, number)).checks
+    assert len({check.name for check in checks}) == 205
+    assert calls(world, "POST /graphql") == 3
+
+
+async def test_conflicts_reviews_queues_and_merges_are_seen(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.require_review(REPO, "main")
+    world.require_merge_queue(REPO, "main")
+    world.set_conflict(REPO, number)
+    await github.pull_request(REPO, number)
+    before = await github.pull_request(REPO, number)
+    assert (before.mergeable, before.merge_state, before.review) == (False, "dirty", "review_required")
+    assert before.merge_queue is True
+
+    world.review(REPO, number, "changes_requested", "ann")
+    assert (await github.pull_request(REPO, number)).review == "changes_requested"
+
+    sha = world.merge(REPO, number, "ann")
+    after = await github.pull_request(REPO, number)
+    assert (after.state, after.merged, after.merge_sha) == ("closed", True, sha)
+
+
+async def test_an_unknown_pull_request_is_not_found(world, github):
+    with pytest.raises(NotFound, match="number of 99"):
+        await github.pull_request(REPO, 99)
+    world.add_repository("acme/other", collaborators={})
+    with pytest.raises(NotFound):
+        await github.pull_request("nobody/nothing", 1)
+
+
+def a_page(**changes) -> dict:
+    pull = {
+        "number": 1,
+        "title": "t",
+        "url": "u",
+        "state": "OPEN",
+        "isDraft": False,
+        "merged": False,
+        "headRefOid": "aaa",
+        "baseRefName": "main",
+        "mergeable": "MERGEABLE",
+        "mergeStateStatus": "CLEAN",
+        "commits": {"nodes": [{"commit": {"oid": "aaa", "statusCheckRollup": None}}]},
+    }
+    return {"data": {"repository": {"pullRequest": pull | changes}}}
+
+
+def a_commit(oid: str, *nodes: dict, more: str | None = None) -> dict:
+    contexts = {"pageInfo": {"hasNextPage": more is not None, "endCursor": more}, "nodes": list(nodes)}
+    return {"nodes": [{"commit": {"oid": oid, "statusCheckRollup": {"contexts": contexts}}}]}
+
+
+async def test_a_deleted_author_and_a_check_without_suite_are_tolerated(scripted):
+    run = {"__typename": "CheckRun", "name": "old", "status": "COMPLETED", "conclusion": None, "isRequired": False}
+    github = scripted(httpx.Response(200, json=a_page(author=None, commits=a_commit("aaa", run))))
+    pull = await github.pull_request(REPO, 1)
+    assert pull.author == "ghost"
+    # a completed check without a conclusion must not pass
+    assert [(check.state, check.app_id) for check in pull.checks] == [("failed", None)]
+
+
+async def test_a_head_that_moves_between_pages_is_read_again_later(scripted):
+    github = scripted(
+        httpx.Response(200, json=a_page(commits=a_commit("aaa", more="100"))),
+        httpx.Response(200, json=a_page(headRefOid="bbb", commits=a_commit("bbb"))),
+    )
+    with pytest.raises(Unavailable, match="moved"):
+        await github.pull_request(REPO, 1)
+
+
+@pytest.mark.parametrize("commits", [{"nodes": []}, a_commit("earlier")])
+async def test_checks_of_another_commit_are_not_taken_for_the_heads(scripted, commits):
+    github = scripted(httpx.Response(200, json=a_page(commits=commits)))
+    with pytest.raises(Unavailable, match="disagree"):
+        await github.pull_request(REPO, 1)
+
+
+@pytest.mark.parametrize("data", [{"repository": None}, {"repository": {"pullRequest": None}}, {}])
+async def test_null_without_an_error_is_not_found(scripted, data):
+    with pytest.raises(NotFound):
+        await scripted(httpx.Response(200, json={"data": data})).pull_request(REPO, 1)
+
+
+@pytest.mark.parametrize(
+    ("type", "message", "raised"),
+    [
+        ("NOT_FOUND", "Could not resolve", NotFound),
+        ("FORBIDDEN", "Resource not accessible by integration", Unauthorized),
+        ("RATE_LIMITED", "API rate limit exceeded", RateLimited),
+        ("", "Something went wrong while executing your query.", Unavailable),
+        ("", "Field 'nope' doesn't exist on type 'PullRequest'", Refused),
+    ],
+)
+async def test_graphql_errors_inside_a_200(scripted, type, message, raised):
+    errors = [{"type": type, "message": message}] if type else [{"message": message}]
+    github = scripted(httpx.Response(200, json=a_page() | {"errors": errors}))
+    with pytest.raises(raised, match=message[:20]):
+        await github.pull_request(REPO, 1)
+
+
+async def test_a_graphql_rate_limit_names_its_reset(scripted, clock):
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(clock.time.timestamp()) + 300)}
+    answer = {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}
+    with pytest.raises(RateLimited) as caught:
+        await scripted(httpx.Response(200, json=answer, headers=headers)).pull_request(REPO, 1)
+    assert caught.value.retry_after == 300
+
+
+# Rules, permissions, reactions
+
+
+async def test_required_checks_come_from_the_branchs_rules(world, github):
+    world.require_checks(REPO, "release/1.x", ["test", "lint"])
+    world.require_review(REPO, "release/1.x")
+    assert await github.required_checks(REPO, "release/1.x") == {"test", "lint"}
+    assert await github.required_checks(REPO, "main") == frozenset()
+
+
+async def test_required_checks_follow_the_pages(scripted):
+    rule = {"type": "required_status_checks", "parameters": {"required_status_checks": [{"context": "test"}]}}
+    link = {"link": f'<{BASE_URL}/repos/{REPO}/rules/branches/main?page=2>; rel="next"'}
+    second = [{"type": "required_status_checks"}, {"type": "deletion"}]
+    github = scripted(httpx.Response(200, json=[rule], headers=link), httpx.Response(200, json=second))
+    assert await github.required_checks(REPO, "main") == {"test"}
+
+
+async def test_a_plan_without_rulesets_demands_no_checks(scripted):
+    said = {"message": "Upgrade to GitHub Pro or make this repository public to enable this feature."}
+    assert await scripted(httpx.Response(403, json=said)).required_checks(REPO, "main") == frozenset()
+
+
+async def test_other_refusals_of_the_rules_are_not_taken_for_none(scripted):
+    said = {"message": "Resource not accessible by integration"}
+    with pytest.raises(Unauthorized, match="not accessible"):
+        await scripted(httpx.Response(403, json=said)).required_checks(REPO, "main")
+
+
+async def test_a_next_page_elsewhere_does_not_get_our_token(scripted):
+    link = {"link": '<https://evil.example/rules?page=2>; rel="next"'}
+    with pytest.raises(Unavailable, match=r"evil\.example"):
+        await scripted(httpx.Response(200, json=[], headers=link)).required_checks(REPO, "main")
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"), [("ann", "admin"), ("bob", "write"), ("eve", "read"), ("mallory", "none")]
+)
+async def test_permission_is_read_from_the_repository(github, user, expected):
+    assert await github.permission(REPO, user) == expected
+
+
+async def test_reacting_twice_leaves_one_reaction(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    comment = world.comment(REPO, number, "/deploy", "ann")
+    await github.react(REPO, comment)
+    await github.react(REPO, comment)
+    assert world.reactions == [(REPO, comment, "eyes")]
+
+
+# Merging
+
+
+async def test_a_merge_returns_the_merge_commit_not_the_head(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    head = world.pull(REPO, number).head_sha
+    sha = await github.merge(REPO, number, head_sha=head, method="squash")
+    assert world.merges == [(REPO, number, sha)]
+    assert sha != head
+    assert json.loads(world.app.calls[-1].body) == {"sha": head, "merge_method": "squash"}
+
+
+async def test_a_moved_head_is_not_merged(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    checked = world.pull(REPO, number).head_sha
+    world.push(REPO, number)
+    with pytest.raises(HeadMoved):
+        await github.merge(REPO, number, head_sha=checked, method="squash")
+    assert world.merges == []
+
+
+async def test_a_refused_merge_gives_githubs_reason(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.require_checks(REPO, "main", ["test"])
+    with pytest.raises(NotMergeable, match='Required status check "test" is expected'):
+        await github.merge(REPO, number, head_sha=world.pull(REPO, number).head_sha, method="squash")
+
+
+async def test_a_base_that_moved_under_the_merge_is_worth_another_try(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    said = {"message": "Base branch was modified. Review and try the merge again."}
+    world.app.faults.append(Fault(when="/merge", status=405, body=said))
+    with pytest.raises(Unavailable):
+        await github.merge(REPO, number, head_sha=world.pull(REPO, number).head_sha, method="squash")
+
+
+async def test_an_invalid_merge_is_refused_as_it_is(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    with pytest.raises(Refused) as caught:
+        await github.merge(REPO, number, head_sha=world.pull(REPO, number).head_sha, method="octopus")
+    assert (type(caught.value), caught.value.status) == (Refused, 422)
+
+
+@pytest.mark.parametrize("fault", [Fault(when="/merge", lost=True), Fault(when="/merge", status=502)])
+async def test_a_lost_answer_to_a_merge_leaves_the_outcome_unknown(world, github, fault):
+    # given a merge that takes effect and whose answer does not arrive
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    fault.after_effect = True
+    world.app.faults.append(fault)
+    # when merging
+    with pytest.raises(UnknownOutcome):
+        await github.merge(REPO, number, head_sha=world.pull(REPO, number).head_sha, method="squash")
+    # then reading tells
+    assert (await github.pull_request(REPO, number)).merge_sha == world.merges[0][2]
+
+
+async def test_an_unreadable_answer_to_a_merge_leaves_the_outcome_unknown(scripted):
+    with pytest.raises(UnknownOutcome, match="unreadable answer"):
+        await scripted(httpx.Response(200, content=b"<html>")).merge(REPO, 1, head_sha="a", method="merge")
+
+
+# Comments
+
+
+async def test_a_comment_is_created_once_and_then_edited_in_place(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    first = await github.upsert_comment(REPO, number, marker=MARKER, body="Deploying")
+    second = await github.upsert_comment(REPO, number, marker=MARKER, body=f"Deployed\n{MARKER}")
+    assert world.comments(REPO, number) == [f"Deployed\n{MARKER}"]
+    assert first == second
+    assert first.startswith(f"https://github.com/{REPO}/pull/{number}#issuecomment-")
+
+
+async def test_an_unchanged_comment_is_not_written_again(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    first = await github.upsert_comment(REPO, number, marker=MARKER, body="Deploying")
+    assert await github.upsert_comment(REPO, number, marker=MARKER, body="Deploying") == first
+    assert calls(world, "PATCH") == 0
+
+
+async def test_somebody_elses_comment_with_the_marker_is_left_alone(world, github):
+    # given a person who quotes our marker, and a bot that is not ours
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.comment(REPO, number, f"quoted {MARKER}", "eve")
+    world.comment(REPO, number, f"echo {MARKER}", "echo[bot]")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="Deploying")
+    assert world.comments(REPO, number) == [f"quoted {MARKER}", f"echo {MARKER}", f"Deploying\n\n{MARKER}"]
+
+
+async def test_our_comment_is_found_on_a_later_page(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    for index in range(130):
+        world.comment(REPO, number, f"chatter {index}", "eve")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="one")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="two")
+    assert [body for body in world.comments(REPO, number) if MARKER in body] == [f"two\n\n{MARKER}"]
+
+
+async def test_a_comment_deleted_meanwhile_is_created_anew(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="one")
+    world.app.faults.append(Fault(when="PATCH ", status=404, body={"message": "Not Found"}))
+    await github.upsert_comment(REPO, number, marker=MARKER, body="two")
+    assert world.comments(REPO, number) == [f"one\n\n{MARKER}", f"two\n\n{MARKER}"]
+
+
+@pytest.mark.parametrize("body", ["x" * 70_000, MARKER + "x" * 70_000, "x" * 70_000 + MARKER])
+async def test_a_long_comment_is_cut_and_keeps_its_marker(world, github, body):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    await github.upsert_comment(REPO, number, marker=MARKER, body=body)
+    (written,) = world.comments(REPO, number)
+    assert len(written) < 65_536
+    assert written.endswith(f"(cut: longer than a comment can be)\n\n{MARKER}")
+
+
+# Deployments
+
+
+async def test_a_deployment_is_created_found_and_followed(world, github):
+    query = {"sha": "a" * 40, "task": "deploy:shop", "environment": "production"}
+    assert await github.find_deployment(REPO, **query) is None
+    created = await github.create_deployment(REPO, **query, description="d" * 200, payload={"run": "r1"})
+    assert await github.find_deployment(REPO, **query) == created
+    assert await github.find_deployment(REPO, **query | {"environment": "staging"}) is None
+    assert await github.deployment_state(REPO, created) is None
+
+    await github.set_deployment_status(REPO, created, state="in_progress", description="e" * 200)
+    await github.set_deployment_status(
+        REPO, created, state="success", environment_url="https://shop.example", log_url="https://logs.example"
+    )
+    assert await github.deployment_state(REPO, created) == "success"
+    (deployment,) = world.deployments(REPO)
+    assert (deployment.description, deployment.payload) == ("d" * 140, {"run": "r1"})
+    assert deployment.statuses[0]["description"] == "e" * 140
+    assert deployment.statuses[1]["environment_url"] == "https://shop.example"
+    assert deployment.statuses[1]["log_url"] == "https://logs.example"
+
+
+# Missed webhooks
+
+
+async def test_only_deliveries_that_never_got_through_are_listed(world, github, clock):
+    # given one delivery that failed and got through later, and two that failed twice and once
+    codes = iter([503, 503, 503, 200, 503])
+
+    async def deliver(headers: dict[str, str], body: bytes) -> int:
+        return next(codes)
+
+    world.webhooks.deliver = deliver
+    for title in ("recovered", "failing", "failed once"):
+        world.open_pull_request(REPO, title=title, author="bob")
+    await world.tick()
+    recovered, failing, once = reversed(world.webhooks.attempts())
+    clock.time += timedelta(minutes=1)
+    await github.redeliver(recovered.id)
+    await github.redeliver(failing.id)
+    await world.tick()
+    # when asking
+    found = await github.failed_deliveries(clock.time - timedelta(hours=1))
+    # then the newest attempt of each that never succeeded, oldest first
+    newest = world.webhooks.attempts()[0]
+    assert [(each.id, each.guid) for each in found] == [
+        (once.id, once.webhook.guid),
+        (newest.id, failing.webhook.guid),
+    ]
+    assert found[1].delivered_at == clock.time
+    assert found[1].event == "pull_request"
+
+
+async def test_deliveries_are_read_back_to_the_time_asked_for_and_no_further(world, github, clock):
+    for _ in range(150):
+        world.open_pull_request(REPO, title="old", author="bob")
+    await world.tick()
+    clock.time += timedelta(hours=2)
+    for _ in range(120):
+        world.open_pull_request(REPO, title="new", author="bob")
+    await world.tick()
+    found = await github.failed_deliveries(clock.time - timedelta(hours=1))
+    assert len(found) == 120
+    assert calls(world, "GET /app/hook/deliveries") == 2
+    assert len(await github.failed_deliveries(clock.time - timedelta(hours=3))) == 270
+
+
+async def test_redelivering_what_github_forgot_is_not_found(github):
+    with pytest.raises(NotFound):
+        await github.redeliver(1)
+
+
+# Credentials
+
+
+async def test_the_installation_token_is_shared_and_renewed_before_its_end(world, github, clock):
+    await asyncio.gather(*(github.permission(REPO, "ann") for _ in range(5)))
+    assert calls(world, "/access_tokens") == 1
+    clock.time += timedelta(minutes=54)
+    await github.permission(REPO, "ann")
+    assert calls(world, "/access_tokens") == 1
+    clock.time += timedelta(minutes=1)
+    await github.permission(REPO, "ann")
+    assert (calls(world, "/access_tokens"), calls(world, "/installation")) == (2, 3)
+
+
+async def test_a_revoked_token_is_replaced_once(world, github, source):
+    await github.permission(REPO, "ann")
+    world.revoke_tokens()
+    assert await github.permission(REPO, "ann") == "admin"
+    assert calls(world, "/access_tokens") == 2
+    assert source.reads == 2  # the secrets were read anew, the key may have been replaced
+
+
+async def test_callers_refused_together_share_the_new_token(world, github):
+    await github.permission(REPO, "ann")
+    world.revoke_tokens()
+    await asyncio.gather(*(github.permission(REPO, "ann") for _ in range(5)))
+    assert calls(world, "/access_tokens") == 2
+
+
+async def test_a_late_refusal_of_an_old_token_leaves_the_new_one_alone(clock, source):
+    # given a GitHub that refuses the first token, to one caller only after another has a new one
+    minted, renewed = [], asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/installation"):
+            return httpx.Response(200, json={"id": 7})
+        if request.url.path.endswith("/access_tokens"):
+            minted.append(f"ghs_token_{len(minted)}")
+            expires = (clock.time + timedelta(hours=1)).isoformat()
+            return httpx.Response(201, json={"token": minted[-1], "expires_at": expires})
+        if request.headers["authorization"] != "Bearer ghs_token_0":
+            renewed.set()
+            return httpx.Response(200, json={"permission": "read"})
+        if "slow" in request.url.path:
+            await renewed.wait()
+        return httpx.Response(401, json={"message": "Bad credentials"})
+
+    github = open_github(clock, source, httpx.MockTransport(answer))
+    # when both ask at once
+    found = await asyncio.gather(github.permission(REPO, "slow"), github.permission(REPO, "quick"))
+    # then both succeed with the one new token
+    assert found == ["read", "read"]
+    assert len(minted) == 2
+
+
+async def test_a_token_refused_twice_is_unauthorized(world, github):
+    world.app.faults.append(Fault(when="/permission", times=2, status=401, body={"message": "Bad credentials"}))
+    with pytest.raises(Unauthorized, match="Bad credentials"):
+        await github.permission(REPO, "ann")
+
+
+async def test_another_apps_key_is_unauthorized(world, clock, source):
+    source.value = private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    github = open_github(clock, source, httpx.ASGITransport(app=world.app))
+    with pytest.raises(Unauthorized, match="could not be decoded"):
+        await github.permission(REPO, "ann")
+
+
+async def test_a_replaced_key_is_taken_up_at_once(world, github, source, key):
+    source.value = private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    with pytest.raises(Unauthorized):
+        await github.redeliver(1)
+    source.value = private_pem(key)
+    assert await github.permission(REPO, "ann") == "admin"
+
+
+async def test_an_app_installed_anew_is_found_again(world, github, clock):
+    # given a token that has run out, and an installation that GitHub no longer knows
+    await github.permission(REPO, "ann")
+    clock.time += timedelta(hours=1)
+    world.app.faults.append(Fault(when="/access_tokens", status=404, body={"message": "Not Found"}))
+    assert await github.permission(REPO, "ann") == "admin"
+    assert calls(world, "/installation") - calls(world, "/access_tokens") == 2
+
+
+async def test_an_app_that_is_not_installed_is_not_found(world, github):
+    with pytest.raises(NotFound, match=r"/repos/acme/unknown/installation"):
+        await github.react("acme/unknown", 1)
+    world.app.faults.append(Fault(when="/access_tokens", status=404, body={"message": "Not Found"}))
+    with pytest.raises(NotFound, match="access_tokens"):
+        await github.react(REPO, 1)
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
+async def test_a_key_in_base64_is_usable_and_masked(world, clock, source, encode):
+    pem = source.value
+    source.value = encode(pem.encode()).decode()
+    github = open_github(clock, source, httpx.ASGITransport(app=world.app))
+    assert await github.permission(REPO, "ann") == "admin"
+    assert pem.splitlines()[3] not in redact(f"leaked {pem.splitlines()[3]}")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "certainly not a key",
+        "-----BEGIN RSA PRIVATE KEY-----\nbm90IGEga2V5\n-----END RSA PRIVATE KEY-----",
+        base64.b64encode(b"\xff\xfe not text").decode(),
+        private_pem(ec.generate_private_key(ec.SECP256R1())),
+    ],
+)
+async def test_an_unusable_key_is_unauthorized_and_not_shown(world, clock, stored):
+    github = open_github(clock, OneSecret(stored), httpx.ASGITransport(app=world.app))
+    with pytest.raises(Unauthorized, match="github-app-private-key is not usable") as caught:
+        await github.permission(REPO, "ann")
+    assert stored not in str(caught.value)
+    assert world.app.calls == []
+
+
+async def test_tokens_are_masked_from_then_on(scripted):
+    github = scripted(httpx.Response(422, json={"message": "echo ghs_scripted_token"}))
+    with pytest.raises(Refused) as caught:
+        await github.react(REPO, 1)
+    assert "scripted" not in str(caught.value)
+
+
+async def test_requests_name_the_api_version(clock, source):
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(202, json={})
+
+    await open_github(clock, source, httpx.MockTransport(answer)).redeliver(1)
+    assert seen[0]["x-github-api-version"] == "2022-11-28"
+    assert seen[0]["accept"] == "application/vnd.github+json"
+    assert seen[0]["user-agent"].startswith("signalbox")
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "wait"),
+    [
+        ({"retry-after": "17"}, "You have exceeded a secondary rate limit.", 17),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "{now+90}"}, "API rate limit exceeded", 90),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "{now-5}"}, "API rate limit exceeded", 1),
+        ({}, "You have exceeded a secondary rate limit. Please wait a few minutes.", 60),
+    ],
+)
+async def test_a_403_that_means_slow_down(scripted, clock, headers, message, wait):
+    now = int(clock.time.timestamp())
+    filled = {n: v.replace("{now+90}", str(now + 90)).replace("{now-5}", str(now - 5)) for n, v in headers.items()}
+    with pytest.raises(RateLimited) as caught:
+        await scripted(httpx.Response(403, json={"message": message}, headers=filled)).react(REPO, 1)
+    assert caught.value.retry_after == wait
+
+
+@pytest.mark.parametrize(
+    ("response", "raised", "text"),
+    [
+        (httpx.Response(403, json={"message": "Resource not accessible"}), Unauthorized, "Resource not accessible"),
+        (httpx.Response(403, headers={"x-ratelimit-remaining": "0"}), Unauthorized, "403"),
+        (httpx.Response(403, content=b"\xff"), Unauthorized, "403"),
+        (httpx.Response(404, json={"message": "Not Found"}), NotFound, "Not Found"),
+        (httpx.Response(422, json={"message": "Invalid", "errors": [{"code": "missing"}]}), Refused, "missing"),
+        (httpx.Response(301, headers={"location": "/repositories/1"}), Refused, "301"),
+        (httpx.Response(410, content=b"<html>gone</html>"), Refused, "410"),
+        (httpx.Response(502), Unavailable, "502"),
+    ],
+)
+async def test_refusals_are_named(scripted, response, raised, text):
+    with pytest.raises(raised, match=text) as caught:
+        await scripted(response).react(REPO, 1)
+    assert type(caught.value) is raised
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b'{"permission": 3}', b'{"permission": "\xff"}'])
+async def test_an_unreadable_answer_to_a_read_is_transient(scripted, content):
+    with pytest.raises(Unavailable, match="unreadable answer"):
+        await scripted(httpx.Response(200, content=content)).permission(REPO, "ann")
