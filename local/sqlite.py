@@ -52,7 +52,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging. Of processes that do so at once, SQLite refuses some without waiting its timeout."""
+    """Switch to write-ahead logging. When processes do so at once, SQLite refuses some without waiting its timeout."""
     patient_until = time.monotonic() + PATIENCE
     while True:
         try:

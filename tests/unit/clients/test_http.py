@@ -1,0 +1,115 @@
+"""What a failure of the network or of a server means to the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+
+from shared.clients.http import USER_AGENT, open_client, retry_after, send
+from shared.errors import RateLimited, Unavailable, UnknownOutcome
+from shared.redaction import MASK
+
+
+def a_client(answer: Callable[[httpx.Request], httpx.Response], **options) -> httpx.AsyncClient:
+    return open_client("https://api.example/v2", transport=httpx.MockTransport(answer), **options)
+
+
+def failing(error: Exception) -> httpx.AsyncClient:
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise error
+
+    return a_client(fail)
+
+
+def answering(status: int, **headers: str) -> httpx.AsyncClient:
+    return a_client(lambda _: httpx.Response(status, headers=headers))
+
+
+async def test_a_request_goes_to_the_vendor_as_ours():
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    client = a_client(answer, headers={"X-Extra": "1"})
+    await send(client, "POST", "/things", changes=True, json={"a": 1}, params={"q": "x"})
+
+    (request,) = seen
+    assert str(request.url) == "https://api.example/v2/things?q=x"
+    assert request.content == b'{"a":1}'
+    assert (request.headers["user-agent"], request.headers["x-extra"]) == (USER_AGENT, "1")
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 404, 422])
+@pytest.mark.parametrize("changes", [True, False])
+async def test_answers_below_500_are_the_callers_to_judge(status, changes):
+    response = await send(answering(status, location="/elsewhere"), "GET", "/", changes=changes)
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+@pytest.mark.parametrize("changes", [True, False])
+async def test_what_was_never_sent_may_be_sent_again(error, changes):
+    with pytest.raises(Unavailable, match=rf"^POST api\.example/things: not reached: {error.__name__}$"):
+        await send(failing(error("")), "POST", "/things", changes=changes)
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError])
+@pytest.mark.parametrize(("changes", "meaning"), [(True, UnknownOutcome), (False, Unavailable)])
+async def test_a_lost_answer(error, changes, meaning):
+    with pytest.raises(meaning, match=f"no answer: {error.__name__}"):
+        await send(failing(error("")), "POST", "/things", changes=changes)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(("changes", "meaning"), [(True, UnknownOutcome), (False, Unavailable)])
+async def test_a_failing_server(status, changes, meaning):
+    with pytest.raises(meaning, match=rf"^GET api\.example/.*: {status}$") as caught:
+        await send(answering(status, **{"retry-after": "7"}), "GET", "", changes=changes)
+
+    assert caught.value.retry_after == 7.0
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({"retry-after": "7"}, 7.0), ({}, 60.0)])
+async def test_too_many_requests(headers, seconds):
+    with pytest.raises(RateLimited) as caught:
+        await send(answering(429, **headers), "GET", "/", changes=True)
+
+    assert caught.value.retry_after == seconds
+
+
+async def test_no_secret_of_the_url_or_the_failure_is_told():
+    with pytest.raises(Unavailable) as caught:
+        await send(
+            failing(httpx.ConnectError("proxy http://u:hunter2@proxy")),
+            "POST",
+            "/bot123456:AAFabcdef/sendMessage?token=hunter2",
+            changes=True,
+        )
+
+    assert "hunter2" not in str(caught.value)
+    assert "AAFabcdef" not in str(caught.value)
+    assert MASK in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("0", 0.0), ("120", 120.0), (" 5 ", 5.0), ("", None), ("soon", None), ("-1", None)]
+)
+def test_retry_after_in_seconds(value, seconds):
+    assert retry_after(httpx.Response(503, headers={"retry-after": value})) == seconds
+
+
+def test_retry_after_as_a_date():
+    now = datetime.now(UTC)
+    later = httpx.Response(503, headers={"retry-after": format_datetime(now + timedelta(seconds=90), usegmt=True)})
+    past = httpx.Response(503, headers={"retry-after": format_datetime(now - timedelta(days=1), usegmt=True)})
+
+    assert 60 < retry_after(later) <= 90
+    assert retry_after(past) == 0.0
+    assert retry_after(httpx.Response(503)) is None

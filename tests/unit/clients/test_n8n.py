@@ -1,0 +1,194 @@
+"""The n8n client: what each of n8n's answers means, against the simulated n8n and against raw answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from local.secrets import EnvironmentSecrets
+from local.world.faults import Fault
+from local.world.n8n import N8nWorld
+from local.world.telegram import TelegramWorld
+from shared.clients.n8n import N8n
+from shared.clock import SystemClock
+from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.secrets import Secrets
+
+TOKEN = "the-webhook-token"
+PATH = "signalbox-notification"
+EVENT = {"event": "succeeded", "run_id": "r1"}
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    return {"N8N_API": TOKEN}
+
+
+@pytest.fixture
+def world() -> N8nWorld:
+    return N8nWorld(token=TOKEN, telegram=TelegramWorld(token="1:abc"))
+
+
+@pytest.fixture
+async def n8n(world, environ):
+    secrets = Secrets(EnvironmentSecrets(environ), SystemClock())
+    client = N8n(url="https://n8n.example/", secrets=secrets, transport=httpx.ASGITransport(app=world.app))
+    yield client
+    await client.close()
+
+
+async def call(n8n: N8n, path: str = PATH, payload: dict[str, Any] = EVENT) -> str:
+    return await n8n.call(path, payload, idempotency_key="r1:succeeded:n8n")
+
+
+def answering(answer: httpx.Response | Exception) -> N8n:
+    def reply(_request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    secrets = Secrets(EnvironmentSecrets({"N8N_API": TOKEN}), SystemClock())
+    return N8n(url="https://n8n.example/n8n", secrets=secrets, transport=httpx.MockTransport(reply))
+
+
+async def test_success_is_the_id_of_the_execution(n8n, world):
+    assert await call(n8n) == "1"
+    assert await call(n8n) == "2"
+
+    assert world.notifications == [EVENT, EVENT]
+    assert world.headers[0]["idempotency-key"] == "r1:succeeded:n8n"
+    assert world.headers[0]["x-webhook-token"] == TOKEN
+    assert [c.path for c in world.app.calls] == [f"/webhook/{PATH}"] * 2
+
+
+async def test_a_number_is_an_execution_id_too():
+    assert await call(answering(httpx.Response(202, json={"ok": True, "execution_id": 7, "more": [1]}))) == "7"
+
+
+async def test_a_server_below_a_path():
+    seen: list[str] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200, json={"ok": True, "execution_id": "1"})
+
+    secrets = Secrets(EnvironmentSecrets({"N8N_API": TOKEN}), SystemClock())
+    await call(N8n(url="https://example/n8n/", secrets=secrets, transport=httpx.MockTransport(reply)))
+
+    assert seen == [f"https://example/n8n/webhook/{PATH}"]
+
+
+@pytest.mark.parametrize("state", ["migrating", "starting"])
+async def test_while_n8n_starts_it_is_unavailable(n8n, world, state):
+    world.state = state
+
+    with pytest.raises(Unavailable, match="start"):
+        await call(n8n)
+
+    assert world.notifications == []
+
+
+async def test_a_workflow_that_is_missing_or_inactive(n8n, world):
+    with pytest.raises(NotFound, match=r"n8n workflow other: 404.*not registered"):
+        await call(n8n, "other")
+    world.state = "inactive"
+    with pytest.raises(NotFound):
+        await call(n8n)
+
+
+async def test_a_refused_token_is_read_anew_for_the_next_call(n8n, world, environ):
+    environ["N8N_API"] = "the-old-token"
+    with pytest.raises(Unauthorized, match="403 Authorization data is wrong!"):
+        await call(n8n)
+
+    environ["N8N_API"] = TOKEN
+
+    assert await call(n8n) == "1"
+
+
+async def test_a_payload_that_the_workflow_declines(n8n):
+    with pytest.raises(Refused, match=r"400 invalid_notification \(execution 1\)") as caught:
+        await call(n8n, payload={})
+
+    assert caught.value.status == 400
+
+
+async def test_a_workflow_that_failed_on_its_way(n8n, world):
+    world._telegram.app.faults.append(Fault(times=2, status=400, body={"ok": False, "description": "chat not found"}))
+
+    with pytest.raises(UnknownOutcome, match=r"502 telegram_send_failed: chat not found \(execution 1\)"):
+        await call(n8n)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_an_answer_that_does_not_come(n8n, world, lost):
+    world.app.faults.append(Fault(lost=lost, status=500, after_effect=True, body={"message": "Error in workflow"}))
+
+    with pytest.raises(UnknownOutcome):
+        await call(n8n)
+
+    assert world.notifications == [EVENT], "it was done all the same"
+
+
+HTML = "<!DOCTYPE html><pre>Cannot POST /webhook/x</pre>"
+ANSWERS: dict[str, tuple[httpx.Response | Exception, Callable[..., Exception]]] = {
+    "connection refused": (httpx.ConnectError("refused"), Unavailable),
+    "connect timeout": (httpx.ConnectTimeout(""), Unavailable),
+    "read timeout": (httpx.ReadTimeout(""), UnknownOutcome),
+    "connection lost": (httpx.RemoteProtocolError("disconnected"), UnknownOutcome),
+    "migrations": (httpx.Response(200, text="n8n is starting up. Please wait"), Unavailable),
+    "routes not there yet": (httpx.Response(404, html=HTML), Unavailable),
+    "not registered": (httpx.Response(404, json={"code": 404, "message": "not registered", "hint": "x"}), NotFound),
+    "wrong token": (httpx.Response(403, text="Authorization data is wrong!"), Unauthorized),
+    "no token": (httpx.Response(401), Unauthorized),
+    "failed before the answer, 2.8": (httpx.Response(200), UnknownOutcome),
+    "failed before the answer, 2.41": (httpx.Response(500, json={"message": "Error in workflow"}), UnknownOutcome),
+    "timed out": (httpx.Response(500, json={"code": 0, "message": "a problem executing"}), UnknownOutcome),
+    "no credential": (httpx.Response(500, text="No authentication data defined on node!"), UnknownOutcome),
+    "its own failure": (httpx.Response(502, json={"ok": False, "execution_id": "9", "error": "x"}), UnknownOutcome),
+    "gateway": (httpx.Response(504, html=HTML), UnknownOutcome),
+    "unreadable body": (httpx.Response(422, json={"code": 422, "message": "Failed to parse"}), Refused),
+    "declined": (httpx.Response(400, json={"ok": False, "error": "no event"}), Refused),
+    "declined with 200": (httpx.Response(200, json={"ok": False, "execution_id": "9"}), Refused),
+    "answers on receipt": (httpx.Response(200, json={"message": "Workflow was started"}), Refused),
+    "no execution id": (httpx.Response(200, json={"ok": True}), Refused),
+    "another form": (httpx.Response(200, json={"ok": "yes", "execution_id": "9"}), UnknownOutcome),
+    "a list": (httpx.Response(200, json=[{"ok": True, "execution_id": "9"}]), UnknownOutcome),
+    "not text": (httpx.Response(200, content=b'{"ok": "\xff"}'), UnknownOutcome),
+    "elsewhere": (httpx.Response(302, headers={"location": "https://login"}), Refused),
+    "too many": (httpx.Response(429, headers={"retry-after": "7"}), RateLimited),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_what_an_answer_means(case):
+    answer, meaning = ANSWERS[case]
+
+    with pytest.raises(meaning) as caught:
+        await call(answering(answer))
+
+    assert type(caught.value) is meaning
+    assert str(caught.value).startswith(f"n8n workflow {PATH}: ")
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({"retry-after": "7"}, 7.0), ({}, 60.0)])
+async def test_the_time_that_n8n_names(headers, seconds):
+    with pytest.raises(RateLimited) as caught:
+        await call(answering(httpx.Response(429, headers=headers)))
+
+    assert caught.value.retry_after == seconds
+
+
+async def test_no_token_gets_into_an_error():
+    said = {"ok": False, "error": f"refused {TOKEN}", "detail": "x" * 10_000}
+
+    with pytest.raises(UnknownOutcome) as caught:
+        await call(answering(httpx.Response(502, json=said)))
+    with pytest.raises(Unauthorized) as refused:
+        await call(answering(httpx.Response(403, text=f"wrong: {TOKEN}")))
+
+    assert TOKEN not in f"{caught.value}{refused.value}"
+    assert len(str(caught.value)) < 500

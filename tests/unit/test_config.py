@@ -1,0 +1,129 @@
+"""signalbox.toml: read into targets, or refused whole with the key that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.config import N8n, Railway, load, parse
+from shared.errors import ConfigError
+
+SMALLEST = """
+[repositories."acme/shop".services.api]
+project_id = "p1"
+service_id = "s1"
+environments.production.environment_id = "e1"
+"""
+FULL = """
+[policy]
+bake = 1.0
+poll = 1.0
+merge_method = "merge"
+
+[railway]
+token = "project"
+
+[n8n]
+url = "https://n8n.example"
+
+[repositories."acme/shop".policy]
+poll = 2.0
+bake = 2.0
+
+[repositories."acme/shop".services.api]
+project_id = "p1"
+service_id = "s1"
+policy.bake = 3.0
+
+[repositories."acme/shop".services.api.environments.production]
+environment_id = "e1"
+policy.health_path = "/healthz"
+
+[repositories."acme/shop".services.api.environments.staging]
+environment_id = "e2"
+branch = "develop"
+policy.bake = 4.0
+"""
+
+
+def test_the_smallest_file_that_deploys_something():
+    config = parse(SMALLEST)
+
+    (target,) = config.targets
+    assert (target.id, target.name, target.branch) == ("acme:shop:api:production", "api/production", "main")
+    assert (target.project_id, target.service_id, target.environment_id) == ("p1", "s1", "e1")
+    assert (config.railway, config.n8n) == (Railway(token="account"), None)
+
+
+def test_the_nearest_policy_wins():
+    production, staging = parse(FULL).targets
+
+    assert [production.policy.merge_method, production.policy.poll, production.policy.bake] == ["merge", 2.0, 3.0]
+    assert [staging.policy.merge_method, staging.policy.poll, staging.policy.bake] == ["merge", 2.0, 4.0]
+    assert (production.policy.health_path, staging.policy.health_path) == ("/healthz", "/health")
+    assert staging.branch == "develop"
+
+
+def test_vendors():
+    config = parse(FULL)
+
+    assert config.railway.token == "project"
+    assert config.n8n == N8n(url="https://n8n.example", notification="signalbox-notification")
+
+
+def test_targets_are_found_by_what_others_call_them():
+    config = parse(FULL)
+    production, staging = config.targets
+
+    assert config.target("acme:shop:api:staging") is staging
+    assert config.target("acme:shop:api:nowhere") is None
+    assert config.in_repository("Acme/Shop") == [production, staging]
+    assert config.in_repository("acme/other") == []
+    assert config.on_railway("e2", "s1") is staging
+    assert config.on_railway("s1", "e2") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("repositories =", "not TOML"),
+        ("", "top level: Object missing required field `repositories`"),
+        ("[repositories]", "repositories: names no service"),
+        ('[repositories."acme/shop".services]', "repositories: names no service"),
+        ('[repositories."acme".services]', r'repositories\."acme": is not of the form owner/name'),
+        ('[repositories."acme/shop"]', r'repositories\."acme/shop": Object missing required field `services`'),
+        ("polices = 1\n" + SMALLEST, "top level: Object contains unknown field `polices`"),
+        (SMALLEST.replace("services.api", "services.API"), r"services\.API: a name is 1 to 39"),
+        (SMALLEST.replace("service_id", "serviceid"), r"services\.api: Object "),
+        (SMALLEST.replace(".production.", ".Prod."), r"environments\.Prod: a name is"),
+        (SMALLEST.replace("environment_id", "id"), r"environments\.production: Object "),
+        (SMALLEST.replace('"e1"', "1"), r"environments\.production\.environment_id: Expected `str`, got `int`"),
+        (SMALLEST + "policy.bakes = 1.0", r"environments\.production\.policy: Object contains unknown field `bakes`"),
+        (SMALLEST + "policy.bake = -1.0", r"environments\.production\.policy\.bake: Expected `float` >= 0"),
+        (
+            SMALLEST + 'environments.b.environment_id = "e1"',
+            r"environments\.b: is the same Railway service.*production",
+        ),
+        ('railway.token = "x"\n' + SMALLEST, r"railway\.token: Invalid enum value 'x'"),
+        ("[n8n]\n" + SMALLEST, "n8n: Object missing required field `url`"),
+    ],
+)
+def test_what_is_wrong_is_named(text, complaint):
+    with pytest.raises(ConfigError, match=f"^pipeline.toml: .*{complaint}"):
+        parse(text, "pipeline.toml")
+
+
+def test_a_file_is_read(tmp_path):
+    path = tmp_path / "signalbox.toml"
+    path.write_text(SMALLEST)
+
+    assert load(path) == parse(SMALLEST)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "signalbox.toml"
+    with pytest.raises(ConfigError, match=r"signalbox\.toml: cannot be read"):
+        load(path)
+
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"signalbox\.toml: cannot be read"):
+        load(path)

@@ -1,0 +1,150 @@
+"""Nothing that is, or looks like, a secret gets through; ordinary words do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared import redaction
+from shared.redaction import MASK, names_secret, redact, remember
+
+PEM = """-----BEGIN RSA PRIVATE KEY-----
+MIIEpAIBAAKCAQEAsecretsecretsecretsecretsecretsecretsecretline01
+MIIEpAIBAAKCAQEAsecretsecretsecretsecretsecretsecretsecretline02
+bGFzdA==
+-----END RSA PRIVATE KEY-----
+"""
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxMjMifQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch):
+    monkeypatch.setattr(redaction, "_known", redaction._Known())
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"),
+        ("x_ghs_16C7e42F292c6912E7710c838347Ae178B4a.more", "ghs_16C7e42F292c6912E7710c838347Ae178B4a.more"),
+        ("token github_pat_11AAAAAAA0abc_def refused", "github_pat_11AAAAAAA0abc_def"),
+        (f"jwt {JWT}!", JWT),
+        (f"x_{JWT}", JWT),
+        ("POST https://api.telegram.org/bot123456:AAF-abc_DEF/sendMessage", "123456:AAF-abc_DEF"),
+        ("Authorization: Bearer abcdefgh1234", "abcdefgh1234"),
+        ("authorization: token abcdefgh1234", "abcdefgh1234"),
+        ("Authorization: abcdefgh1234", "abcdefgh1234"),
+        ("sent BEARER  abcdefgh1234", "abcdefgh1234"),
+        ("Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA=="),
+        ("postgres://user:hunter2@db.example/x", "hunter2"),
+        ("redis://:hunter2@cache:6379/0", "hunter2"),
+        ("amqp://user:hun@ter2@mq/x", "ter2"),
+        ("https://hunter2hunter2@github.com/acme/shop", "hunter2hunter2"),
+        ("https://x.example/hook?token=hunter2&x=1", "hunter2"),
+        ("api_key=hunter2", "hunter2"),
+        ("api-key = hunter2", "hunter2"),
+        ("PASSWORD='hunter2'", "hunter2"),
+        ("client_secret=hunter2,hunter3", "hunter3"),
+        ('{"access_token": "hunter2"}', "hunter2"),
+        ("{'webhook_secret': 'hunter2'}", "hunter2"),
+        ("[(b'X-Webhook-Token', b'hunter2')]", "hunter2"),
+        ("[('x-api-key', 'hunter2')]", "hunter2"),
+        ("X-Webhook-Token: hunter2", "hunter2"),
+        ("x-hub-signature-256: sha256=0123456789abcdef", "0123456789abcdef"),
+        ("Project-Access-Token: hunter2", "hunter2"),
+        (PEM, "secretline01"),
+        (json.dumps(PEM), "secretline01"),
+        (repr(PEM), "bGFzdA=="),
+        (PEM[: PEM.index("line02")], "secretline01"),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked(text, secret):
+    assert secret in text
+
+    assert secret not in redact(text)
+    assert MASK in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "basic authentication is off",
+        "the bearer of bad news",
+        "signalbox.toml: railway.token: Invalid enum value 'x'",
+        "secret N8N-API: set the environment variable N8N_API",
+        "GET backboard.railway.com/graphql/v2: not reached: ConnectError",
+        "https://github.com/acme/shop/pull/42#issuecomment-1 by ada@example.com",
+        "token expired; password required",
+        "0f3a9c21be deadbeef 2026-07-01T12:00:00Z",
+        "-----BEGIN CERTIFICATE----- is public",
+    ],
+)
+def test_ordinary_words_stay(text):
+    assert redact(text) == text
+
+
+def test_what_stands_around_a_secret_stays():
+    assert redact("POST /x?token=hunter2&run=r1 Bearer abcdefgh1234 end") == (
+        f"POST /x?token={MASK}&run=r1 Bearer {MASK} end"
+    )
+    assert redact("postgres://u:p@db/x") == f"postgres://{MASK}@db/x"
+
+
+def test_known_values_are_masked_wherever_they_stand():
+    remember("tr0ub4dor", "with space/slash+")
+
+    assert redact("<tr0ub4dor>tr0ub4dor") == f"<{MASK}>{MASK}"
+    assert "with" not in redact("q=with%20space%2Fslash%2B&w=with space/slash+")
+
+
+def test_of_values_within_values_nothing_is_left_over():
+    remember("abcdef", "abcdefghi", "redacted")
+
+    assert redact("abcdefghi abcdef") == f"{MASK} {MASK}"
+
+
+def test_pattern_characters_in_a_value_mean_themselves():
+    remember("a.c+(d)[e]\\1")
+
+    assert redact("x a.c+(d)[e]\\1 x abccd") == f"x {MASK} x abccd"
+
+
+def test_each_line_of_a_known_key_is_masked_and_so_is_any_other_key():
+    remember(PEM)
+    other = PEM.replace("secret", "0ther0")
+
+    assert "line02" not in redact("cannot parse line MIIEpAIBAAKCAQEAsecretsecretsecretsecretsecretsecretsecretline02")
+    assert "secret" not in redact(PEM.replace("\n", "\\n"))
+    assert "0ther0" not in redact(other)
+
+
+def test_a_key_in_one_line_is_masked_by_its_parts():
+    remember(PEM.replace("\n", " "))
+
+    assert "line01" not in redact("MIIEpAIBAAKCAQEAsecretsecretsecretsecretsecretsecretsecretline01")
+
+
+def test_values_too_short_to_be_secret_are_not_words_to_mask():
+    remember("the", "", "  \n")
+
+    assert redact("the end") == "the end"
+
+
+def test_a_value_is_masked_without_the_newline_it_was_stored_with():
+    remember("tr0ub4dor\n")
+
+    assert redact("tr0ub4dor.") == f"{MASK}."
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "access_token", "X-Webhook-Token", "apikey", "api_key", "Password", "client_secret", "Set-Cookie"]
+)
+def test_names_that_hold_secrets(name):
+    assert names_secret(name)
+
+
+@pytest.mark.parametrize("name", ["secret", "token_kind", "run_id", "stage", "tokens_used", "key"])
+def test_names_that_do_not(name):
+    assert not names_secret(name)

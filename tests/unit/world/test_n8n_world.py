@@ -1,0 +1,205 @@
+"""The simulated n8n and Telegram answer as the real ones do: what was observed on them is what is asked here."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from local.world.faults import Fault
+from local.world.n8n import N8nWorld
+from local.world.telegram import TelegramWorld, parse_html
+
+TOKEN = {"X-Webhook-Token": "the-token"}
+HOOK = "/webhook/signalbox-notification"
+
+
+@pytest.fixture
+def telegram() -> TelegramWorld:
+    return TelegramWorld(token="123:abc")
+
+
+@pytest.fixture
+def world(telegram) -> N8nWorld:
+    return N8nWorld(token="the-token", telegram=telegram)
+
+
+@pytest.fixture
+async def n8n(world):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://n8n") as client:
+        yield client
+
+
+@pytest.fixture
+async def bot(telegram):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=telegram.app), base_url="http://telegram") as client:
+        yield client
+
+
+# n8n
+
+
+async def test_a_notification_becomes_a_telegram_message(n8n, world, telegram):
+    answer = await n8n.post(HOOK, headers=TOKEN, json={"event": "succeeded", "target": "api <3", "text": ""})
+
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "execution_id": "1"})
+    assert world.notifications == [{"event": "succeeded", "target": "api <3", "text": ""}]
+    assert [m.plain for m in telegram.messages] == ["succeeded\ntarget: api <3\ntext: "]
+
+
+async def test_the_payloads_own_text_is_sent(n8n, telegram):
+    await n8n.post(HOOK, headers=TOKEN, json={"event": "succeeded", "text": "<b>done</b>"})
+
+    assert [(m.text, m.plain, m.parse_mode) for m in telegram.messages] == [("<b>done</b>", "done", "HTML")]
+
+
+async def test_a_repeated_key_is_a_repeated_message(n8n, world, telegram):
+    for execution in ("1", "2"):
+        answer = await n8n.post(HOOK, headers={**TOKEN, "Idempotency-Key": "k"}, json={"event": "x"})
+        assert answer.json()["execution_id"] == execution
+
+    assert len(world.notifications) == len(telegram.messages) == 2
+    assert [headers["idempotency-key"] for headers in world.headers] == ["k", "k"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Webhook-Token": "wrong"}])
+async def test_a_wrong_token(n8n, world, headers):
+    answer = await n8n.post(HOOK, headers=headers, json={"event": "x"})
+
+    assert (answer.status_code, answer.text) == (403, "Authorization data is wrong!")
+    assert "Basic" in answer.headers["www-authenticate"]
+    assert world.notifications == []
+
+
+async def test_unknown_inactive_and_wrong_method(n8n, world):
+    unknown = await n8n.post("/webhook/other", headers=TOKEN)
+    wrong = await n8n.get(HOOK, headers=TOKEN)
+    world.state = "inactive"
+    inactive = await n8n.post(HOOK, headers=TOKEN)
+
+    assert [a.status_code for a in (unknown, wrong, inactive)] == [404, 404, 404]
+    assert unknown.json()["message"] == 'The requested webhook "POST other" is not registered.'
+    assert "not registered for GET requests" in wrong.json()["message"]
+    assert set(inactive.json()) == {"code", "message", "hint"}
+
+
+async def test_start_up(n8n, world):
+    world.state = "migrating"
+    migrating = await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})
+    world.state = "starting"
+    starting = await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})
+
+    assert (migrating.status_code, migrating.text) == (200, "n8n is starting up. Please wait")
+    assert starting.status_code == 404
+    assert starting.text == "<pre>Cannot POST /webhook/signalbox-notification</pre>"
+    assert (await n8n.get("/healthz")).status_code == 200, "healthy before it can do anything"
+    assert world.notifications == []
+
+
+async def test_bodies(n8n):
+    malformed = await n8n.post(HOOK, headers=TOKEN, content=b"{")
+    empty = await n8n.post(HOOK, headers=TOKEN)
+    a_list = await n8n.post(HOOK, headers=TOKEN, json=["event"])
+
+    assert (malformed.status_code, malformed.json()["message"]) == (422, "Failed to parse request body")
+    assert (empty.status_code, empty.json()["error"]) == (400, "invalid_notification")
+    assert (a_list.status_code, a_list.json()["ok"]) == (400, False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"),
+    [
+        (
+            Fault(times=2, status=400, body={"description": "Bad Request: chat not found"}),
+            "Bad Request: chat not found",
+        ),
+        (Fault(times=2, status=502), "status 502"),
+        (Fault(times=2, lost=True), "no answer"),
+    ],
+)
+async def test_telegram_out_of_order_fails_the_execution(n8n, telegram, fault, detail):
+    telegram.app.faults.append(fault)
+
+    answer = await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})
+
+    assert answer.status_code == 502
+    assert answer.json() == {"ok": False, "error": "telegram_send_failed", "detail": detail, "execution_id": "1"}
+    assert len(telegram.app.calls) == 2
+
+
+async def test_one_hiccup_of_telegram_is_tried_over(n8n, telegram):
+    telegram.app.faults.append(Fault(status=500, body={"description": "Internal"}))
+
+    assert (await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})).status_code == 200
+    assert len(telegram.messages) == 1
+
+
+async def test_faults_and_calls(n8n, world):
+    world.app.faults.append(Fault(when='"event": "x"'.replace(" ", ""), status=503))
+
+    assert (await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})).status_code == 503
+    assert (await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})).status_code == 200
+    assert [call.status for call in world.app.calls] == [503, 200]
+
+
+async def test_without_telegram_notifications_are_only_recorded():
+    world = N8nWorld(token="the-token", path="other")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://n8n") as n8n:
+        assert (await n8n.post("/webhook/other", headers=TOKEN, json={"event": "x"})).status_code == 200
+    assert world.notifications == [{"event": "x"}]
+
+
+# Telegram
+
+
+async def send(bot: httpx.AsyncClient, **body) -> httpx.Response:
+    return await bot.post("/bot123:abc/sendMessage", json={"chat_id": 1, "text": "x", **body})
+
+
+async def test_a_message_is_delivered(bot, telegram):
+    answer = await send(bot, text="a < b", chat_id="-1001")
+
+    assert (answer.status_code, answer.json()["result"]["message_id"]) == (200, 1)
+    assert [(m.chat_id, m.text, m.plain, m.parse_mode) for m in telegram.messages] == [
+        ("-1001", "a < b", "a < b", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "description"),
+    [
+        ({"chat_id": None}, "chat_id is empty"),
+        ({"text": ""}, "message text is empty"),
+        ({"text": "<b> </b>", "parse_mode": "HTML"}, "message text is empty"),
+        ({"text": "x" * 4097}, "message is too long"),
+        ({"text": "😀" * 2049}, "message is too long"),
+        ({"text": "<b>x", "parse_mode": "HTML"}, "Can't find end tag"),
+        ({"text": "<b><i>x</b></i>", "parse_mode": "HTML"}, "Unexpected end tag at byte offset 7"),
+        ({"text": "x</b>", "parse_mode": "HTML"}, "Unexpected end tag at byte offset 1"),
+        ({"text": "<div>x</div>", "parse_mode": "HTML"}, 'Unsupported start tag "div"'),
+        ({"text": "ü < b", "parse_mode": "HTML"}, "at byte offset 3"),
+        ({"text": "x", "parse_mode": "MarkdownV2"}, "unsupported parse_mode"),
+    ],
+)
+async def test_what_telegram_refuses(bot, telegram, body, description):
+    answer = await send(bot, **body)
+
+    assert (answer.status_code, answer.json()["ok"], answer.json()["error_code"]) == (400, False, 400)
+    assert description in answer.json()["description"]
+    assert telegram.messages == []
+
+
+async def test_the_limit_counts_what_people_read(bot):
+    text = "<b>" + "&amp;" * 4096 + "</b>"
+
+    assert (await send(bot, text=text, parse_mode="HTML")).status_code == 200
+    assert (await send(bot, text="😀" * 2048)).status_code == 200
+
+
+async def test_another_bot_and_another_method(bot):
+    assert (await bot.post("/bot1:x/sendMessage")).status_code == 401
+    assert (await bot.post("/bot123:abc/sendDocument")).status_code == 404
+    assert (await bot.post("/bot123:abc/sendMessage")).status_code == 400
+
+
+def test_markup():
+    assert parse_html('<a href="https://x?a=1&amp;b=2">l</a> &lt;<code>c</code>&gt;') == "l <c>"
