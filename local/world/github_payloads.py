@@ -150,14 +150,7 @@ def pull_request(repo: Repository, pull: PullRequest) -> JSON:
 def pull_request_in_review(repo: Repository, pull: PullRequest) -> JSON:
     """The smaller object of `pull_request_review` events: no `merged`, no counts."""
     url, web = f"{API}/repos/{repo.full_name}/pulls/{pull.number}", f"{WEB}/{repo.full_name}/pull/{pull.number}"
-    issue_url = f"{API}/repos/{repo.full_name}/issues/{pull.number}"
-    links = {
-        "commits": f"{url}/commits",
-        "review_comments": f"{url}/comments",
-        "review_comment": f"{API}/repos/{repo.full_name}/pulls/comments{{/number}}",
-        "comments": f"{issue_url}/comments",
-        "statuses": f"{API}/repos/{repo.full_name}/statuses/{pull.head_sha}",
-    }
+    links = _pull_links(repo, pull)
     return {
         "url": url,
         "id": pull.id,
@@ -165,7 +158,6 @@ def pull_request_in_review(repo: Repository, pull: PullRequest) -> JSON:
         "html_url": web,
         "diff_url": f"{web}.diff",
         "patch_url": f"{web}.patch",
-        "issue_url": issue_url,
         "number": pull.number,
         "state": pull.state,
         "locked": False,
@@ -183,16 +175,28 @@ def pull_request_in_review(repo: Repository, pull: PullRequest) -> JSON:
         "requested_teams": [],
         "labels": [_label(repo)],
         "milestone": None,
-        **{f"{name}_url": address for name, address in links.items()},
+        **{f"{name}_url": address for name, address in links.items() if name not in {"self", "html"}},
         "head": _end(repo, pull.branch, pull.head_sha),
         "base": _end(repo, pull.base, pull.base_sha),
-        "_links": {
-            name: {"href": address} for name, address in {"self": url, "html": web, "issue": issue_url, **links}.items()
-        },
+        "_links": {name: {"href": address} for name, address in links.items()},
         "author_association": association(repo, pull.author),
         "auto_merge": None,
         "active_lock_reason": None,
         "draft": pull.draft,
+    }
+
+
+def _pull_links(repo: Repository, pull: PullRequest) -> dict[str, str]:
+    api = f"{API}/repos/{repo.full_name}"
+    return {
+        "self": f"{api}/pulls/{pull.number}",
+        "html": f"{WEB}/{repo.full_name}/pull/{pull.number}",
+        "issue": f"{api}/issues/{pull.number}",
+        "comments": f"{api}/issues/{pull.number}/comments",
+        "review_comments": f"{api}/pulls/{pull.number}/comments",
+        "review_comment": f"{api}/pulls/comments{{/number}}",
+        "commits": f"{api}/pulls/{pull.number}/commits",
+        "statuses": f"{api}/statuses/{pull.head_sha}",
     }
 
 

@@ -147,10 +147,13 @@ class PullRequestPage(Struct, rename="camel"):
     def contexts(self) -> _Contexts | None:
         """The page of checks; None when nothing has reported yet.
 
-        Raises Unavailable while GitHub still shows an earlier commit's checks, which say nothing about the head.
+        Raises Unavailable while GitHub still shows an earlier commit's checks, which say nothing about the head; once
+        the pull request is closed or merged that does not matter any more.
         """
         commit = self.commits.nodes[-1].commit if self.commits.nodes else None
         if commit is None or commit.oid != self.head_ref_oid:
+            if self.state != "OPEN":
+                return None
             raise Unavailable(f"pull request {self.number}: its head {self.head_ref_oid} and its commits disagree")
         return commit.status_check_rollup.contexts if commit.status_check_rollup else None
 

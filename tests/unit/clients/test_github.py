@@ -265,6 +265,12 @@ async def test_checks_of_another_commit_are_not_taken_for_the_heads(scripted, co
         await github.pull_request(REPO, 1)
 
 
+async def test_a_merged_pull_request_is_read_even_when_its_branch_is_gone(scripted):
+    merged = a_page(state="MERGED", merged=True, mergeCommit={"oid": "mmm"}, commits={"nodes": []})
+    pull = await scripted(httpx.Response(200, json=merged)).pull_request(REPO, 1)
+    assert (pull.merge_sha, pull.checks) == ("mmm", ())
+
+
 @pytest.mark.parametrize("data", [{"repository": None}, {"repository": {"pullRequest": None}}, {}])
 async def test_null_without_an_error_is_not_found(scripted, data):
     with pytest.raises(NotFound):
