@@ -12,7 +12,7 @@ def address_of(services: Services, place: TargetConfig, service: ServiceState) -
     """Scheme and host: as configured, else the service's own domain; None for a private service."""
     if place.policy.health_url is not None:
         return place.policy.health_url.rstrip("/")
-    return services.probe.address(service.host, "") if service.host else None
+    return services.probe.address(service.host, "").rstrip("/") if service.host else None
 
 
 async def look(services: Services, place: TargetConfig, address: str) -> Answer:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from shared import commands, log, targets, texts
 from shared.amend import amend
-from shared.clients.github import PullRequestState
+from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
 from shared.errors import Code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from shared.clients.github import PullRequestState
+from shared.clients.github_pull_request import PullRequestState
 from shared.errors import Code
 from shared.outcome import Fail, Retry, Wait
 from shared.policy import Policy

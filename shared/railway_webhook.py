@@ -29,11 +29,11 @@ _LISTENED = frozenset(
 """What can end a wait. Compared in lower case without `_`: the casing differs between Railway's own texts."""
 
 
-class _Id(Struct):
+class _Id(Struct, frozen=True):
     id: str
 
 
-class _Resource(Struct):
+class _Resource(Struct, frozen=True):
     environment: _Id | None = None
     service: _Id | None = None
     deployment: _Id | None = None

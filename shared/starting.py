@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from shared import log, pipeline
-from shared.clients.github import PullRequestState
+from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code, Conflict
 from shared.outcome import Message

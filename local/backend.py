@@ -1,0 +1,59 @@
+"""The embedded backend: store and bus in SQLite files, secrets from the environment. Named by SIGNALBOX_BACKEND."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from local import topology
+from local.bus import EmbeddedBus
+from local.journal import Journal, Subscription
+from local.secrets import EnvironmentSecrets
+from local.store import SqliteStore
+from shared.clock import SystemClock
+from shared.ports import Backend
+
+DIRECTORY = "SIGNALBOX_LOCAL_DIR"
+"""Environment variable: the folder of both files."""
+DEFAULT_DIRECTORY = ".signalbox"
+DOCUMENTS = "documents.sqlite"
+MESSAGES = "messages.sqlite"
+
+
+def open_backend(environ: Mapping[str, str]) -> Backend:
+    """Raises ConfigError, or Unavailable when the files cannot be opened."""
+    folder = directory(environ)
+    clock = SystemClock()
+    return Backend(
+        store=SqliteStore(folder / DOCUMENTS),
+        bus=EmbeddedBus(open_journal(folder, ""), clock),
+        secrets=EnvironmentSecrets(environ),
+        clock=clock,
+    )
+
+
+def directory(environ: Mapping[str, str]) -> Path:
+    folder = Path(environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def open_journal(folder: Path, base_url: str, delivery: topology.Delivery | None = None) -> Journal:
+    """The journal of the topology's topics; its subscriptions push to `base_url`/functions/NAME."""
+    described = topology.load()
+    delivery = delivery or described.delivery
+    subscriptions = [
+        Subscription(
+            name=function.name,
+            topic=function.subscribes,
+            endpoint=f"{base_url}/functions/{function.name}",
+            ack_deadline=delivery.ack_deadline,
+            min_backoff=delivery.min_backoff,
+            max_backoff=delivery.max_backoff,
+            max_attempts=delivery.max_attempts,
+            dead_letter_topic=described.dead_letters.topic,
+        )
+        for function in described.functions
+        if function.subscribes is not None
+    ]
+    return Journal(folder / MESSAGES, described.all_topics, subscriptions)

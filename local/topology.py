@@ -1,0 +1,80 @@
+"""functions/topology.yaml, read into types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from shared.errors import ConfigError
+
+PATH = Path(__file__).parent.parent / "functions" / "topology.yaml"
+
+
+class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How every push subscription delivers; seconds."""
+
+    ack_deadline: float
+    min_backoff: float
+    max_backoff: float
+    max_attempts: int
+
+
+class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
+    topic: str
+    subscription: str
+    retention_days: int
+
+
+class Function(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One deployed function. `subscribes` or `schedule` or neither: then it is called by people or vendors."""
+
+    name: str
+    public: bool
+    paths: tuple[str, ...] = ()
+    subscribes: str | None = None
+    schedule: str | None = None
+    publishes: tuple[str, ...]
+    secrets: tuple[str, ...]
+    store: bool
+    timeout: int
+    memory: str
+    cpu: str
+    concurrency: int
+    min_instances: int
+    max_instances: int
+
+    @property
+    def main(self) -> Path:
+        """Where its source is."""
+        return PATH.parent / self.name / "main.py"
+
+
+class Topology(Struct, frozen=True, forbid_unknown_fields=True):
+    topics: tuple[str, ...]
+    dead_letters: DeadLetters
+    delivery: Delivery
+    functions: tuple[Function, ...]
+
+    @property
+    def all_topics(self) -> tuple[str, ...]:
+        return (*self.topics, self.dead_letters.topic)
+
+
+def load(path: Path = PATH) -> Topology:
+    """Raises ConfigError."""
+    raw: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    defaults = raw.pop("defaults")
+    functions = [{"name": name, **defaults, **body} for name, body in raw.pop("functions").items()]
+    try:
+        topology = msgspec.convert({**raw, "functions": functions}, Topology)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for function in topology.functions:
+        unknown = {*function.publishes, function.subscribes or topology.topics[0]} - set(topology.topics)
+        if unknown:
+            raise ConfigError(f"{path}: functions.{function.name}: no such topic: {', '.join(sorted(unknown))}")
+    return topology
