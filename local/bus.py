@@ -121,7 +121,8 @@ class Pump:
             refusals = [refusal for refusal in await asyncio.gather(*pushes) if refusal is not None]
             self._record(delivery, refusals)
         except asyncio.CancelledError:
-            self._journal.hand_back(delivery, self._clock.now(), "the pump was stopped")
+            with contextlib.suppress(Unavailable):  # its lease will run out
+                self._journal.hand_back(delivery, self._clock.now(), "the pump was stopped")
             raise
         except Unavailable as error:
             log.warning("a delivery's outcome was not recorded, it will come again", error=error)

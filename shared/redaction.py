@@ -52,8 +52,8 @@ def remember(*values: str) -> None:
     """Mask these values from now on, as they are and as in a URL, and each line of a private key by itself."""
     texts: set[str] = set()
     for value in values:
-        # The first and last line of a key are no secret, and mark where any key begins and ends.
-        lines = [line for line in value.split() if len(line) > 20 and not line.startswith("-----")]
+        # Split at spaces too, so that "-----BEGIN RSA PRIVATE KEY-----" stays in sight and shows where any key begins.
+        lines = [line for line in value.split() if len(line) > 20]
         texts.update((value.strip(), quote(value.strip(), safe=""), *lines))
     _known.add({text for text in texts if len(text) >= _SHORTEST})
 

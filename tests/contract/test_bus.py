@@ -341,6 +341,44 @@ async def test_two_pumps_do_not_push_the_same_delivery(tmp_path, clock, endpoint
         journal.close()
 
 
+async def test_racing_claims_get_each_delivery_once(tmp_path, clock):
+    journal = Journal(tmp_path / "bus.db", TOPICS, [DISPATCH])
+    for n in range(100):
+        await EmbeddedBus(journal, clock).publish("events", b"%d" % n, {})
+
+    def claim_all() -> list[bytes]:
+        mine, claimed = Journal(tmp_path / "bus.db", TOPICS, [DISPATCH]), []
+        while deliveries := mine.claim({"dispatch": 1}, clock.now()):
+            claimed += [delivery.message.data for delivery in deliveries]
+        mine.close()
+        return claimed
+
+    claims = await asyncio.gather(*(asyncio.to_thread(claim_all) for _ in range(4)))
+
+    assert sorted(int(data) for claimed in claims for data in claimed) == list(range(100))
+    journal.close()
+
+
+async def test_an_outcome_that_cannot_be_written_costs_a_redelivery(tmp_path, clock, endpoint, client, monkeypatch):
+    monkeypatch.setattr("local.sqlite.PATIENCE", 0.0)
+    journal, blocker = (Journal(tmp_path / "bus.db", TOPICS, [DISPATCH]) for _ in range(2))
+    await EmbeddedBus(journal, clock).publish("events", b"", {})
+    endpoint.gate.clear()
+    step = asyncio.create_task(Pump(journal, clock, client).step())
+    await endpoint.arrivals.get()
+
+    blocker._connection.execute("BEGIN IMMEDIATE")
+    endpoint.gate.set()
+    assert await step == 1
+    blocker._connection.execute("ROLLBACK")
+    clock.advance(11)
+
+    assert await Pump(journal, clock, client).step() == 1
+    assert endpoint.attempts == [1, 2]
+    for each in (journal, blocker):
+        each.close()
+
+
 async def test_what_a_dead_pump_had_comes_back_after_the_ack_deadline(journal, bus, clock, endpoint, client):
     await bus.publish("events", b"", {})
     endpoint.gate.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -405,6 +406,12 @@ async def test_a_database_that_is_locked_or_out_of_reach_is_unavailable(tmp_path
 
     with pytest.raises(Unavailable):
         SqliteStore(tmp_path / "missing" / "signalbox.db")
+
+    new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
+    new.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unavailable, match="locked"):
+        SqliteStore(tmp_path / "new.db")
+    new.close()
     other.close()
     await store.close()
 
