@@ -77,8 +77,8 @@ class Probe:
             return Answer(reached=connection.stands, detail=f"no complete answer within {timeout:g} s")
         except _Private:
             return Answer(reached=False, detail="refused: private address")
-        except httpx.InvalidURL as error:
-            return Answer(reached=False, detail=redact(f"not an address: {error}"))
+        except (httpx.InvalidURL, UnicodeError) as error:  # the latter also when httpx decodes a redirect's xn-- name
+            return Answer(reached=connection.stands, detail=redact(f"not an address: {error}"))
         except _NOT_REACHED as error:
             return Answer(reached=False, detail=f"not reached: {describe(error)}")
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -140,8 +140,8 @@ class _PublicTransport(httpx.AsyncHTTPTransport):
 
     async def _resolve(self, host: bytes, request: httpx.Request) -> list[str]:
         """The host's addresses, IPv4 first since a function may have no IPv6. Raises _Private and ConnectError."""
-        if not host:
-            raise httpx.UnsupportedProtocol("the address names no host", request=request)
+        if not host or (request.url.port or 0) > 65535:
+            raise httpx.UnsupportedProtocol("the address names no host, or no port that exists", request=request)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -178,7 +178,7 @@ def _names_loopback(host: str) -> bool:
 def _judge(response: httpx.Response, body: bytes, field: str | None, header: str | None) -> Answer:
     said = f"{response.status_code} {response.reason_phrase}".strip()
     if response.next_request is not None:  # only its host: the rest of an address may hold a secret
-        said = f"{said}, redirects to {response.next_request.url.host}"
+        said = f"{said}, redirects to {response.next_request.url.raw_host.decode()}"
         return Answer(reached=True, status=response.status_code, detail=said)
     commit, remark = _commit(response, body, field, header)
     return Answer(

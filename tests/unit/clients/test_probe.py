@@ -99,10 +99,30 @@ async def test_a_redirect_is_not_followed_and_says_only_the_host() -> None:
     assert answer.detail == "302 Found, redirects to login.example"
 
 
-async def test_a_redirect_to_nowhere_is_a_broken_answer() -> None:
-    answer = await look_at(httpx.Response(302, headers={"location": "https://host:99999/"}))
+@pytest.mark.parametrize("location", ["https://host:port/", "https://xn--/"])
+async def test_a_redirect_to_nowhere_is_a_broken_answer(probe: Probe, location: str) -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    async with serving(redirect) as port:
+        answer = await look(probe, f"http://127.0.0.1:{port}/health")
 
     assert (answer.reached, answer.status, answer.healthy) == (True, None, False)
+
+
+async def test_a_body_that_does_not_decompress_is_a_broken_answer(probe: Probe) -> None:
+    async def compressed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\noops")
+        await writer.drain()
+
+    async with serving(compressed) as port:
+        answer = await look(probe, f"http://127.0.0.1:{port}/health")
+
+    assert (answer.reached, answer.healthy) == (True, False)
+    assert "DecodingError" in answer.detail
 
 
 @pytest.mark.parametrize(
@@ -171,7 +191,19 @@ async def test_a_connection_without_an_answer_is_unhealthy(error: httpx.Transpor
     assert type(error).__name__ in answer.detail
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/", "health", "ftp://127.0.0.1/", "https:///health"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:x/",
+        "https://xn--/",
+        f"https://{'a' * 300}.example/",
+        "health",
+        "ftp://127.0.0.1/",
+        "https:///health",
+    ],
+)
 async def test_what_is_no_address_is_not_reached(probe: Probe, url: str) -> None:
     answer = await look(probe, url)
 
