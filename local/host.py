@@ -42,7 +42,7 @@ QUICK = topology.Delivery(ack_deadline=15.0, min_backoff=0.2, max_backoff=1.0, m
 PACE = Pace(redelivery=3.0, unclaimed=1.5, limit=10.0, lease=12.0, visible=1.0)
 SWEEP_EVERY = 0.25
 """Seconds; a minute in the cloud."""
-VENDOR_PORTS = ("github", "railway", "n8n", "telegram", "application")
+VENDOR_PORTS = ("github", "railway", "n8n", "telegram", "application", "people")
 
 CONFIG = f"""
 [policy]
@@ -75,7 +75,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """How a host is to be set up. Durations in seconds."""
 
     port: int = 0
-    """Of the functions; the vendors take the next five. 0: free ones."""
+    """Of the functions; the vendors take the next six. 0: free ones."""
     folder: Path
     """Where the store and the journal are."""
     bake: float = 1.0

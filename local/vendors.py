@@ -18,6 +18,7 @@ from local.serving import bind, served, url_of
 from local.world.application import Application
 from local.world.github import GitHubWorld
 from local.world.n8n import N8nWorld
+from local.world.people import People
 from local.world.railway import RailwayWorld
 from local.world.telegram import TelegramWorld
 from shared import secrets
@@ -99,6 +100,7 @@ class Vendors:
             "n8n": self.n8n.app,
             "telegram": self.telegram.app,
             "application": self.application,
+            "people": People(self.github, REPOSITORY).app,
         }
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._client)
@@ -114,8 +116,8 @@ class Vendors:
                 with contextlib.suppress(asyncio.CancelledError):
                     await ticking
 
-    def furnish(self, *, serving_commit: str | None, auto_deploy: bool = False) -> None:
-        """The repository, its people, and the service that it is deployed to."""
+    def furnish(self, *, serving_commit: str | None, auto_deploy: bool = False, domain: str | None = None) -> None:
+        """The repository, its people, and the service that it is deployed to; `domain` where not the application's."""
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
         self.railway.add_service(
             project_id=PROJECT,
@@ -123,7 +125,7 @@ class Vendors:
             service_id=SERVICE,
             name="web",
             repository=REPOSITORY,
-            domain=self.urls["application"].removeprefix("http://"),
+            domain=domain or self.urls["application"].removeprefix("http://"),
             auto_deploy=auto_deploy,
             serving_commit=serving_commit,
         )

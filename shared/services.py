@@ -155,8 +155,11 @@ def install(services: Services | None) -> None:
 
 
 def prepare() -> None:
-    """Called when a function's module is loaded: set up logging, and refuse to start on a wrong configuration."""
-    read = settings.read(os.environ)
-    log.configure(read)
+    """Called when a function's module is loaded: set up logging, and refuse to start on a wrong configuration.
+
+    Where services are installed already, whoever did so has seen to both. Raises ConfigError.
+    """
     if _current is None:
+        read = settings.read(os.environ)
+        log.configure(read)
         config.load(Path(read.signalbox_config))

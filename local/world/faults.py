@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -41,6 +41,8 @@ class Faulty:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.faults: list[Fault] = []
+        self.interruptions: list[tuple[str, Callable[[], object]]] = []
+        """What happens at the vendor just before the next call that contains the text: somebody else comes first."""
         self.calls: list[Call] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +50,9 @@ class Faulty:
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
-        fault = self._next(f"{scope['method']} {scope['path']}\n{body.decode(errors='replace')}")
+        request = f"{scope['method']} {scope['path']}\n{body.decode(errors='replace')}"
+        self._interrupt(request)
+        fault = self._next(request)
         answer = _Answer()
         if fault is None or fault.after_effect:
             await self._app(scope, _replay(body), answer)
@@ -60,6 +64,12 @@ class Faulty:
             await _break_off(send, scope)
         for message in answer.messages:
             await send(message)
+
+    def _interrupt(self, request: str) -> None:
+        for when, happen in list(self.interruptions):
+            if when in request:
+                self.interruptions.remove((when, happen))
+                happen()
 
     def _next(self, request: str) -> Fault | None:
         for fault in self.faults:

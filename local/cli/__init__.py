@@ -1,0 +1,19 @@
+"""The `signalbox` command."""
+
+from __future__ import annotations
+
+import click
+
+from local.cli.demo import demo
+from local.cli.runs import runs, show
+from local.cli.up import up
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="signalbox")
+def main() -> None:
+    """Takes a pull request to production on Railway, and takes it back when it does not hold."""
+
+
+for command in (demo, up, runs, show):
+    main.add_command(command)

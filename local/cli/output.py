@@ -1,0 +1,96 @@
+"""How the command shows things: a timeline as it happens, runs, JSON. Plain lines when nobody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from local.scene import Expectation, Line
+from shared.run import Run
+
+_COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "rolled_back": "yellow",
+    "waiting": "cyan",
+    "queued": "cyan",
+    "superseded": "magenta",
+    "cancelled": "magenta",
+}
+
+
+def console() -> Console:
+    """Colours only on a terminal; never wraps a line that another program may read."""
+    made = Console(highlight=False)
+    if not made.is_terminal:
+        made = Console(highlight=False, width=200, soft_wrap=True)
+    return made
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def line(out: Console, shown: Line) -> None:
+    """One line of the timeline."""
+    at = f"[dim]{shown.at:%H:%M:%S}[/]"
+    if shown.stage is None:
+        out.print(f"{at}  [bold]→ {escape(shown.message)}[/]")
+        return
+    status = shown.status or ""
+    colour = _COLOURS.get(status, "white")
+    took = f"{shown.seconds:6.2f} s"
+    out.print(f"{at}  {shown.stage:<9} [dim]{took}[/]  [{colour}]{status:<11}[/] {escape(shown.message)}")
+
+
+def addresses(out: Console, urls: Mapping[str, str]) -> None:
+    for name, url in urls.items():
+        out.print(f"  {name:<12} {url}")
+
+
+def expectations(out: Console, shown: Iterable[Expectation]) -> None:
+    for expectation in shown:
+        mark = "[green]✓[/]" if expectation.held else "[red]✗[/]"
+        out.print(f"  {mark} {escape(expectation.text)}")
+
+
+def runs(out: Console, shown: Iterable[Run]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("run", "started (UTC)", "target", "stage", "status", "commit", "last"):
+        table.add_column(title, no_wrap=title != "last")
+    for run in shown:
+        table.add_row(
+            run.id,
+            f"{run.created_at:%Y-%m-%d %H:%M:%S}",
+            run.target,
+            run.stage,
+            f"[{_COLOURS.get(run.status, 'white')}]{run.status}[/]",
+            (run.commit_sha or "")[:7],
+            escape(run.history[-1].message if run.history else ""),
+        )
+    out.print(table)
+
+
+def run(out: Console, shown: Run) -> None:
+    """One run: what it is, its timeline, and why it ended as it did."""
+    pull = shown.pull_request
+    out.print(f"[bold]{shown.id}[/]  {shown.kind} to {shown.target}")
+    if pull:
+        out.print(f"  pull request #{pull.number} by {escape(pull.author)}: {escape(pull.title)}  {pull.url}")
+    out.print(f"  commit {shown.commit_sha or 'not known yet'}, asked for by {escape(shown.trigger.actor)}")
+    before = shown.created_at
+    for entry in shown.history:
+        seconds = (entry.at - before).total_seconds()
+        line(out, Line(entry.at, shown.id, entry.stage, entry.status, entry.message, seconds))
+        before = entry.at
+    if shown.error:
+        out.print(f"  [red]{shown.error.code}[/] {escape(shown.error.message)}")
+        for text in shown.error.log_tail:
+            out.print(f"    [dim]{escape(text)}[/]")

@@ -1,0 +1,92 @@
+"""signalbox up: leave everything running until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from local.backend import DEFAULT_DIRECTORY, DIRECTORY
+from local.cli import output
+from local.host import Host, Options, running
+from local.scene import PREVIOUS_COMMIT
+from local.vendors import REPOSITORY, variable
+from shared import log, secrets
+from shared.errors import SignalboxError
+from shared.settings import read
+
+
+@click.command()
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65500),
+    help="Of the functions; the simulated vendors take the next ones; 0 takes free ones.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the addresses and secrets as one JSON document.")
+def up(port: int, as_json: bool) -> None:
+    """Start the functions, the bus, the store and the simulated vendors, and leave them running until Ctrl-C.
+
+    The functions' log goes to standard error. Secrets come from the environment (GITHUB_WEBHOOK_SECRET, …) or are
+    made up and shown. The store starts empty; `signalbox runs` and `signalbox show` read it from another terminal.
+    """
+    log.configure(read(os.environ), sys.stderr)
+    folder = Path(os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        asyncio.run(_run(Options(port=port, folder=folder), as_json))
+    except OSError as error:
+        raise click.ClickException(f"port {port} to {port + 6}: {error.strerror or error}") from error
+    except SignalboxError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _run(options: Options, as_json: bool) -> None:
+    stop = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with running(options) as host:
+        host.vendors.furnish(serving_commit=PREVIOUS_COMMIT)
+        number = host.vendors.github.open_pull_request(REPOSITORY, title="Faster checkout", author="ada")
+        host.vendors.github.report_check(REPOSITORY, number, "test", "success")
+        _show(host, as_json)
+        await stop.wait()
+    if not as_json:
+        click.echo("stopped")
+
+
+def _show(host: Host, as_json: bool) -> None:
+    shown = {variable(name): host.secrets[variable(name)] for name in secrets.NAMES}
+    urls = {
+        "github webhook": f"{host.urls['functions']}/github-webhook",
+        "railway webhook": f"{host.urls['functions']}/railway-webhook",
+        "console": f"{host.urls['functions']}/runs",
+        **host.urls,
+    }
+    if as_json:
+        output.as_json({"urls": urls, "secrets": shown, "store": str(host.options.folder)})
+        return
+    out = output.console()
+    output.addresses(out, urls)
+    for name, value in shown.items():
+        out.print(f"  {name}={'(a private key)' if 'PRIVATE_KEY' in name else value}", soft_wrap=True)
+    _show_what_to_do(host)
+
+
+def _show_what_to_do(host: Host) -> None:
+    people = host.urls["people"]
+    click.echo(
+        "\nPull request #1 is open in the simulated GitHub. Be one of its people:\n"
+        f'  curl -X POST {people}/pulls/1/comments -d \'{{"by": "grace", "body": "/deploy"}}\'\n'
+        f'  curl -X POST {people}/pulls/1/merge -d \'{{"by": "ada"}}\'\n'
+        f'  curl -X POST {people}/pulls -d \'{{"by": "ada", "title": "Another"}}\'\n'
+        "and look on from another terminal: signalbox runs\nCtrl-C ends it."
+    )
