@@ -26,11 +26,11 @@ async def webhooks(request: Request) -> Response:
         return _answer(404, "there is no such webhook")
     if request.method != "POST":
         return JSONResponse({"error": "POST only"}, status_code=405, headers={"Allow": "POST"})
-    body = await _read(request)
-    if body is None:
-        log.warning("webhook refused: too large", path=request.url.path)
-        return _answer(413, "larger than 25 MB")
     try:
+        body = await _read(request)
+        if body is None:
+            log.warning("webhook refused: too large", path=request.url.path)
+            return _answer(413, "larger than 25 MB")
         return await receive(request, body, current())
     except BadInput as error:
         log.warning("webhook refused: unusable", path=request.url.path, field=error.field, reason=str(error))
