@@ -1,0 +1,522 @@
+"""A scene: the ten functions in this process, among simulated vendors, on a clock that only the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import io
+import json
+import logging
+import selectors
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from local import topology
+from local.clock import VirtualClock
+from local.functions import Router
+from local.secrets import EnvironmentSecrets
+from local.store import SqliteStore
+from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, Keys, made_up_secrets, make_keys
+from local.world.application import Application
+from local.world.faults import Faulty
+from local.world.github import GitHubWorld
+from local.world.n8n import N8nWorld
+from local.world.railway import RailwayWorld
+from shared import config, envelope, events, log, services
+from shared.errors import TransientError, Unavailable
+from shared.outcome import Message
+from shared.pipeline import begin
+from shared.ports import Backend, Condition, Create, Found, Update
+from shared.run import (
+    Deployment,
+    Kind,
+    PullRequest,
+    Run,
+    Stage,
+    Status,
+    Target,
+    Trigger,
+    Verified,
+    target_id,
+)
+from shared.services import Services
+from shared.settings import Settings
+
+D = TypeVar("D", Run, Target)
+
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+TARGET = target_id(REPOSITORY, "web", "production")
+OLD, NEW, OTHER = "0" * 40, "a" * 40, "b" * 40
+DOMAIN = "shop.up.railway.app"
+CONSOLE = "https://console.test"
+RAILWAY_PACE = 5.0
+
+CONFIG = f"""
+[policy]
+{{policy}}
+
+{{n8n}}
+
+[repositories."{REPOSITORY}".services.web]
+project_id = "{PROJECT}"
+service_id = "{SERVICE}"
+
+[repositories."{REPOSITORY}".services.web.environments.production]
+environment_id = "{ENVIRONMENT}"
+
+{{more}}
+"""
+STAGING = f"""
+[repositories."{REPOSITORY}".services.web.environments.staging]
+environment_id = "environment-staging"
+branch = "{{branch}}"
+"""
+POLICY = {"commit_field": "commit", "bake": 30, "poll": 10, "failure_threshold": 2}
+
+
+class Crash(BaseException):
+    """The process dies here: nothing of ours may catch it."""
+
+
+class Published(Struct, frozen=True):
+    """A message as it was handed to the bus."""
+
+    topic: str
+    data: bytes
+    attributes: dict[str, str]
+
+    @property
+    def about(self) -> tuple[str, str]:
+        """The topic, and the run or target."""
+        message = msgspec.json.decode(self.data, type=Message)
+        return self.topic, message.run_id or message.target_id or ""
+
+
+Incident = BaseException | Callable[[], Awaitable[None]]
+
+
+class Incidents:
+    """What happens around the calls of a double, by how many calls from now on."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._planned: defaultdict[tuple[int, bool], list[Incident]] = defaultdict(list)
+
+    def before(self, nth: int, incident: Incident) -> None:
+        self._planned[self._calls + nth, False].append(incident)
+
+    def after(self, nth: int, incident: Incident) -> None:
+        self._planned[self._calls + nth, True].append(incident)
+
+    async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        self._calls += 1
+        now = self._calls
+        await self._happen(now, False)
+        answer = await call()
+        await self._happen(now, True)
+        return answer
+
+    async def _happen(self, now: int, afterwards: bool) -> None:
+        for incident in self._planned.pop((now, afterwards), ()):
+            if isinstance(incident, BaseException):
+                raise incident
+            await incident()
+
+
+class RecordingBus:
+    """The Bus that keeps what it is handed in `published`; `down`: it refuses everything."""
+
+    def __init__(self) -> None:
+        self.published: list[Published] = []
+        self.down = False
+        self.incidents = Incidents()
+        self.closed = False
+
+    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        async def append() -> str:
+            self.published.append(Published(topic, data, dict(attributes)))
+            return str(len(self.published))
+
+        if self.down:
+            raise TransientError("the bus is down")
+        return str(await self.incidents.around(append))
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def take(self) -> list[Published]:
+        """What was published since the last time."""
+        taken, self.published = self.published, []
+        return taken
+
+
+class ScriptedStore:
+    """SQLite's store, whose commits meet `incidents`; `down`: it cannot be reached."""
+
+    def __init__(self) -> None:
+        self.real = SqliteStore(":memory:")
+        self.down = False
+        self.incidents = Incidents()
+        self.commits = 0
+
+    async def get(self, kind: type[D], id: str) -> Found[D] | None:
+        self._reach()
+        return await self.real.get(kind, id)
+
+    async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
+        self._reach()
+        self.commits += 1
+        return tuple(await self.incidents.around(lambda: self.real.commit(*writes)))
+
+    async def query(
+        self,
+        kind: type[D],
+        *conditions: Condition,
+        order_by: str,
+        descending: bool = False,
+        limit: int = 100,
+        start_after: D | None = None,
+    ) -> Sequence[Found[D]]:
+        self._reach()
+        return await self.real.query(
+            kind, *conditions, order_by=order_by, descending=descending, limit=limit, start_after=start_after
+        )
+
+    async def close(self) -> None:
+        await self.real.close()
+
+    def _reach(self) -> None:
+        if self.down:
+            raise Unavailable("the store is down")
+
+
+class Scene:
+    """Everything a test needs to say what is given and to see what came of it."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock(START)
+        self.store = ScriptedStore()
+        self.bus = RecordingBus()
+        self.keys = _keys()
+        self.secrets = {**made_up_secrets(), "GITHUB_APP_PRIVATE_KEY": self.keys.private}
+        self.github = GitHubWorld(
+            clock=self.clock,
+            webhook_secret=self.secrets["GITHUB_WEBHOOK_SECRET"],
+            app_id=APP_ID,
+            public_key_pem=self.keys.public,
+            deliver=functools.partial(self._deliver, "/github-webhook"),
+        )
+        self.github.add_repository(REPOSITORY, collaborators={"ada": "admin", "grace": "write", "mallory": "read"})
+        self.railway = RailwayWorld(
+            clock=self.clock,
+            token=self.secrets["RAILWAY_API"],
+            webhook_secret=self.secrets["RAILWAY_WEBHOOK_SECRET"],
+            deliver=functools.partial(self._deliver, "/railway-webhook"),
+            pace=RAILWAY_PACE,
+        )
+        self.railway_service = self.railway.add_service(
+            project_id=PROJECT,
+            environment_id=ENVIRONMENT,
+            service_id=SERVICE,
+            name="web",
+            repository=REPOSITORY,
+            domain=DOMAIN,
+            serving_commit=OLD,
+        )
+        self.github.on_merge.append(lambda repository, sha, branch: self._pushed(repository, branch, sha))
+        self.n8n = N8nWorld(token=self.secrets["N8N_API"])
+        self.application = Faulty(Application(self.railway, service_id=SERVICE, environment_id=ENVIRONMENT))
+        self.blind = False
+        """The prober cannot reach anything."""
+        self.services = Services(
+            Settings(github_app_id=APP_ID, signalbox_console_url=CONSOLE),
+            _config(POLICY),
+            Backend(store=self.store, bus=self.bus, secrets=EnvironmentSecrets(self.secrets), clock=self.clock),
+            transports={
+                "github": httpx.ASGITransport(app=self.github.app),
+                "railway": httpx.ASGITransport(app=self.railway.app),
+                "n8n": httpx.ASGITransport(app=self.n8n.app),
+                "probe": httpx.ASGITransport(app=self._application),
+            },
+        )
+        self.log = io.StringIO()
+        self.dead: list[Published] = []
+        """Messages given up after their last attempt."""
+        services.install(self.services)
+        self.functions = _functions()
+        self.web = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self.functions), base_url="http://functions.test"
+        )
+
+    def configure(self, *, n8n: bool = True, more: str = "", **policy: Any) -> None:
+        """A new signalbox.toml, with these rules on top of the scene's own."""
+        self.services.config = _config(POLICY | policy, n8n=n8n, more=more)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    async def live(self, seconds: float) -> None:
+        """Time passes, and the vendors do what falls due."""
+        self.clock.advance(seconds)
+        await self.railway.tick()
+        await self.github.tick()
+
+    # Calling the functions
+
+    async def push(self, function: str, data: bytes, *, attempt: int = 1) -> httpx.Response:
+        """As Pub/Sub pushes to the function's subscription."""
+        body = {
+            "message": {"data": base64.b64encode(data).decode(), "messageId": "1", "attributes": {}},
+            "subscription": f"projects/local/subscriptions/{function}",
+            "deliveryAttempt": attempt,
+        }
+        return await self.web.post(f"/functions/{function}", json=body)
+
+    async def wake(self, stage: str, run_id: str) -> httpx.Response:
+        return await self.push(stage, envelope.encode(Message(stage, run_id)))
+
+    async def happen(self, event: events.Event) -> httpx.Response:
+        return await self.push("dispatch", events.encode(event))
+
+    async def sweep(self) -> httpx.Response:
+        return await self.web.post("/functions/sweep")
+
+    async def execute(self, run: Run, *, stage: Stage | None = None) -> Run:
+        """Save the run, wake its stage once, and return what it is then."""
+        await self.save(run)
+        await self.wake(stage or run.stage, run.id)
+        return await self.run(run.id)
+
+    async def settle(self, *, hours: float = 3.0) -> None:
+        """Deliver, redeliver, sweep and let time pass until no run and no target has anything left to do."""
+        end = self.clock.now().timestamp() + hours * 3600
+        waiting: list[tuple[float, int, Published]] = []
+        next_sweep = self.clock.now().timestamp() + 60
+        while True:
+            now = self.clock.now().timestamp()
+            due = [entry for entry in waiting if entry[0] <= now]
+            waiting = [entry for entry in waiting if entry[0] > now]
+            queue = [(1, published) for published in self.bus.take()]
+            queue += [(attempt, published) for _, attempt, published in due]
+            for attempt, published in queue:
+                if not await self._delivered(published, attempt):
+                    if attempt >= _topology().delivery.max_attempts:
+                        self.dead.append(published)
+                    else:
+                        waiting.append((now + min(600, 10 * 2 ** (attempt - 1)), attempt + 1, published))
+            if self.bus.published:
+                continue
+            if not waiting and not self.github.webhooks.queue and not await self.unfinished():
+                return
+            assert now < end, f"unfinished after {hours} hours: {await self.unfinished()}"
+            await self.live(RAILWAY_PACE)
+            if now + RAILWAY_PACE >= next_sweep:
+                next_sweep += 60
+                await self.sweep()
+
+    async def _delivered(self, published: Published, attempt: int) -> bool:
+        function = _subscribers()[published.topic]
+        try:
+            answer = await self.push(function, published.data, attempt=attempt)
+        except Crash:
+            return False
+        return answer.is_success
+
+    async def unfinished(self) -> list[str]:
+        found = [run.id for run in await self.runs() if not run.status.terminal or run.wake_at is not None]
+        target = await self.target()
+        return found + [target.id] * (target.wake_at is not None)
+
+    # What is given
+
+    async def save(self, *documents: Run | Target) -> None:
+        """Write the documents, whatever is there."""
+        for document in documents:
+            found = await self.store.real.get(type(document), document.id)
+            write = Create(document) if found is None else Update(document, found.version)
+            await self.store.real.commit(write)
+
+    def open_pull_request(self, **checks: str | None) -> int:
+        """With these check runs, by name."""
+        number = self.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+        for name, conclusion in (checks or {"tests": "success"}).items():
+            self.github.report_check(REPOSITORY, number, name, conclusion)
+        self.github.pull(REPOSITORY, number).mergeable_known = True
+        return number
+
+    def merge(self, number: int, by: str = "grace") -> str:
+        return self.github.merge(REPOSITORY, number, by)
+
+    def say(self, number: int, body: str, by: str = "grace") -> events.CommentWritten:
+        """A comment, as the event that comes of it."""
+        id = self.github.comment(REPOSITORY, number, body, by)
+        return events.CommentWritten(
+            repository=REPOSITORY, number=number, comment_id=id, author=by, body=body, url=f"https://github.test/{id}"
+        )
+
+    def new_run(self, stage: Stage, **changes: Any) -> Run:
+        """A deploy run at the stage, with its stage's deadline."""
+        now = self.clock.now()
+        run = Run(
+            id="production-pr1-0123456789",
+            kind=Kind.DEPLOY,
+            target=TARGET,
+            repository=REPOSITORY,
+            service="web",
+            environment="production",
+            pull_request=PullRequest(
+                number=1, title="Faster cart", author="grace", head_sha=OTHER, base="main", url="https://github.test/1"
+            ),
+            commit_sha=NEW,
+            trigger=Trigger(source="merge", actor="grace", id=NEW, url="https://github.test/1"),
+            stage=stage,
+            status=Status.RUNNING,
+            created_at=now,
+            updated_at=now,
+            expire_at=now,
+        )
+        begun = begin(replace(run, **changes), self.services.terms(TARGET)).run
+        return replace(begun, owed=(), notify_due=None, wake_at=begun.stage_due)
+
+    def serving(self) -> Verified:
+        """What serves from the start, as a verified version."""
+        first = self.railway.deployments(SERVICE, ENVIRONMENT)[-1]
+        return Verified(deployment_id=first.id, commit_sha=first.commit_sha, run_id=None, at=START)
+
+    async def hold_target(self, run: Run, **changes: Any) -> None:
+        """The run has the target, which is served by its last verified version."""
+        await self.save(Target(id=TARGET, active=run.id, verified=(self.serving(),), **changes))
+
+    async def deployed(self, commit: str = NEW, *, until: str = "SUCCESS", **plan: Any) -> Deployment:
+        """A deployment on Railway that has come as far as `until`, as a run records it."""
+        if plan:
+            self.railway.plan(SERVICE, **plan)
+        made = self.railway.deploy(SERVICE, ENVIRONMENT, commit)
+        while made.status != until:
+            await self.live(RAILWAY_PACE)
+        return Deployment(id=made.id)
+
+    # What came of it
+
+    async def run(self, id: str) -> Run:
+        found = await self.store.real.get(Run, id)
+        assert found is not None, f"there is no run {id}"
+        return found.document
+
+    async def runs(self) -> list[Run]:
+        return [found.document for found in await self.store.real.query(Run, order_by="created_at")]
+
+    async def the_run(self) -> Run:
+        (run,) = await self.runs()
+        return run
+
+    async def target(self) -> Target:
+        found = await self.store.real.get(Target, TARGET)
+        return found.document if found else Target(id=TARGET)
+
+    def comments(self, number: int = 1) -> list[str]:
+        """Ours on the pull request."""
+        said = self.github.repository(REPOSITORY).comments.values()
+        return [comment.body for comment in said if comment.pull == number and comment.by_app]
+
+    def calls(self, vendor: Faulty, what: str) -> int:
+        """How many of the vendor's calls had this in their method, path or body."""
+        return sum(what in f"{call.method} {call.path}\n{call.body.decode()}" for call in vendor.calls)
+
+    def told(self) -> list[str]:
+        """The events that n8n was told of."""
+        return [notification["event"] for notification in self.n8n.notifications]
+
+    def logged(self, message: str = "") -> list[dict[str, Any]]:
+        """The log's lines whose message holds the text."""
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if message in line["message"]]
+
+    # The machinery
+
+    async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.blind:
+            raise httpx.ConnectError("no way out")
+        await self.application(scope, receive, send)
+
+    async def _deliver(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        return (await self.web.post(path, headers=dict(headers), content=body)).status_code
+
+    def _pushed(self, repository: str, branch: str, sha: str) -> None:
+        self.railway.push(repository, branch, sha)
+
+
+@contextlib.asynccontextmanager
+async def opened() -> AsyncIterator[Scene]:
+    """A scene whose services the functions use, and whose log is its own."""
+    logger, root = logging.getLogger("signalbox"), logging.getLogger()
+    handlers, level = list(root.handlers), logger.level
+    scene = Scene()
+    log.configure(Settings(), scene.log)
+    try:
+        yield scene
+    finally:
+        services.install(None)
+        await scene.web.aclose()
+        await scene.services.close()
+        root.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+class _Impatient(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+    """Notes for how long it was asked to wait instead of waiting."""
+
+    skipped = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0 if timeout is not None else None)
+        if not ready and timeout is not None:
+            self.skipped += timeout
+        return ready
+
+
+class ImpatientLoop(asyncio.SelectorEventLoop):
+    """An event loop that skips every wait for a time: nothing here waits for anything outside of the process."""
+
+    def __init__(self) -> None:
+        self._impatient = _Impatient()
+        super().__init__(self._impatient)
+
+    def time(self) -> float:
+        return super().time() + self._impatient.skipped
+
+
+@functools.cache
+def _functions() -> Router:
+    return Router(_topology())
+
+
+@functools.cache
+def _topology() -> topology.Topology:
+    return topology.load()
+
+
+@functools.cache
+def _subscribers() -> dict[str, str]:
+    """The function that subscribes to a topic."""
+    return {function.subscribes: function.name for function in _topology().functions if function.subscribes}
+
+
+@functools.cache
+def _keys() -> Keys:
+    return make_keys()
+
+
+def _config(policy: Mapping[str, Any], *, n8n: bool = True, more: str = "") -> config.Config:
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items())
+    text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more)
+    return config.parse(text, "the scene's signalbox.toml")
