@@ -14,30 +14,29 @@ from shared.errors import Code
 from shared.outbox import owe
 from shared.outcome import Enqueue, Fail, Message
 from shared.policy import Policy
-from shared.run import Health, Hold, Kind, Quarantine, QueueEntry, Run, Target, Verified
+from shared.run import Health, Hold, Kind, Quarantine, QueueEntry, Run, Stage, Target, Verified
 
 KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
 
 
 def take(run: Run, target: Target, now: datetime) -> Target | Enqueue | Fail:
-    """The target as the run's own, or why the run cannot have it (now, or at all)."""
-    if target.active == run.id:
-        return target
+    """The target as the run's own, or why the run cannot have it (now, or at all).
+
+    A run that was called from the queue has the target already, and is refused all the same when it has come to be
+    held or its commit quarantined meanwhile.
+    """
     refused = _refusal(run, target)
     if refused is not None:
         return refused
-    if target.active is not None:
+    if target.active not in (None, run.id):
         return Enqueue(f"queued behind {target.active}", Code.QUEUE_TIMEOUT)
-    if target.lock is not None and run.kind is Kind.DEPLOY:
+    if target.active is None and target.lock is not None and run.kind is Kind.DEPLOY:
         return Enqueue(f"queued: the target is locked: {target.lock.reason}", Code.TARGET_LOCKED)
-    return replace(
-        target,
-        active=run.id,
-        queue=_without(target, run.id),
-        hold=None if run.trigger.source == "command" else target.hold,
-        updated_at=now,
-    )
+    resumed = run.kind is Kind.DEPLOY and run.trigger.source == "command"
+    hold = None if resumed else target.hold
+    taken = replace(target, active=run.id, queue=_without(target, run.id), hold=hold)
+    return target if taken == target else replace(taken, updated_at=now)
 
 
 def enqueue(run: Run, target: Target, now: datetime) -> Target:
@@ -54,11 +53,17 @@ def release(target: Target, run_id: str, now: datetime) -> tuple[Target, tuple[M
 
 
 def call_next(target: Target) -> tuple[Target, tuple[Message, ...]]:
-    """Give a free and unlocked target to the first run of its queue, and wake that run."""
-    if target.active is not None or not target.queue or target.lock is not None:
+    """Give a free target to the first run of its queue that may have it, and wake that run.
+
+    While the target is locked that is a rollback, which enters the queue at its own stage.
+    """
+    free = target.active is None
+    may_have_it = (entry for entry in target.queue if target.lock is None or entry.stage is Stage.ROLLBACK)
+    head = next(may_have_it, None) if free else None
+    if head is None:
         return target, ()
-    head, *rest = target.queue
-    return replace(target, active=head.run_id, queue=tuple(rest)), (Message(head.stage, head.run_id),)
+    called = replace(target, active=head.run_id, queue=_without(target, head.run_id))
+    return called, (Message(head.stage, head.run_id),)
 
 
 def standing(target: Target, run: Run, now: datetime) -> Target:
@@ -71,7 +76,7 @@ def standing(target: Target, run: Run, now: datetime) -> Target:
     )
     return replace(
         target,
-        verified=(verified, *target.verified)[:KEPT_VERIFIED],
+        verified=(verified, *(v for v in target.verified if v.deployment_id != deployment.id))[:KEPT_VERIFIED],
         address=deployment.url,
         rollbacks_in_a_row=0,
         hold=None,
@@ -80,21 +85,22 @@ def standing(target: Target, run: Run, now: datetime) -> Target:
 
 
 def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
-    """The old version serves again: the commit it replaced is quarantined, and the target perhaps held."""
+    """The old version serves again: the commit it replaced, if another, is quarantined, and the target perhaps held."""
     rollback = run.rollback
     if rollback is None or rollback.to is None or rollback.deployment_id is None:
         raise AssertionError(f"{run.id} was restored without a rollback")
-    bad = run.commit_sha
+    bad = run.commit_sha if run.commit_sha != rollback.to.commit_sha else None
     current = replace(rollback.to, deployment_id=rollback.deployment_id, run_id=run.id, at=now)
     older = tuple(v for v in target.verified if v.commit_sha not in (bad, current.commit_sha))
     quarantine = () if bad is None else (Quarantine(commit_sha=bad, run_id=run.id, reason=rollback.reason, at=now),)
     count = target.rollbacks_in_a_row + 1
     held = 0 < policy.hold_after_rollbacks <= count
+    hold = Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else target.hold
     return replace(
         target,
         verified=(current, *older)[:KEPT_VERIFIED],
         rollbacks_in_a_row=count,
-        hold=Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else None,
+        hold=hold,
         quarantined=(*quarantine, *(q for q in target.quarantined if q.commit_sha != bad))[:KEPT_QUARANTINED],
     )
 
