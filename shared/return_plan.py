@@ -30,8 +30,12 @@ class Return(Struct, frozen=True):
 def plan(
     run: Run, target: Target, active: Sequence[DeploymentState], known: Sequence[DeploymentState]
 ) -> NothingToDo | Return | Fail:
-    """`known` are the target's deployments, newest first, removed ones too; `active` those that serve."""
-    serving = next((deployment for deployment in active if deployment.live), None)
+    """`known` are the target's deployments, newest first, removed ones too; `active` those that serve.
+
+    While two overlap, the newer one is about to serve alone, in whatever order Railway lists them.
+    """
+    live = [deployment for deployment in active if deployment.live]
+    serving = max(live, key=lambda deployment: deployment.created_at, default=None)
     to = _asked_for(run, target, serving) if run.kind is Kind.ROLLBACK else target.current
     if isinstance(to, Fail):
         return to
