@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import TypeVar
+
 import msgspec
 from msgspec import Struct
 
@@ -45,6 +48,8 @@ class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_chang
 
 Event = PullRequestMerged | PullRequestChanged | ChecksReported | CommentWritten | DeploymentChanged
 
+S = TypeVar("S", bound=Struct)
+
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
@@ -56,5 +61,24 @@ def decode(data: bytes) -> Event:
     """Raises BadInput."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"not an event: {error}") from error
+
+
+def parse(body: bytes, kind: type[S], within: str = "") -> S:
+    """A webhook's JSON, or the part of it under the field `within`. Raises BadInput that names the field."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _named(error, within) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput("the body is not JSON", within) from error
+
+
+def _named(error: msgspec.ValidationError, within: str) -> BadInput:
+    """msgspec's text names a wrong value by its path, and a missing one by its parent's path and its own name."""
+    text, _, path = str(error).partition(" - at `$")
+    missing = re.search(r"missing required field `([^`]+)`", text)
+    parts = (within, path.rstrip("`").lstrip("."), missing[1] if missing else "")
+    field = ".".join(part for part in parts if part)
+    return BadInput(f"{field or 'body'}: {text}", field)

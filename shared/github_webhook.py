@@ -9,16 +9,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from shared.commands import is_command
-from shared.errors import BadInput
-from shared.events import ChecksReported, CommentWritten, Event, PullRequestChanged, PullRequestMerged
-
-S = TypeVar("S", bound=Struct)
+from shared.events import ChecksReported, CommentWritten, Event, PullRequestChanged, PullRequestMerged, parse
 
 _ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
 _LISTENED: Mapping[str, frozenset[str] | None] = {
@@ -116,7 +111,7 @@ class _CommentPayload(Struct):
 
 
 def _pull_request(body: bytes) -> Event | None:
-    payload = _decode(body, _PullRequestPayload)
+    payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request"] or ()):
         return None
     merged = payload.action == "closed" and payload.pull_request.merged
@@ -125,21 +120,21 @@ def _pull_request(body: bytes) -> Event | None:
 
 
 def _review(body: bytes) -> Event | None:
-    payload = _decode(body, _PullRequestPayload)
+    payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request_review"] or ()):
         return None
     return PullRequestChanged(repository=payload.repository.full_name, number=payload.pull_request.number)
 
 
 def _suite(body: bytes) -> Event | None:
-    payload = _decode(body, _SuitePayload)
+    payload = parse(body, _SuitePayload)
     if payload.action != "completed":
         return None
     return ChecksReported(repository=payload.repository.full_name, head_sha=payload.check_suite.head_sha)
 
 
 def _status(body: bytes) -> Event | None:
-    payload = _decode(body, _StatusPayload)
+    payload = parse(body, _StatusPayload)
     if payload.state == "pending":
         return None
     return ChecksReported(repository=payload.repository.full_name, head_sha=payload.sha)
@@ -147,7 +142,7 @@ def _status(body: bytes) -> Event | None:
 
 def _comment(body: bytes) -> Event | None:
     """A command by a person on a pull request; of the comment only the line with the command is kept."""
-    payload = _decode(body, _CommentPayload)
+    payload = parse(body, _CommentPayload)
     line = next(iter(payload.comment.body.strip().splitlines()), "").strip()
     by_bot = "Bot" in (payload.sender.type, payload.comment.user.type)
     if payload.action != "created" or payload.issue.pull_request is None or by_bot or not is_command(line):
@@ -169,20 +164,3 @@ _READERS: Mapping[str, Callable[[bytes], Event | None]] = {
     "status": _status,
     "issue_comment": _comment,
 }
-
-
-def _decode(body: bytes, kind: type[S]) -> S:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise _named(error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput("the body is not JSON") from error
-
-
-def _named(error: msgspec.ValidationError) -> BadInput:
-    """msgspec's text names a wrong value by its path, and a missing one by its parent's path and its own name."""
-    text, _, path = str(error).partition(" - at `$")
-    missing = re.search(r"missing required field `([^`]+)`", text)
-    field = ".".join(part for part in (path.rstrip("`").lstrip("."), missing[1] if missing else "") if part)
-    return BadInput(f"{field or 'body'}: {text}", field)
