@@ -105,7 +105,10 @@ def choose(name: str | None, candidates: Sequence[TargetConfig]) -> TargetConfig
     if len(named) == 1:
         return named[0]
     known = ", ".join(f"`{target.name}`" for target in candidates) or "none"
-    what = f"`{name}` is no target here" if name is not None and not named else "several targets are possible"
+    if named:
+        what = "several targets are possible"
+    else:
+        what = f"`{name}` is no target here" if name else "no target is deployed from this branch"
     return Unusable(Code.TARGET_AMBIGUOUS, f"{what}; there are: {known}")
 
 
