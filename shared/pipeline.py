@@ -226,6 +226,8 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
 
 
 def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
+    if fail.code is Code.VERIFY_INCONCLUSIVE and run.rollback is not None and run.rollback.needed:
+        fail = replace(fail, code=Code.ROLLBACK_UNVERIFIED)
     failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=fail.log_tail)
     run = replace(run, error=failure)
     message = f"{fail.code}: {fail.message}"

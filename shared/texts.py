@@ -37,6 +37,7 @@ ADVICE: Mapping[Code, str] = {
     Code.ROLLBACK_REFUSED: "Railway refused to roll back. Do it in its dashboard, then comment `/unlock`.",
     Code.ROLLBACK_AMBIGUOUS: "Somebody deployed at the same moment. See what serves, then comment `/unlock`.",
     Code.ROLLBACK_TIMEOUT: "See on Railway whether the old version serves, then comment `/unlock`.",
+    Code.ROLLBACK_UNVERIFIED: "The old version was deployed but could not be looked at. Do so, then comment `/unlock`.",
     Code.VENDOR_REFUSED: "See the vendor's reason: usually a missing permission of the token or the GitHub App.",
     Code.VENDOR_UNAVAILABLE: "See the vendor's status page and what serves now; then ask again.",
     Code.ATTEMPTS_EXHAUSTED: "See the log of this run; then ask again. If it repeats, it is a defect: report it.",
@@ -47,6 +48,11 @@ ADVICE: Mapping[Code, str] = {
     Code.ALREADY_RUNNING: "Wait for it to end.",
 }
 """The next step for each reason."""
+
+SHOWN_HISTORY = 60
+"""Entries of the timeline in a comment, the newest: GitHub takes 65,535 characters. The console shows all."""
+LONGEST_MESSAGE = 2000
+LONGEST_CELL = 200
 
 _HEADLINES = {
     Status.QUEUED: "⏳ waiting for its turn on",
@@ -96,7 +102,7 @@ def comment(run: Run, console_url: str) -> str:
     if run.commit_sha:
         parts.append(f"Commit `{run.commit_sha[:7]}`, asked for by @{run.trigger.actor}.")
     if run.error is not None:
-        parts.append(f"**`{run.error.code}`** {run.error.message}\n\n{ADVICE[run.error.code]}")
+        parts.append(f"**`{run.error.code}`** {_short(run.error.message, LONGEST_MESSAGE)}\n\n{ADVICE[run.error.code]}")
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
     parts.append(_timeline(run))
@@ -104,11 +110,11 @@ def comment(run: Run, console_url: str) -> str:
         checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {c.detail}" for c in run.verification.checks)
         parts.append(f"Last look:\n{checks}")
     if run.error is not None and run.error.log_tail:
-        tail = "\n".join(run.error.log_tail).replace("```", "'''")
+        tail = "\n".join(_log_tail(run)).replace("```", "'''")
         parts.append(f"<details><summary>End of the log</summary>\n\n```text\n{tail}\n```\n</details>")
     parts.append(f"[{run.id}]({run_url(run.id, console_url)})" if console_url else f"`{run.id}`")
-    parts.append(run_marker(run.id))
-    return redact("\n\n".join(parts))
+    # Each by itself: of a key that is cut off, everything to the end of the text is masked.
+    return "\n\n".join((*map(redact, parts), run_marker(run.id)))
 
 
 def refusal(code: Code, message: str, usage: str = "") -> str:
@@ -120,7 +126,7 @@ def refusal(code: Code, message: str, usage: str = "") -> str:
 def description(run: Run) -> str:
     """At most 140 characters, for a GitHub deployment status."""
     text = f"{run.error.code}: {run.error.message}" if run.error else run.history[-1].message
-    return redact(text)[:140]
+    return _short(text, 140)
 
 
 def run_url(run_id: str, console_url: str) -> str:
@@ -145,9 +151,9 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "deployment_id": run.watched_deployment,
         "actor": run.trigger.actor,
         "reason": run.error.code if run.error else None,
-        "message": run.error.message if run.error else None,
+        "message": redact(run.error.message) if run.error else None,
         "next_step": ADVICE[run.error.code] if run.error else None,
-        "log_tail": list(run.error.log_tail) if run.error else [],
+        "log_tail": _log_tail(run),
         "url": run_url(run.id, console_url) or (pull.url if pull else ""),
     }
 
@@ -184,11 +190,22 @@ def _way_back(run: Run) -> str:
 
 
 def _timeline(run: Run) -> str:
+    shown = run.history[-SHOWN_HISTORY:]
     rows = "\n".join(
-        f"| {entry.at:%H:%M:%S} | {entry.stage} | {entry.status} | {_cell(entry.message)} |" for entry in run.history
+        f"| {entry.at:%H:%M:%S} | {entry.stage} | {entry.status} | {_cell(entry.message)} |" for entry in shown
     )
     return f"| at (UTC) | stage | status | what |\n|---|---|---|---|\n{rows}"
 
 
+def _log_tail(run: Run) -> list[str]:
+    """The lines together, since a key spans several."""
+    return redact("\n".join(run.error.log_tail)).split("\n") if run.error and run.error.log_tail else []
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")[:200]
+    return _short(text, LONGEST_CELL).replace("|", "\\|").replace("\n", " ")
+
+
+def _short(text: str, longest: int) -> str:
+    """Masked before it is cut, since half a secret is not recognised."""
+    return redact(text)[:longest]
