@@ -120,7 +120,7 @@ async def running(options: Options, environ: Mapping[str, str] = os.environ) -> 
         services.install(opened)
         stack.callback(services.install, None)
         stack.push_async_callback(opened.close)
-        await stack.enter_async_context(served(Router(topology.load()), listening))
+        await stack.enter_async_context(served((Router(topology.load()), listening)))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0))
         pump = Pump(journal, clock, client, copies=options.copies)
         await stack.enter_async_context(_background(pump.run(), _schedule(client, base)))

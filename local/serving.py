@@ -38,16 +38,27 @@ def url_of(listening: socket.socket) -> str:
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp, listening: socket.socket) -> AsyncIterator[None]:
-    """Serve the app on the socket, which is closed at the end."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listening]))
+async def served(*apps: tuple[ASGIApp, socket.socket]) -> AsyncIterator[None]:
+    """Serve each app on its socket; the sockets are closed at the end."""
+    servers = [_server(app) for app, _ in apps]
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listening]))
+        for server, (_, listening) in zip(servers, apps, strict=True)
+    ]
     try:
-        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn offers no event to wait for
+        while not all(  # noqa: ASYNC110 - uvicorn has no event to wait for
+            server.started or task.done() for server, task in zip(servers, tasks, strict=True)
+        ):
             await asyncio.sleep(0)
         yield
     finally:
-        server.should_exit = True
-        await task
-        listening.close()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+        for _, listening in apps:
+            listening.close()
+
+
+def _server(app: ASGIApp) -> _Server:
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    return _Server(config)

@@ -104,10 +104,9 @@ class Vendors:
         }
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._client)
-            for name, app in apps.items():
-                listening = bind(ports.get(name, 0))
-                self.urls[name] = url_of(listening)
-                await stack.enter_async_context(served(app, listening))
+            listening = {name: bind(ports.get(name, 0)) for name in apps}
+            self.urls = {name: url_of(bound) for name, bound in listening.items()}
+            await stack.enter_async_context(served(*((apps[name], bound) for name, bound in listening.items())))
             ticking = asyncio.create_task(self._tick_along())
             try:
                 yield

@@ -54,7 +54,7 @@ def _railway(deployment: DeploymentState) -> Check:
 
 def _version(run: Run, policy: Policy, answer: Answer | None) -> Check:
     name, wanted = "version", run.watched_commit
-    if answer is None or wanted is None or not (policy.commit_field or policy.commit_header):
+    if answer is None or not wanted or not (policy.commit_field or policy.commit_header):
         return Check(name, Verdict.NOT_RUN, "the service does not show its commit")
     if not answer.reached:
         return Check(name, Verdict.INCONCLUSIVE, answer.detail)
@@ -63,7 +63,7 @@ def _version(run: Run, policy: Policy, answer: Answer | None) -> Check:
     shown = answer.commit or "no commit"
     if len(shown) >= SHORTEST_COMMIT and wanted.startswith(shown.lower()):
         return Check(name, Verdict.PASS, f"{shown[:7]} answers")
-    return Check(name, Verdict.FAIL, f"{shown[:40]} answers instead of {wanted[:7]}")
+    return Check(name, Verdict.FAIL, f"{shown[:12]} answers instead of {wanted[:7]}")
 
 
 def _health(answer: Answer | None) -> Check:

@@ -225,7 +225,7 @@ class RailwayWorld:
         plans = self._plans[service.service_id, reason == "rollback"]
         now = self.clock.now()
         deployment = Deployment(
-            id=f"de910400-0000-4000-8000-{len(self._deployments) + 1:012d}",
+            id=f"{0xDE910000 + len(self._deployments) + 1:08x}-0000-4000-8000-000000000000",
             service=service,
             commit_sha=sha,
             reason=reason,

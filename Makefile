@@ -1,0 +1,58 @@
+# make run, make test, make lint; everything happens in .venv and on loopback.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCENARIO ?= happy
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: run up test lint format lock clean help
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(VENV)/.run  ## play the main job on this machine (SCENARIO=name for another)
+	@$(BIN)/signalbox demo --scenario $(SCENARIO)
+
+up: $(VENV)/.run  ## leave everything running until Ctrl-C
+	@$(BIN)/signalbox up
+
+test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+
+lint: $(VENV)/.dev  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## write the code in the agreed form
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
+	$(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) --output-file requirements/run.txt
+	$(BIN)/uv pip compile pyproject.toml --upgrade --extra dev $(LOCK) --output-file requirements/dev.txt
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .signalbox build dist *.egg-info .coverage .*_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml requirements/run.txt | $(VENV)/bin/python
+	@echo "installing, which takes a minute the first time"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e . 2>/dev/null || $(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.run
+	@echo "installing the tools for tests and lint"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

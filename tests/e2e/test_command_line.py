@@ -1,0 +1,199 @@
+"""The `signalbox` command and functions-framework, as a user starts them: processes, ports, signals, exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SIGNALBOX = Path(sys.executable).with_name("signalbox")
+FRAMEWORK = Path(sys.executable).with_name("functions-framework")
+PATIENCE = 30.0
+SECRET = "a-webhook-secret-of-the-test"
+
+
+def signalbox(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **({"SIGNALBOX_LOCAL_DIR": str(folder)} if folder else {})}
+    return subprocess.run(
+        [SIGNALBOX, *words], check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+    )
+
+
+def eventually(look: Any) -> Any:
+    """The first true value that `look` gives; looks again while it gives none or nobody answers."""
+    patient_until = time.monotonic() + PATIENCE
+    while time.monotonic() < patient_until:
+        try:
+            seen = look()
+        except httpx.TransportError:
+            seen = None
+        if seen:
+            return seen
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_demo_shows_the_run_from_webhook_to_notification() -> None:
+    shown = signalbox("demo")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    for stage in ("merge", "deploy", "monitor", "verify"):
+        assert f"  {stage} " in shown.stdout
+    assert "notifications `succeeded`: 1" in shown.stdout
+    assert "ended as expected" in shown.stdout
+    assert "\x1b[" not in shown.stdout, "no colours when nobody looks"
+
+
+def test_demo_prints_one_json_document() -> None:
+    shown = signalbox("demo", "--scenario", "checks-fail", "--json")
+    assert shown.returncode == 0
+    report = json.loads(shown.stdout)
+    assert report["as_expected"] is True
+    assert report["runs"][0]["error"]["code"] == "checks_failed"
+    assert report["target"]["active"] is None
+    assert report["vendors"]["github"]["merges"] == []
+    assert shown.stderr == ""
+
+
+def test_demo_lists_its_scenarios_and_refuses_others() -> None:
+    listed = signalbox("demo", "--list")
+    assert "duplicate-storm" in listed.stdout
+    refused = signalbox("demo", "--scenario", "nonsense")
+    assert refused.returncode == 2
+    assert "no scenario 'nonsense'" in refused.stderr
+
+
+def test_runs_says_where_it_looked_for_a_store(tmp_path: Path) -> None:
+    shown = signalbox("runs", folder=tmp_path / "nothing")
+    assert shown.returncode == 1
+    assert "there is no store in" in shown.stderr
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """`signalbox up` in a process of its own, with what it printed."""
+    folder = tmp_path / "store"
+    environ = {**os.environ, "SIGNALBOX_LOCAL_DIR": str(folder), "GITHUB_WEBHOOK_SECRET": SECRET}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [SIGNALBOX, "up", "--port", "0", "--json"],
+            cwd=ROOT,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        assert process.stdout is not None
+        printed = ""
+        while not printed.endswith("\n}\n"):
+            line = process.stdout.readline()
+            assert line, (tmp_path / "log").read_text()
+            printed += line
+        yield json.loads(printed), folder
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        process.stdout.close()
+
+
+def test_up_takes_signed_webhooks_until_it_is_interrupted(up: tuple[dict[str, Any], Path]) -> None:
+    # Given an emulation that took one secret from the environment and made up the others
+    started, folder = up
+    assert started["secrets"]["GITHUB_WEBHOOK_SECRET"] == SECRET
+    assert started["secrets"]["RAILWAY_API"].startswith("local-")
+    urls = started["urls"]
+
+    # When a person merges, and the webhook is sent again by hand with a signature of our own
+    merged = httpx.post(f"{urls['people']}/pulls/1/merge", json={"by": "ada"}).raise_for_status().json()
+    body = json.dumps(
+        {"action": "closed", "pull_request": {"number": 1, "merged": True}, "repository": {"full_name": "acme/shop"}}
+    ).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"X-GitHub-Event": "pull_request", "X-Hub-Signature-256": signature}
+    answer = httpx.post(urls["github webhook"], content=body, headers=headers)
+    assert answer.status_code == 202
+
+    # Then there is one run, which ends, as the console shows
+    def ended() -> Any:
+        runs = httpx.get(f"{urls['functions']}/runs").raise_for_status().json()["runs"]
+        return runs if runs and runs[0]["status"] == "succeeded" else None
+
+    [run] = eventually(ended)
+    assert run["commit_sha"] == merged["sha"]
+    assert httpx.get(f"{urls['functions']}/health").json()["status"] == "ok"
+
+    # And another terminal reads the same from the store
+    listed = signalbox("runs", folder=folder)
+    assert run["id"] in listed.stdout
+    shown = signalbox("show", run["id"], folder=folder)
+    assert "Railway started deployment" in shown.stdout
+    whole = json.loads(signalbox("show", run["id"][-8:], "--json", folder=folder).stdout)
+    assert whole["id"] == run["id"]
+    assert json.loads(signalbox("runs", "--json", folder=folder).stdout)[0]["id"] == run["id"]
+    assert signalbox("show", "nothing-like-it", folder=folder).returncode == 1
+
+
+def test_up_says_when_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        shown = signalbox("up", "--port", str(taken.getsockname()[1]), folder=tmp_path / "store")
+    assert shown.returncode == 1
+    assert "in use" in shown.stderr
+
+
+def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
+    # Given functions-framework on the function's own source, as the README starts it
+    port = free_port()
+    environ = {
+        **os.environ,
+        "SIGNALBOX_BACKEND": "local.backend:open_backend",
+        "SIGNALBOX_LOCAL_DIR": str(tmp_path),
+        "GITHUB_WEBHOOK_SECRET": SECRET,
+    }
+    command = [FRAMEWORK, "--source", "functions/webhooks/main.py", "--target", "webhooks", "--port", str(port)]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        try:
+            # When a webhook comes without a signature, and one with
+            url = f"http://127.0.0.1:{port}/github-webhook"
+            refused = eventually(lambda: httpx.post(url, content=b"{}"))
+            signature = "sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest()
+            ignored = httpx.post(
+                url, content=b"{}", headers={"X-GitHub-Event": "ping", "X-Hub-Signature-256": signature}
+            )
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+    # Then only the second is taken
+    assert refused.status_code == 401
+    assert ignored.status_code == 202
+
+
+def test_a_wrong_configuration_is_refused_at_start(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('[repositories."acme/shop".services.web]\nproject_id = "p"\n')
+    environ = {**os.environ, "SIGNALBOX_CONFIG": str(wrong), "SIGNALBOX_BACKEND": "local.backend:open_backend"}
+    command = [FRAMEWORK, "--source", "functions/console/main.py", "--target", "console", "--port", str(free_port())]
+    shown = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert shown.returncode != 0
+    assert f'{wrong}: repositories."acme/shop".services.web: Object missing required field' in shown.stderr

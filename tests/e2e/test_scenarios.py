@@ -1,0 +1,47 @@
+"""Every scenario, over real HTTP: functions-framework apps, embedded bus and store, simulated vendors on loopback."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.performance import perform
+from local.scenarios import SCENARIOS
+
+PROMISED = {
+    "happy",
+    "command",
+    "unhealthy",
+    "wrong-version",
+    "prober-blind",
+    "build-fails",
+    "crash-after-live",
+    "checks-fail",
+    "checks-slow",
+    "merge-conflict",
+    "head-moved",
+    "duplicate-storm",
+    "auto-deploy",
+    "vendor-outage",
+    "rollback-fails",
+    "quarantine",
+}
+
+
+def test_every_promised_scenario_exists() -> None:
+    assert set(SCENARIOS) >= PROMISED
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_scenario_ends_as_it_should(name: str) -> None:
+    # When it is played
+    report = await perform(SCENARIOS[name], tell=lambda line: None, started=lambda host: None)
+
+    # Then all that it expects has come true, and nothing is left over
+    assert [expectation.text for expectation in report.expectations if not expectation.held] == []
+    assert report.as_expected
+    assert report.target.active is None
+    assert report.target.queue == ()
+    for run in report.runs:
+        assert run.status.terminal
+        assert (run.wake_at, run.lease, run.notify_lease, run.owed) == (None, None, None, ())
+        assert {notified.outcome for notified in run.notified.values()} <= {"sent", "nothing was deployed"}
