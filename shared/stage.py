@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from shared import envelope, log, pipeline, targets
 from shared.amend import COLLISIONS, pause
 from shared.errors import BadInput, Code, Conflict, SecretMissing, TransientError, VendorError
-from shared.outcome import Fail, Message, Outcome, Retry
+from shared.outcome import Fail, Outcome, Retry
 from shared.pipeline import Refusal, Terms, Transition
 from shared.ports import Create, Found, Update
 from shared.redaction import redact
@@ -116,18 +116,26 @@ Handler = Callable[[Claim, Services], Awaitable[Outcome]]
 async def serve(request: Request, stage: Stage, handler: Handler) -> Response:
     """Answer one push of a stage's subscription."""
     try:
-        message = envelope.stage_message(await envelope.receive(request))
+        run_id = await _run_id(request)
     except BadInput as error:
         log.error("unusable stage message", stage=stage, reason=str(error))
         return JSONResponse({"error": "unusable stage message"}, status_code=400)
-    with log.context(run_id=message.run_id, stage=stage):
-        return await _answer(stage, handler, message)
+    with log.context(run_id=run_id, stage=stage):
+        return await _answer(stage, handler, run_id)
 
 
-async def _answer(stage: Stage, handler: Handler, message: Message) -> Response:
+async def _run_id(request: Request) -> str:
+    """Raises BadInput."""
+    message = envelope.stage_message(await envelope.receive(request))
+    if not message.run_id:
+        raise BadInput("the message names no run")
+    return message.run_id
+
+
+async def _answer(stage: Stage, handler: Handler, run_id: str) -> Response:
     services = current()
     try:
-        again = await execute(services, stage, handler, message.run_id or "")
+        again = await execute(services, stage, handler, run_id)
     except (TransientError, Conflict) as error:
         log.warning("again later", reason=str(error))
         again = True
