@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from unit.functions.scene import ImpatientLoop, Scene, opened
+from unit.functions.scene import IMPATIENT, Scene, opened
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": ImpatientLoop}
+    return IMPATIENT
 
 
 @pytest.fixture

@@ -495,6 +495,10 @@ class ImpatientLoop(asyncio.SelectorEventLoop):
         return super().time() + self._impatient.skipped
 
 
+IMPATIENT = ("asyncio", {"loop_factory": ImpatientLoop})
+"""What the fixture anyio_backend returns for tests that skip waits."""
+
+
 @functools.cache
 def _functions() -> Router:
     return Router(_topology())
