@@ -1,0 +1,265 @@
+"""merge: only what was judged is merged, once, and only by the run that has the target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from unit.functions.scene import NEW, TARGET, Scene
+
+from local.vendors import REPOSITORY
+from local.world.faults import Fault
+from shared.errors import Code
+from shared.run import Hold, Kind, Lock, Quarantine, Run, Stage, Status, Target, Trigger
+
+
+def asked(scene: Scene, number: int, *, source: Any = "command", force: str | None = None, **changes: Any) -> Run:
+    """A run as a /deploy, or a merge, makes it."""
+    pull = scene.github.pull(REPOSITORY, number)
+    run = scene.new_run(Stage.MERGE)
+    assert run.pull_request is not None
+    about = replace(run.pull_request, number=number, head_sha=pull.head_sha)
+    trigger = Trigger(source=source, actor="grace", id="1", url="", force=force)
+    return replace(run, pull_request=about, commit_sha=pull.merge_sha, trigger=trigger, **changes)
+
+
+def code(run: Run) -> Code | None:
+    return run.error.code if run.error else None
+
+
+async def test_what_may_be_merged_is_merged_at_the_judged_commit_under_the_target(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    head = scene.github.pull(REPOSITORY, number).head_sha
+    run = await scene.execute(asked(scene, number))
+    ((_, _, sha),) = scene.github.merges
+    assert (run.stage, run.commit_sha) == (Stage.DEPLOY, sha)
+    assert (await scene.target()).active == run.id
+    merge = next(call for call in scene.github.app.calls if call.method == "PUT")
+    assert head.encode() in merge.body
+    assert b"squash" in merge.body
+
+
+async def test_the_merge_method_is_the_configured_one(scene: Scene) -> None:
+    scene.configure(merge_method="rebase")
+    await scene.execute(asked(scene, scene.open_pull_request()))
+    assert scene.calls(scene.github.app, '"merge_method":"rebase"') == 1
+
+
+async def test_unfinished_checks_are_waited_for_and_judged_when_woken(scene: Scene) -> None:
+    number = scene.open_pull_request(tests=None)
+    run = await scene.execute(asked(scene, number))
+    assert (run.stage, run.status) == (Stage.MERGE, Status.WAITING)
+    assert "tests" in run.history[-1].message
+    assert (await scene.target()).active is None
+
+    scene.github.report_check(REPOSITORY, number, "tests", "success")
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_a_required_check_that_never_reported_is_waited_for(scene: Scene) -> None:
+    scene.github.require_checks(REPOSITORY, "main", ["security"])
+    run = await scene.execute(asked(scene, scene.open_pull_request()))
+    assert (run.status, "security" in run.history[-1].message) == (Status.WAITING, True)
+
+
+async def test_checks_that_never_finish_run_out_of_time(scene: Scene) -> None:
+    number = scene.open_pull_request(tests=None)
+    run = await scene.execute(asked(scene, number))
+    scene.pass_time(1800)
+    await scene.wake("merge", run.id)
+    assert code(await scene.run(run.id)) is Code.CHECKS_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (lambda github, n: github.report_check(REPOSITORY, n, "tests", "failure"), Code.CHECKS_FAILED),
+        (lambda github, n: github.close(REPOSITORY, n), Code.PULL_REQUEST_CLOSED),
+        (lambda github, n: github.set_draft(REPOSITORY, n), Code.PULL_REQUEST_DRAFT),
+        (lambda github, n: github.require_review(REPOSITORY, "main"), Code.REVIEW_REQUIRED),
+    ],
+)
+async def test_what_may_not_be_merged_ends_the_run_and_takes_nothing(scene: Scene, given: Any, expected: Code) -> None:
+    number = scene.open_pull_request()
+    given(scene.github, number)
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, code(run)) == (Status.FAILED, expected)
+    assert scene.github.merges == []
+    assert (await scene.target()).active is None
+
+
+async def test_a_conflict_ends_the_run_once_github_has_computed_it(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.github.set_conflict(REPOSITORY, number)
+    run = asked(scene, number)
+    await scene.save(run)
+    assert (await scene.wake("merge", run.id)).status_code == 503
+    assert (await scene.run(run.id)).status is Status.WAITING
+    assert (await scene.wake("merge", run.id)).status_code == 200
+    assert code(await scene.run(run.id)) is Code.NOT_MERGEABLE
+
+
+async def test_a_newer_commit_is_not_merged_unjudged(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    scene.github.push(REPOSITORY, number)
+    run = await scene.execute(run)
+    assert (code(run), scene.github.merges) == (Code.HEAD_MOVED, [])
+
+
+async def test_a_push_between_the_judgement_and_the_merge_stops_the_merge_and_frees_the_target(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.github.app.faults.append(Fault(when="PUT ", status=409, body={"message": "Head branch was modified."}))
+    run = await scene.execute(asked(scene, number))
+    assert (code(run), scene.github.merges) == (Code.HEAD_MOVED, [])
+    assert (await scene.target()).active is None
+
+
+async def test_githubs_refusal_to_merge_is_passed_on_in_its_words(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    refusal = {"message": "Repository rule violations found"}
+    scene.github.app.faults.append(Fault(when="PUT ", status=405, body=refusal))
+    run = await scene.execute(asked(scene, number))
+    assert run.error is not None
+    assert code(run) is Code.MERGE_REFUSED
+    assert "rule violations" in run.error.message
+    assert (await scene.target()).active is None
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_merge_whose_answer_was_lost_is_found_and_not_repeated(scene: Scene, lost: bool) -> None:
+    number = scene.open_pull_request()
+    scene.github.app.faults.append(Fault(when="PUT ", after_effect=True, lost=lost))
+    run = asked(scene, number)
+    await scene.save(run)
+    assert (await scene.wake("merge", run.id)).status_code == 503
+    assert (await scene.target()).active == run.id
+    assert (await scene.wake("merge", run.id)).status_code == 200
+    after = await scene.run(run.id)
+    ((_, _, sha),) = scene.github.merges
+    assert (after.stage, after.commit_sha) == (Stage.DEPLOY, sha)
+
+
+async def test_a_merge_by_somebody_else_at_the_same_commit_counts(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    sha = scene.merge(number, "ada")
+    run = await scene.execute(run)
+    assert (run.stage, run.commit_sha) == (Stage.DEPLOY, sha)
+    assert len(scene.github.merges) == 1
+    assert (await scene.target()).active == run.id
+
+
+async def test_a_merge_by_somebody_else_at_a_newer_commit_is_not_deployed_unjudged(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    scene.github.push(REPOSITORY, number)
+    scene.merge(number, "ada")
+    run = await scene.execute(run)
+    assert (code(run), run.commit_sha) == (Code.HEAD_MOVED, None)
+
+
+async def test_a_merged_pull_request_is_deployed_whatever_its_branch_is_by_now(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    sha = scene.merge(number)
+    run = asked(scene, number, source="merge")
+    scene.github.push(REPOSITORY, number)
+    run = await scene.execute(run)
+    assert (run.stage, run.commit_sha) == (Stage.DEPLOY, sha)
+
+
+async def test_a_merge_commit_that_github_does_not_name_yet_is_waited_for(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    pull = {
+        "number": number,
+        "title": "Faster cart",
+        "url": "",
+        "state": "MERGED",
+        "isDraft": False,
+        "merged": True,
+        "headRefOid": run.pull_request.head_sha if run.pull_request else "",
+        "baseRefName": "main",
+        "mergeable": "UNKNOWN",
+        "mergeStateStatus": "UNKNOWN",
+        "commits": {"nodes": []},
+    }
+    body = {"data": {"repository": {"pullRequest": pull}}}
+    scene.github.app.faults.append(Fault(when="/graphql", status=200, body=body))
+    run = await scene.execute(run)
+    assert (run.stage, run.status) == (Stage.MERGE, Status.WAITING)
+    scene.merge(number)
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_a_busy_target_queues_the_run_before_anything_is_merged(scene: Scene) -> None:
+    await scene.save(Target(id=TARGET, active="another"))
+    number = scene.open_pull_request()
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, scene.github.merges) == (Status.QUEUED, [])
+    assert [entry.run_id for entry in (await scene.target()).queue] == [run.id]
+
+
+async def test_a_locked_target_queues_the_run(scene: Scene) -> None:
+    lock = Lock(by="ada", reason="month end", at=scene.clock.now())
+    await scene.save(Target(id=TARGET, lock=lock))
+    run = await scene.execute(asked(scene, scene.open_pull_request()))
+    assert (run.status, "month end" in run.history[-1].message) == (Status.QUEUED, True)
+    assert scene.github.merges == []
+
+
+async def test_a_held_target_refuses_what_is_automatic_and_takes_a_command(scene: Scene) -> None:
+    hold = Hold(reason="rolled back", at=scene.clock.now(), run_id="before")
+    await scene.save(Target(id=TARGET, hold=hold))
+    number = scene.open_pull_request()
+    scene.merge(number)
+    automatic = await scene.execute(asked(scene, number, source="merge", id="automatic"))
+    assert code(automatic) is Code.TARGET_HELD
+    commanded = await scene.execute(asked(scene, number, id="commanded"))
+    assert commanded.stage is Stage.DEPLOY
+
+
+async def test_a_quarantined_commit_is_taken_only_by_force(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    sha = scene.merge(number)
+    bad = Quarantine(commit_sha=sha, run_id="before", reason=Code.UNHEALTHY, at=scene.clock.now())
+    await scene.save(Target(id=TARGET, quarantined=(bad,)))
+    plain = await scene.execute(asked(scene, number, id="plain"))
+    assert code(plain) is Code.QUARANTINED
+    forced = await scene.execute(asked(scene, number, id="forced", force="it was the database"))
+    assert forced.stage is Stage.DEPLOY
+
+
+async def test_a_commit_that_became_quarantined_under_our_eyes_is_not_deployed(scene: Scene) -> None:
+    """The run learns its commit only once the pull request is merged; the quarantine counts from then on."""
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    sha = scene.merge(number)
+    bad = Quarantine(commit_sha=sha, run_id="before", reason=Code.UNHEALTHY, at=scene.clock.now())
+    await scene.save(Target(id=TARGET, quarantined=(bad,)))
+    assert code(await scene.execute(run)) is Code.QUARANTINED
+
+
+async def test_a_run_without_a_pull_request_has_nothing_to_merge(scene: Scene) -> None:
+    run = await scene.execute(scene.new_run(Stage.MERGE, pull_request=None, kind=Kind.DEPLOY, commit_sha=NEW))
+    assert code(run) is Code.TARGET_UNKNOWN
+
+
+async def test_a_pull_request_that_is_gone_ends_the_run(scene: Scene) -> None:
+    run = await scene.execute(scene.new_run(Stage.MERGE))
+    assert code(run) is Code.VENDOR_REFUSED
+
+
+async def test_without_a_private_key_the_run_waits_for_one(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    key = scene.secrets.pop("GITHUB_APP_PRIVATE_KEY")
+    run = asked(scene, number)
+    await scene.save(run)
+    assert (await scene.wake("merge", run.id)).status_code == 503
+    assert "github-app-private-key" in (await scene.run(run.id)).history[-1].message
+    scene.secrets["GITHUB_APP_PRIVATE_KEY"] = key
+    assert (await scene.wake("merge", run.id)).status_code == 200
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
