@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ TARGET = target_id(REPOSITORY, "web", "production")
 PREVIOUS_COMMIT = hashlib.sha1(b"what served before").hexdigest()  # noqa: S324 - a made-up commit
 PATIENCE = 60.0
 LOOK_EVERY = 0.05
+CHANNELS = {"comment": "comment on the pull request", "deployment": "GitHub deployment status", "n8n": "n8n workflow"}
 
 
 class Expectation(Struct, frozen=True):
@@ -30,14 +32,14 @@ class Expectation(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """One line of the timeline: what somebody did (`stage` None), or an entry of a run's history."""
+    """One line of the timeline: what somebody did (`stage` None), a webhook, a run's history, or who was told."""
 
     at: datetime
     run_id: str | None
     stage: str | None
     status: str | None
     message: str
-    seconds: float
+    seconds: float | None
     """Since the run's previous entry."""
 
 
@@ -52,10 +54,12 @@ class Scene:
         self.expectations: list[Expectation] = []
         self._tell = tell
         self._told: dict[str, int] = {}
+        self._webhooks: set[str] = set()
+        self._notified: set[str] = set()
 
     def say(self, message: str) -> None:
         """Tell what somebody does."""
-        self._tell(Line(datetime.now(UTC), None, None, None, message, 0.0))
+        self._tell(Line(datetime.now(UTC), None, None, None, message, None))
 
     def expect(self, text: str, held: bool) -> None:
         self.expectations.append(Expectation(text, held))
@@ -127,6 +131,7 @@ class Scene:
         patient_until = time.monotonic() + PATIENCE
         while time.monotonic() < patient_until:
             runs = await self.runs()
+            self._follow_webhooks()
             self._follow(runs)
             if runs and reached(runs):
                 return runs[-1]
@@ -139,6 +144,18 @@ class Scene:
         while any(self.host.journal.backlog().values()) and time.monotonic() < patient_until:  # noqa: ASYNC110 - polls
             await asyncio.sleep(LOOK_EVERY)
 
+    def _follow_webhooks(self) -> None:
+        """What GitHub sent that people caused; each once, however often it was delivered."""
+        for attempt in reversed(self.github.webhooks.attempts()):
+            webhook = attempt.webhook
+            if webhook.guid in self._webhooks:
+                continue
+            self._webhooks.add(webhook.guid)
+            payload = json.loads(webhook.body)
+            if payload["sender"]["type"] != "Bot" and webhook.event in ("pull_request", "issue_comment", "check_suite"):
+                what = f"GitHub sends {webhook.event} {webhook.action}, signed: {attempt.status_code}"
+                self._tell(Line(attempt.delivered_at, None, "webhook", "", what, None))
+
     def _follow(self, runs: list[Run]) -> None:
         for run in runs:
             for at in range(self._told.get(run.id, 0), len(run.history)):
@@ -147,6 +164,14 @@ class Scene:
                 seconds = (entry.at - since).total_seconds()
                 self._tell(Line(entry.at, run.id, entry.stage, entry.status, entry.message, seconds))
             self._told[run.id] = len(run.history)
+            self._follow_notifications(run)
+
+    def _follow_notifications(self, run: Run) -> None:
+        new = {key: told for key, told in run.notified.items() if f"{run.id}:{key}" not in self._notified}
+        self._notified |= {f"{run.id}:{key}" for key in new}
+        for key, told in new.items():
+            event, _, channel = key.partition(":")
+            self._tell(Line(told.at, run.id, "notify", told.outcome, f"{event}: {CHANNELS[channel]}", None))
 
 
 def _done(run: Run) -> bool:

@@ -46,7 +46,7 @@ def line(out: Console, shown: Line) -> None:
         return
     status = shown.status or ""
     colour = _COLOURS.get(status, "white")
-    took = f"{shown.seconds:6.2f} s"
+    took = " " * 8 if shown.seconds is None else f"{shown.seconds:6.2f} s"
     out.print(f"{at}  {shown.stage:<9} [dim]{took}[/]  [{colour}]{status:<11}[/] {escape(shown.message)}")
 
 

@@ -1,0 +1,108 @@
+"""The docs name what there is: a setting, reason, command or function that they do not know fails here."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from local import topology
+from local.backend import DIRECTORY
+from local.cli import main
+from local.scenarios import SCENARIOS
+from shared import config, secrets
+from shared.commands import USAGE
+from shared.errors import Code
+from shared.policy import Policy
+from shared.settings import Settings
+from shared.texts import ADVICE
+
+ROOT = Path(__file__).parents[2]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def shown(default: object) -> str:
+    """A default as the docs write it."""
+    if default is None or default == ():
+        return "none"
+    return str(default).lower() if isinstance(default, bool) else str(default).removesuffix(".0")
+
+
+@pytest.mark.parametrize("field", Settings.__struct_fields__)
+def test_environment_variables_and_their_defaults_are_documented(field: str) -> None:
+    default = Settings.__struct_defaults__[Settings.__struct_fields__.index(field)]
+    [row] = [line for line in page("docs/configuration.md").splitlines() if line.startswith(f"| `{field.upper()}` |")]
+    assert row.split("|")[2].strip().strip("`") == shown(default)
+
+
+@pytest.mark.parametrize("field", Policy.__struct_fields__)
+def test_policy_keys_and_their_defaults_are_documented(field: str) -> None:
+    default = getattr(Policy(), field)
+    [row] = [line for line in page("docs/configuration.md").splitlines() if line.startswith(f"| `{field}` |")]
+    assert row.split("|")[2].strip().strip("`") == shown(default)
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    known = {
+        *Settings.__struct_fields__,
+        *Policy.__struct_fields__,
+        DIRECTORY.lower(),
+        *(n.lower() for n in secrets.NAMES),
+    }
+    rows = re.findall(r"^\| `([A-Za-z_-]+)` \|", page("docs/configuration.md"), re.MULTILINE)
+    assert {row.lower() for row in rows} - known == set()
+
+
+@pytest.mark.parametrize("name", secrets.NAMES)
+def test_secrets_are_documented(name: str) -> None:
+    assert f"| `{name}` |" in page("docs/configuration.md")
+
+
+@pytest.mark.parametrize("code", Code)
+def test_reasons_are_documented_with_their_next_step(code: Code) -> None:
+    assert f"| `{code}` | {ADVICE[code]} |" in page("docs/reasons.md")
+
+
+@pytest.mark.parametrize("usage", USAGE.values())
+def test_commands_are_documented(usage: str) -> None:
+    assert f"| `{usage}` |" in page("docs/commands.md")
+
+
+@pytest.mark.parametrize("function", topology.load().functions, ids=lambda function: function.name)
+def test_functions_are_documented_with_what_calls_them(function: topology.Function) -> None:
+    [row] = [line for line in page("docs/architecture.md").splitlines() if line.startswith(f"| `{function.name}` |")]
+    if function.subscribes:
+        assert f"topic `{function.subscribes}`" in row
+    assert (function.schedule is not None) == ("Cloud Scheduler" in row)
+
+
+@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
+def test_the_command_line_is_documented_with_its_options(command: click.Command) -> None:
+    lines = [line for line in page("docs/local.md").splitlines() if line.startswith(f"| `signalbox {command.name}")]
+    options = {name for param in command.params for name in param.opts if name.startswith("--")}
+    assert options <= set(re.findall(r"--[a-z]+", "\n".join(lines)))
+
+
+def test_links_between_the_docs_lead_somewhere() -> None:
+    for source in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(((?!https?://)[^)#]+)", source.read_text(encoding="utf-8")):
+            assert (source.parent / link).exists(), f"{source.name}: {link}"
+
+
+def test_the_example_in_the_docs_and_the_one_at_the_root_are_accepted() -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
+    assert config.parse(example).targets[0].policy.health_path == "/healthz"
+    assert tomllib.loads(page("signalbox.toml"))
+    assert config.load(ROOT / "signalbox.toml").targets
+
+
+def test_scenarios_named_in_the_readme_exist() -> None:
+    named = re.findall(r"(?:--scenario |SCENARIO=)([a-z-]+)", page("README.md"))
+    assert named
+    assert set(named) <= set(SCENARIOS)
