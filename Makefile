@@ -49,7 +49,7 @@ $(VENV)/bin/python:
 $(VENV)/.run: pyproject.toml requirements/run.txt | $(VENV)/bin/python
 	@echo "installing, which takes a minute the first time"
 	@$(PIP) install --require-hashes -r requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation -e . 2>/dev/null || $(PIP) install --no-deps -e .
+	@$(PIP) install --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.run
