@@ -25,6 +25,10 @@ from shared.run import Lease, Run, Stage, Target
 from shared.services import Services, current
 
 
+LONGEST_MESSAGE = 1000
+"""Characters of a message or a line of a log that a run keeps."""
+
+
 class LeaseLost(TransientError):
     """Another worker has taken the run over: what this one found out no longer counts."""
 
@@ -76,7 +80,7 @@ class Claim:
 
     async def conclude(self, outcome: Outcome) -> Transition:
         """Commit what follows from the outcome, run and target in one."""
-        terms = self.terms
+        terms, outcome = self.terms, presentable(outcome)
         touches = pipeline.touches_target(self.run, pipeline.judge(self.run, outcome, terms))
         return await self._save(lambda run, target: pipeline.apply(run, target, outcome, terms), with_target=touches)
 
@@ -108,6 +112,14 @@ class Claim:
         if found is None or _owner(found.document) != _owner(self.run):
             raise LeaseLost(f"another worker has taken over {self.run.id}")
         self.run, self._version = found.document, found.version
+
+
+def presentable(outcome: Outcome) -> Outcome:
+    """What ends up in the run document, and in front of people: no secrets, and nothing endless."""
+    clean = replace(outcome, message=redact(outcome.message)[:LONGEST_MESSAGE])
+    if isinstance(clean, Fail):
+        return replace(clean, log_tail=tuple(redact(line)[:LONGEST_MESSAGE] for line in clean.log_tail))
+    return clean
 
 
 Handler = Callable[[Claim, Services], Awaitable[Outcome]]
@@ -202,11 +214,11 @@ async def _guarded(claim: Claim, services: Services, handler: Handler) -> Outcom
     except LeaseLost:
         raise
     except TransientError as error:
-        return Retry(redact(str(error)), error.retry_after)
+        return Retry(str(error), error.retry_after)
     except SecretMissing as error:
-        return Retry(redact(str(error)))
+        return Retry(str(error))
     except VendorError as error:
-        return Fail(Code.VENDOR_REFUSED, redact(str(error)))
+        return Fail(Code.VENDOR_REFUSED, str(error))
     except Exception as error:  # noqa: BLE001 - a defect must not strand the run: it is tried again, then given up
         log.exception("unexpected error in a stage")
         return Retry(f"unexpected {type(error).__name__}; see the log")

@@ -112,10 +112,14 @@ async def start(services: Services, run: Run) -> None:
         await services.publish(begun.messages)
 
 
-async def wake(services: Services, *conditions: Condition) -> None:
-    """Wake the runs that wait before their merge and meet the conditions."""
+async def wake(services: Services, repository: str, about: Condition) -> None:
+    """Wake the repository's runs that wait before their merge and meet the condition."""
+    places = services.config.in_repository(repository)
+    if not places:
+        return
+    here: Condition = ("repository", "==", places[0].repository)
     found = await services.store.query(
-        Run, *conditions, ("stage", "==", Stage.MERGE), order_by="created_at", descending=True
+        Run, here, about, ("stage", "==", Stage.MERGE), order_by="created_at", descending=True
     )
     await services.publish(Message(one.document.stage, one.document.id) for one in found)
 

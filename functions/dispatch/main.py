@@ -46,7 +46,7 @@ async def act(services: Services, event: Event) -> None:
         case PullRequestMerged():
             await merged(services, event.repository, event.number)
         case PullRequestChanged():
-            await wake(services, ("repository", "==", event.repository), ("pull_request.number", "==", event.number))
+            await wake(services, event.repository, ("pull_request.number", "==", event.number))
         case ChecksReported():
             await wake(
                 services, ("repository", "==", event.repository), ("pull_request.head_sha", "==", event.head_sha)
