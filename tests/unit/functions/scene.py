@@ -258,7 +258,7 @@ class Scene:
         )
 
     def configure(self, *, n8n: bool = True, more: str = "", **policy: Any) -> None:
-        """A new signalbox.toml, with these rules on top of the scene's own."""
+        """A new signalbox.toml, with these rules on top of the scene's own; None takes one away."""
         self.services.config = _config(POLICY | policy, n8n=n8n, more=more)
 
     def pass_time(self, seconds: float) -> None:
@@ -521,6 +521,6 @@ def _keys() -> Keys:
 
 
 def _config(policy: Mapping[str, Any], *, n8n: bool = True, more: str = "") -> config.Config:
-    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items())
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items() if value is not None)
     text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more)
     return config.parse(text, "the scene's signalbox.toml")
