@@ -24,7 +24,6 @@ from shared.redaction import redact
 from shared.run import Lease, Run, Stage, Target
 from shared.services import Services, current
 
-
 LONGEST_MESSAGE = 1000
 """Characters of a message or a line of a log that a run keeps."""
 

@@ -48,9 +48,7 @@ async def act(services: Services, event: Event) -> None:
         case PullRequestChanged():
             await wake(services, event.repository, ("pull_request.number", "==", event.number))
         case ChecksReported():
-            await wake(
-                services, ("repository", "==", event.repository), ("pull_request.head_sha", "==", event.head_sha)
-            )
+            await wake(services, event.repository, ("pull_request.head_sha", "==", event.head_sha))
         case CommentWritten():
             await answer(services, event)
         case DeploymentChanged():
