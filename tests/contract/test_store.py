@@ -1,4 +1,9 @@
-"""What every Store promises. Another implementation joins by adding a bench to `BENCHES`."""
+"""What every Store promises. Another implementation joins by adding a bench to `BENCHES`.
+
+Where Google's emulator differs from production: it needs no composite index (tests/unit/cloud/test_indexes.py derives
+them from the code), and it takes no notice of the TTL. A transaction on a contended document costs it two seconds each,
+which is one of the reasons why the store uses none.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,10 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
+from local.emulators import Emulators
 from local.sqlite import connect
 from local.store import SqliteStore
+from shared.cloud.firestore import FirestoreStore
 from shared.errors import Conflict, Unavailable
 from shared.ports import Create, Found, Store, Update
 from shared.run import HistoryEntry, Kind, Notified, PullRequest, Run, Stage, Status, Target, Trigger, Verified
@@ -54,7 +61,7 @@ class FileBench:
 class MemoryBench:
     """One connection, which every client shares."""
 
-    def __init__(self, _directory: Path) -> None:
+    def __init__(self) -> None:
         self._store = SqliteStore(":memory:")
 
     def open(self) -> Store:
@@ -67,13 +74,40 @@ class MemoryBench:
         await self._store.close()
 
 
-Bench = FileBench | MemoryBench
-BENCHES: dict[str, Callable[[Path], Bench]] = {"sqlite-file": FileBench, "sqlite-memory": MemoryBench}
+class FirestoreBench:
+    """Google's emulator, a project of its own; each client has its own connection."""
+
+    def __init__(self, google: Emulators, project: str) -> None:
+        self._google = google
+        self._project = project
+        self._opened: list[Store] = []
+
+    def open(self) -> Store:
+        self._opened.append(FirestoreStore(self._project, emulator=self._google.firestore.host))
+        return self._opened[-1]
+
+    async def race(self, *work: Callable[[Store], Awaitable[T]]) -> list[T]:
+        return await asyncio.gather(*(each(self.open()) for each in work))
+
+    async def close(self) -> None:
+        for store in self._opened:
+            await store.close()
+
+
+Bench = FileBench | MemoryBench | FirestoreBench
+BENCHES = ("sqlite-file", "sqlite-memory", "firestore")
 
 
 @pytest.fixture(params=BENCHES)
-async def bench(request, tmp_path):
-    bench = BENCHES[request.param](tmp_path)
+async def bench(request, tmp_path, new_project):
+    bench: Bench
+    match request.param:
+        case "sqlite-file":
+            bench = FileBench(tmp_path)
+        case "sqlite-memory":
+            bench = MemoryBench()
+        case _:
+            bench = FirestoreBench(request.getfixturevalue("google"), new_project())
     yield bench
     await bench.close()
 
@@ -156,6 +190,19 @@ async def test_update_replaces_the_document_and_its_version(store):
     found = await store.get(Run, a_run().id)
     assert found == Found(a_run(status=Status.RUNNING, commit_sha=None), second)
     assert second != first
+
+
+async def test_an_update_removes_what_is_no_longer_there(store):
+    full = a_run(
+        history=(HistoryEntry(NOON, Stage.MERGE, Status.WAITING, "checks are running"),),
+        owed=("started:n8n", "started:comment"),
+        notified={"started:comment": Notified(NOON, "sent"), "a.b/`c`": Notified(NOON, "gone")},
+    )
+    (version,) = await store.commit(Create(full))
+
+    await store.commit(Update(a_run(pull_request=None), version))
+
+    assert (await store.get(Run, full.id)).document == a_run(pull_request=None)
 
 
 async def test_times_in_other_zones_come_back_as_the_same_moment(store):
@@ -328,6 +375,34 @@ async def test_paging_forward_breaks_ties_by_id(store):
     assert (ids(first), ids(second)) == (["run-0", "run-1"], ["run-2", "run-3"])
 
 
+async def test_what_has_no_value_in_the_order_is_left_out_whichever_way(store):
+    await fill(
+        store,
+        a_run("none", wake_at=None, stage=Stage.DONE),
+        a_run("early", wake_at=NOON, stage=Stage.DONE),
+        a_run("late", wake_at=NOON + timedelta(days=1), stage=Stage.DONE),
+        a_run("other", wake_at=NOON),
+    )
+    done = ("stage", "==", Stage.DONE)
+
+    up = await store.query(Run, done, order_by="wake_at")
+    down = await store.query(Run, done, order_by="wake_at", descending=True)
+    rest = await store.query(Run, done, order_by="wake_at", descending=True, start_after=down[0].document)
+
+    assert (ids(up), ids(down), ids(rest)) == (["early", "late"], ["late", "early"], ["early"])
+
+
+async def test_the_order_may_be_by_a_field_of_a_field(store):
+    pull = a_run().pull_request
+    await fill(store, *(a_run(f"run-{n}", pull_request=replace(pull, number=n)) for n in (10, 9, 11)))
+    await fill(store, a_run("command", pull_request=None))
+
+    first = await store.query(Run, order_by="pull_request.number", limit=2)
+    second = await store.query(Run, order_by="pull_request.number", limit=2, start_after=first[-1].document)
+
+    assert (ids(first), ids(second)) == (["run-9", "run-10"], ["run-11"])
+
+
 async def test_conditions_are_combined(store):
     await fill(
         store,
@@ -362,12 +437,7 @@ async def test_a_value_cannot_reach_into_the_query(store):
     assert ids(await store.query(Run, ("target", "==", "' OR 1=1 --"), order_by="created_at")) == []
 
 
-# SQLite alone
-
-
-async def test_a_field_that_the_document_has_not_is_refused():
-    store = SqliteStore(":memory:")
-
+async def test_a_field_that_the_document_has_not_is_refused(store):
     for field in ("wake_up", "status') OR ('1'='1", "Status"):
         with pytest.raises(ValueError, match="has no field"):
             await store.query(Run, (field, "==", 1), order_by="created_at")
@@ -375,7 +445,9 @@ async def test_a_field_that_the_document_has_not_is_refused():
         await store.query(Run, ("wake_at", "<=", None), order_by="created_at")
     with pytest.raises(ValueError, match="no time zone"):
         await store.commit(Create(a_run(wake_at=datetime(2026, 7, 1))))  # noqa: DTZ001 - that is the point
-    await store.close()
+
+
+# SQLite alone
 
 
 async def test_the_sweeps_query_uses_an_index(tmp_path):
