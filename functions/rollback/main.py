@@ -50,12 +50,7 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     unfinished = _unfinished(run, known)
     if unfinished is not None:
-        await services.railway.cancel(unfinished.id)
-        return Wait(
-            message=f"cancelled deployment {unfinished.id[:8]}, which was still on its way",
-            wake_in=place.policy.poll,
-            otherwise=Code.ROLLBACK_TIMEOUT,
-        )
+        return await _cancel(services, place, unfinished)
     decision = plan(run, await claim.target(), service.active, known)
     if isinstance(decision, Fail):
         return decision
@@ -64,6 +59,16 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
         there = replace(there, deployment_id=decision.serving.deployment_id)
         return Advance(f"{decision.serving.commit_sha[:7]} serves", {"rollback": there})
     return await _return(claim, services, place, decision, known)
+
+
+async def _cancel(services: Services, place: TargetConfig, unfinished: DeploymentState) -> Wait:
+    """Refused when it went live, or failed, since it was listed: then the next look finds it so."""
+    message = f"cancelled deployment {unfinished.id[:8]}, which was still on its way"
+    try:
+        await services.railway.cancel(unfinished.id)
+    except Refused as error:
+        message = f"deployment {unfinished.id[:8]} could not be cancelled: {error}"
+    return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.ROLLBACK_TIMEOUT)
 
 
 async def _return(
