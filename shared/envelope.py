@@ -42,9 +42,12 @@ async def receive(request: Request) -> Envelope:
 def stage_message(envelope: Envelope) -> Message:
     """Raises BadInput."""
     try:
-        return _messages.decode(envelope.message.data)
+        message = _messages.decode(envelope.message.data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a stage message: {error}") from error
+    if not message.run_id and not message.target_id:
+        raise BadInput("a stage message about no run and no target")
+    return message
 
 
 def encode(message: Message) -> bytes:
