@@ -67,7 +67,8 @@ async def create_topics_and_subscriptions(
         dead_letters = Subscription(
             name=subscription_path(project, topology.dead_letters.subscription),
             topic=topic_path(project, topology.dead_letters.topic),
-            message_retention_duration=timedelta(days=topology.dead_letters.retention_days),
+            # Production keeps them for up to 31 days, the emulator for 7.
+            message_retention_duration=min(timedelta(days=topology.dead_letters.retention_days), RETENTION),
             expiration_policy=ExpirationPolicy(),
         )
         await google.subscriber.create_subscription(dead_letters, timeout=TIMEOUT)

@@ -13,13 +13,10 @@ import httpx
 from msgspec import Struct
 
 from local import topology
-from local.backend import DOCUMENTS, open_journal
-from local.bus import EmbeddedBus, Pump
+from local.engines import Engine, Kind, embedded, emulated
 from local.functions import PREFIX, Router
-from local.journal import Journal
-from local.secrets import EnvironmentSecrets
 from local.serving import bind, served, url_of
-from local.store import SqliteStore
+from local.storm import Storm
 from local.vendors import (
     APP_ID,
     ENVIRONMENT,
@@ -33,13 +30,9 @@ from local.vendors import (
 )
 from shared import config, secrets, services
 from shared.clock import SystemClock
-from shared.pipeline import Pace
-from shared.ports import Backend
+from shared.ports import Store
 from shared.settings import Settings
 
-QUICK = topology.Delivery(ack_deadline=15.0, min_backoff=0.2, max_backoff=1.0, max_attempts=20)
-"""Deliveries as in the topology, but at the pace of somebody who watches."""
-PACE = Pace(redelivery=3.0, unclaimed=1.5, limit=10.0, lease=12.0, visible=1.0)
 SWEEP_EVERY = 0.25
 """Seconds; a minute in the cloud."""
 VENDOR_PORTS = ("github", "railway", "n8n", "telegram", "application", "people")
@@ -77,7 +70,10 @@ class Options(Struct, frozen=True, kw_only=True):
     port: int = 0
     """Of the functions; the vendors take the next six. 0: free ones."""
     folder: Path
-    """Where the store and the journal are."""
+    """For the store, the journal and logs."""
+    backend: Kind = "embedded"
+    emulators: Mapping[str, str] | None = None
+    """Where emulators run already, by Google's environment variables; they are started otherwise."""
     bake: float = 1.0
     verify_deadline: float = 5.0
     railway_pace: float = 0.25
@@ -89,48 +85,59 @@ class Options(Struct, frozen=True, kw_only=True):
 class Host:
     """A running emulation; `urls` has an address for everything."""
 
-    def __init__(self, options: Options, vendors: Vendors, store: SqliteStore, journal: Journal) -> None:
+    def __init__(
+        self, options: Options, engine: Engine, vendors: Vendors, urls: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> None:
         self.options = options
+        self.engine = engine
         self.vendors = vendors
-        self.store = store
-        self.journal = journal
-        self.urls: dict[str, str] = {}
-        self.secrets: Mapping[str, str] = {}
+        self.urls = urls
+        self.secrets = secrets
+
+    @property
+    def store(self) -> Store:
+        return self.engine.backend.store
 
 
 @contextlib.asynccontextmanager
 async def running(options: Options, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Host]:
-    """Start everything, and stop it at the end. Secrets come from `environ` or are made up."""
-    clock = SystemClock()
+    """Start everything, and stop it at the end. Secrets come from `environ` or are made up.
+
+    Raises OSError when a port is taken, ConfigError when the emulators are not to be had.
+    """
     keys = make_keys()
     made = {**made_up_secrets(), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
     values = {name: environ.get(name) or value for name, value in made.items()}
-    vendors = Vendors(clock, values, keys.public, pace=options.railway_pace)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    vendors = Vendors(SystemClock(), values, keys.public, pace=options.railway_pace)
     async with AsyncExitStack() as stack:
         ports = {name: options.port + 1 + at if options.port else 0 for at, name in enumerate(VENDOR_PORTS)}
         listening = bind(options.port)
-        base = url_of(listening)
-        vendors.webhooks_url = base
+        stack.callback(listening.close)
+        base = vendors.webhooks_url = url_of(listening)
         await stack.enter_async_context(vendors.running(ports))
-        store = SqliteStore(options.folder / DOCUMENTS)
-        journal = open_journal(options.folder, base, QUICK)
-        backend = Backend(store=store, bus=EmbeddedBus(journal, clock), secrets=EnvironmentSecrets(values), clock=clock)
-        opened = _services(options, vendors, backend, base)
+        storm = Storm(options.copies)
+        engine = await stack.enter_async_context(_engine(options, base, values, storm))
+        opened = _services(options, vendors, engine, base)
         services.install(opened)
-        stack.callback(services.install, None)
         stack.push_async_callback(opened.close)
-        await stack.enter_async_context(served((Router(topology.load()), listening)))
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0))
-        pump = Pump(journal, clock, client, copies=options.copies)
-        await stack.enter_async_context(_background(pump.run(), _schedule(client, base)))
-        host = Host(options, vendors, store, journal)
-        host.secrets = values
-        host.urls = {"functions": base, **vendors.urls}
-        yield host
+        stack.callback(services.install, None)
+        storm.app = Router(topology.load())
+        await stack.enter_async_context(served((storm, listening)))
+        await stack.enter_async_context(_schedule(base))
+        yield Host(options, engine, vendors, {"functions": base, **vendors.urls}, values)
 
 
-def _services(options: Options, vendors: Vendors, backend: Backend, base: str) -> services.Services:
+@contextlib.asynccontextmanager
+async def _engine(options: Options, base: str, values: Mapping[str, str], storm: Storm) -> AsyncIterator[Engine]:
+    if options.backend == "embedded":
+        async with embedded(options.folder, base, values) as engine:
+            yield engine
+    else:
+        async with emulated(options.folder, base, values, lambda: storm.last_call, options.emulators) as emulation:
+            yield emulation
+
+
+def _services(options: Options, vendors: Vendors, engine: Engine, base: str) -> services.Services:
     text = CONFIG.format(
         bake=options.bake,
         verify_deadline=options.verify_deadline,
@@ -138,31 +145,31 @@ def _services(options: Options, vendors: Vendors, backend: Backend, base: str) -
         n8n=vendors.urls["n8n"],
     )
     settings = Settings(
-        signalbox_backend="local.backend:open_backend",
+        signalbox_backend=options.backend,
         signalbox_console_url=base,
         signalbox_allow_loopback=True,
         github_app_id=APP_ID,
         github_api_url=vendors.urls["github"],
         railway_api_url=f"{vendors.urls['railway']}/graphql/v2",
     )
-    return services.Services(settings, config.parse(text, "the emulation's signalbox.toml"), backend, pace=PACE)
+    parsed = config.parse(text, "the emulation's signalbox.toml")
+    return services.Services(settings, parsed, engine.backend, pace=engine.pace)
 
 
 @contextlib.asynccontextmanager
-async def _background(*work: object) -> AsyncIterator[None]:
-    """Run coroutines beside what follows, and end them with it."""
-    tasks = [asyncio.ensure_future(one) for one in work]  # type: ignore[call-overload]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _schedule(client: httpx.AsyncClient, base: str) -> None:
+async def _schedule(base: str) -> AsyncIterator[None]:
     """Cloud Scheduler's part."""
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            await client.post(f"{base}{PREFIX}sweep", headers={"X-CloudScheduler": "true"})
-        await asyncio.sleep(SWEEP_EVERY)
+
+    async def sweep_along(client: httpx.AsyncClient) -> None:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                await client.post(f"{base}{PREFIX}sweep", headers={"X-CloudScheduler": "true"})
+            await asyncio.sleep(SWEEP_EVERY)
+
+    async with httpx.AsyncClient(timeout=30.0) as client:
+        sweeping = asyncio.create_task(sweep_along(client))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from local.engines import Kind
 from local.host import Host, Options, running
 from local.scenarios import Scenario
 from local.scene import PREVIOUS_COMMIT, Expectation, Line, Scene
@@ -31,11 +32,23 @@ class Report(Struct, frozen=True, kw_only=True):
     vendors: dict[str, Any]
 
 
-async def perform(scenario: Scenario, tell: Callable[[Line], None], started: Callable[[Host], None]) -> Report:
-    """Set up, play, look, tear down. `started` is called once everything has an address."""
+async def perform(
+    scenario: Scenario,
+    tell: Callable[[Line], None],
+    started: Callable[[Host], None],
+    *,
+    backend: Kind = "embedded",
+    emulators: Mapping[str, str] | None = None,
+) -> Report:
+    """Set up, play, look, tear down. `started` is called once everything has an address.
+
+    Raises ConfigError when the emulators are asked for and are not to be had.
+    """
     with tempfile.TemporaryDirectory(prefix="signalbox-demo-") as folder:
         options = Options(
             folder=Path(folder),
+            backend=backend,
+            emulators=emulators,
             bake=scenario.bake,
             verify_deadline=scenario.verify_deadline,
             auto_deploy=scenario.auto_deploy,

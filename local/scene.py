@@ -140,9 +140,7 @@ class Scene:
 
     async def quiet(self) -> None:
         """Until no message is on its way: what could still happen has happened."""
-        patient_until = time.monotonic() + PATIENCE
-        while any(self.host.journal.backlog().values()) and time.monotonic() < patient_until:  # noqa: ASYNC110 - polls
-            await asyncio.sleep(LOOK_EVERY)
+        await self.host.engine.quiet()
 
     def _follow_webhooks(self) -> None:
         """What GitHub sent that people caused; each once, however often it was delivered."""

@@ -9,11 +9,13 @@ import sys
 import click
 
 from local.cli import output
+from local.engines import KINDS, Kind
 from local.host import Host
 from local.performance import Report, perform
 from local.scenarios import SCENARIOS
 from local.scene import Line
 from shared import log
+from shared.errors import SignalboxError
 from shared.settings import read
 
 
@@ -23,8 +25,11 @@ from shared.settings import read
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document: runs, target, the vendors' side effects."
 )
+@click.option(
+    "--backend", type=click.Choice(KINDS), default="embedded", show_default=True, help="What carries the functions."
+)
 @click.option("--log", "show_log", is_flag=True, help="Print the functions' own log on standard error.")
-def demo(name: str, show_list: bool, as_json: bool, show_log: bool) -> None:
+def demo(name: str, show_list: bool, as_json: bool, backend: Kind, show_log: bool) -> None:
     """Play a scenario: the ten functions, an embedded bus and store, and simulated vendors, all on loopback.
 
     The exit code is 0 when the scenario ended as it should.
@@ -36,7 +41,10 @@ def demo(name: str, show_list: bool, as_json: bool, show_log: bool) -> None:
         raise click.BadParameter(f"no scenario {name!r}; there are: {', '.join(SCENARIOS)}", param_hint="--scenario")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path
         log.configure(read(os.environ), sys.stderr if show_log else nowhere)
-        report = _play(name, quiet=as_json)
+        try:
+            report = _play(name, backend, quiet=as_json)
+        except SignalboxError as error:
+            raise click.ClickException(str(error)) from error
     if as_json:
         output.as_json(report)
     if not report.as_expected:
@@ -51,7 +59,7 @@ def _list(as_json: bool) -> None:
         click.echo(f"{name:<17} {scenario.summary}")
 
 
-def _play(name: str, *, quiet: bool) -> Report:
+def _play(name: str, backend: Kind, *, quiet: bool) -> Report:
     out = output.console()
     scenario = SCENARIOS[name]
 
@@ -72,7 +80,7 @@ def _play(name: str, *, quiet: bool) -> Report:
             out.print(f"  {run.id}: {run.status}  {pull}")
         out.print("[green]ended as expected[/]" if report.as_expected else "[red]did not end as expected[/]")
 
-    report = asyncio.run(perform(scenario, tell, started))
+    report = asyncio.run(perform(scenario, tell, started, backend=backend))
     if not quiet:
         ended(report)
     return report

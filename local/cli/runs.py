@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS
+from local.backend import DEFAULT_DIRECTORY, DIRECTORY
 from local.cli import output
-from local.store import SqliteStore
+from local.engines import open_store
+from shared.errors import SignalboxError
 from shared.run import Run
 
 MOST = 500
@@ -58,12 +59,14 @@ def show(run: str, folder: Path, as_json: bool) -> None:
 
 
 async def _read(folder: Path, limit: int) -> list[Run]:
-    path = folder / DOCUMENTS
-    if not path.exists():
-        raise click.ClickException(f"there is no store in {folder}; start one with `signalbox up`")
-    store = SqliteStore(path)
+    try:
+        store = open_store(folder)
+    except FileNotFoundError as error:
+        raise click.ClickException(f"there is no store in {folder}; start one with `signalbox up`") from error
     try:
         found = await store.query(Run, order_by="created_at", descending=True, limit=limit)
+    except SignalboxError as error:
+        raise click.ClickException(str(error)) from error
     finally:
         await store.close()
     return [one.document for one in found]

@@ -14,6 +14,7 @@ import click
 
 from local.backend import DEFAULT_DIRECTORY, DIRECTORY
 from local.cli import output
+from local.engines import KINDS, Kind
 from local.host import Host, Options, running
 from local.scene import PREVIOUS_COMMIT
 from local.vendors import REPOSITORY, variable
@@ -30,8 +31,11 @@ from shared.settings import read
     type=click.IntRange(0, 65500),
     help="Of the functions; the simulated vendors take the next ones; 0 takes free ones.",
 )
+@click.option(
+    "--backend", type=click.Choice(KINDS), default="embedded", show_default=True, help="What carries the functions."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses and secrets as one JSON document.")
-def up(port: int, as_json: bool) -> None:
+def up(port: int, backend: Kind, as_json: bool) -> None:
     """Start the functions, the bus, the store and the simulated vendors, and leave them running until Ctrl-C.
 
     The functions' log goes to standard error. Secrets come from the environment (GITHUB_WEBHOOK_SECRET, …) or are
@@ -41,7 +45,7 @@ def up(port: int, as_json: bool) -> None:
     folder = Path(os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        asyncio.run(_run(Options(port=port, folder=folder), as_json))
+        asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json))
     except OSError as error:
         raise click.ClickException(f"port {port} to {port + 6}: {error.strerror or error}") from error
     except SignalboxError as error:

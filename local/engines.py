@@ -1,0 +1,138 @@
+"""What carries the functions on a laptop: the embedded bus and store, or Google's emulators."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Literal, Protocol
+
+import httpx
+from msgspec import Struct
+
+from local import topology
+from local.backend import DOCUMENTS, open_journal
+from local.bus import EmbeddedBus, Pump
+from local.journal import Journal
+from local.secrets import EnvironmentSecrets
+from local.store import SqliteStore
+from shared.clock import SystemClock
+from shared.pipeline import Pace
+from shared.ports import Backend, Store
+
+Kind = Literal["embedded", "emulators"]
+KINDS: tuple[Kind, ...] = ("embedded", "emulators")
+LEFT_BEHIND = "backend.json"
+"""In the folder of `signalbox up`: where another terminal finds the store."""
+PROJECT = "signalbox-local"
+QUIET_FOR = 3.0
+"""Seconds without a push after which the Pub/Sub emulator has nothing left: it tells no backlog."""
+PATIENCE = 60.0
+
+
+class Engine(Protocol):
+    """A backend at the pace of somebody who watches."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def pace(self) -> Pace: ...
+
+    async def quiet(self) -> None:
+        """Until no message is on its way; what could still happen has happened."""
+        ...
+
+
+class Embedded(Struct):
+    """SQLite, and a pump that pushes."""
+
+    backend: Backend
+    journal: Journal
+    pace: Pace = Pace(redelivery=3.0, unclaimed=1.5, limit=10.0, lease=12.0, visible=1.0)
+
+    async def quiet(self) -> None:
+        await _until(lambda: not any(self.journal.backlog().values()))
+
+
+class Emulated(Struct):
+    """Firestore and Pub/Sub as Google emulates them: a redelivery takes a second or three, whatever is asked for."""
+
+    backend: Backend
+    last_push: Callable[[], float]
+    """When a function was last called, by the monotonic clock."""
+    pace: Pace = Pace(redelivery=8.0, unclaimed=3.0, limit=15.0, lease=18.0, visible=2.0)
+
+    async def quiet(self) -> None:
+        await _until(lambda: time.monotonic() - self.last_push() > QUIET_FOR)
+
+
+@contextlib.asynccontextmanager
+async def embedded(folder: Path, base_url: str, secrets: Mapping[str, str]) -> AsyncIterator[Embedded]:
+    """In two files of the folder. Raises Unavailable when they cannot be opened."""
+    clock = SystemClock()
+    quick = topology.Delivery(ack_deadline=15.0, min_backoff=0.2, max_backoff=1.0, max_attempts=20)
+    _leave_behind(folder, {"backend": "embedded"})
+    journal = open_journal(folder, base_url, quick)
+    backend = Backend(SqliteStore(folder / DOCUMENTS), EmbeddedBus(journal, clock), EnvironmentSecrets(secrets), clock)
+    async with httpx.AsyncClient(timeout=30.0) as client:
+        pumping = asyncio.create_task(Pump(journal, clock, client).run())
+        try:
+            yield Embedded(backend, journal)
+        finally:
+            pumping.cancel()
+            await asyncio.gather(pumping, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def emulated(
+    folder: Path,
+    base_url: str,
+    secrets: Mapping[str, str],
+    last_push: Callable[[], float],
+    hosts: Mapping[str, str] | None,
+) -> AsyncIterator[Emulated]:
+    """On emulators that run already at `hosts` (their environment variables), or that are started, and stopped at the
+    end. Raises ConfigError when they are not installed or do not come up."""
+    from local import emulators  # noqa: PLC0415 - Google's clients are loaded only where they are used
+    from local.emulated_topics import create_topics_and_subscriptions  # noqa: PLC0415
+    from shared.cloud import open_backend  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        if hosts is None:
+            running = stack.enter_context(emulators.running(emulators.find(), folder / "logs"))
+            hosts = running.environ
+        project = f"{PROJECT}-{time.time_ns() // 1_000_000}"
+        environ = {**hosts, "GOOGLE_CLOUD_PROJECT": project}
+        quick = topology.Delivery(ack_deadline=20.0, min_backoff=1.0, max_backoff=3.0, max_attempts=20)
+        await create_topics_and_subscriptions(
+            topology.load(), base_url, quick, project, host=hosts["PUBSUB_EMULATOR_HOST"]
+        )
+        opened = open_backend(environ)
+        _leave_behind(folder, {"backend": "emulators", **environ})
+        yield Emulated(Backend(opened.store, opened.bus, EnvironmentSecrets(secrets), opened.clock), last_push)
+
+
+def open_store(folder: Path) -> Store:
+    """The store that `signalbox up` left word of in the folder. Raises FileNotFoundError."""
+    left: dict[str, str] = json.loads((folder / LEFT_BEHIND).read_text(encoding="utf-8"))
+    if left.pop("backend") == "embedded":
+        return SqliteStore(folder / DOCUMENTS)
+    from shared.cloud import open_backend  # noqa: PLC0415 - as above
+
+    return open_backend(left).store
+
+
+def _leave_behind(folder: Path, what: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LEFT_BEHIND).write_text(json.dumps(what), encoding="utf-8")
+
+
+async def _until(reached: Callable[[], bool]) -> None:
+    patient_until = time.monotonic() + PATIENCE
+    while not reached() and time.monotonic() < patient_until:  # noqa: ASYNC110 - other processes tell no event
+        await asyncio.sleep(0.05)
