@@ -36,10 +36,12 @@ async def merged(services: Services, repository: str, number: int) -> None:
 
 async def _deploy_merged(services: Services, place: TargetConfig, pull: PullRequestState, commit: str) -> None:
     for run in await runs_of(services, place, pull.number):
+        if run.kind is not Kind.DEPLOY:
+            continue
         if not run.status.terminal:
             await services.publish([Message(run.stage, run.id)])
             return
-        if run.commit_sha == commit and run.kind is Kind.DEPLOY:
+        if run.commit_sha == commit:
             log.info("deployed already", run_id=run.id)
             return
     trigger = Trigger(source="merge", actor=pull.author, id=commit, url=pull.url)
