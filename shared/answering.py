@@ -70,9 +70,10 @@ async def _deploy(services: Services, asked: Asked, command: Deploy) -> Unusable
         return Unusable(Code.PULL_REQUEST_CLOSED, "the pull request was closed without a merge")
     trigger = _trigger(asked.comment, command.force)
     own = run_id(place.id, pull.number, f"{trigger.source} {trigger.id}")
-    active = [run for run in await runs_of(services, place, pull.number) if not run.status.terminal]
-    if active and active[0].id != own:
-        return Unusable(Code.ALREADY_RUNNING, f"`{active[0].id}` is at {active[0].stage} ({active[0].status})")
+    runs = await runs_of(services, place, pull.number)
+    active = next((run for run in runs if not run.status.terminal), None)
+    if active is not None and all(run.id != own for run in runs):
+        return Unusable(Code.ALREADY_RUNNING, f"`{active.id}` is at {active.stage} ({active.status})")
     await start(services, new_run(services, place, pull, trigger))
     return None
 
