@@ -1,0 +1,446 @@
+"""dispatch: what each event starts or wakes, who may command what, and that repeating either changes nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
+
+from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from local.world.faults import Fault
+from shared.errors import Code
+from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged
+from shared.run import Deployment, Hold, Kind, Lock, QueueEntry, Run, Stage, Status, Target
+
+HEALTH = "health"
+
+
+def merged(number: int, repository: str = REPOSITORY) -> PullRequestMerged:
+    return PullRequestMerged(repository=repository, number=number)
+
+
+def published(scene: Scene) -> list[tuple[str, str]]:
+    return [message.about for message in scene.bus.published]
+
+
+async def command(scene: Scene, body: str, by: str = "grace", *, number: int = 1) -> str:
+    """Give the command on the pull request and return our reply to it, empty when there is none."""
+    if number not in scene.github.repository(REPOSITORY).pulls:
+        scene.open_pull_request()
+    said = scene.say(number, body, by)
+    assert (await scene.happen(said)).status_code == 200
+    marker = f"signalbox:reply:{said.comment_id}"
+    return next((comment for comment in scene.comments(number) if marker in comment), "")
+
+
+# A merged pull request
+
+
+async def test_a_merged_pull_request_starts_a_run_for_its_merge_commit(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    sha = scene.merge(number)
+    assert (await scene.happen(merged(number))).status_code == 200
+    run = await scene.the_run()
+    assert (run.kind, run.stage, run.status, run.commit_sha) == (Kind.DEPLOY, Stage.MERGE, Status.RUNNING, sha)
+    assert (run.trigger.source, run.trigger.id, run.target) == ("merge", sha, TARGET)
+    assert run.pull_request is not None
+    assert (run.pull_request.number, run.pull_request.title) == (number, "Faster cart")
+    assert run.expire_at == scene.clock.now() + timedelta(days=90)
+    assert sorted(published(scene)) == [("merge", run.id), ("notify", run.id)]
+
+
+async def test_the_same_merge_again_starts_nothing_and_wakes_what_is_under_way(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+    await scene.happen(merged(number))
+    run = await scene.the_run()
+    scene.bus.take()
+    await scene.happen(merged(number))
+    assert await scene.the_run() == run
+    assert published(scene) == [("merge", run.id)]
+
+
+async def test_the_same_merge_after_its_run_has_ended_starts_nothing(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+    await scene.happen(merged(number))
+    run = await scene.the_run()
+    await scene.save(replace(run, stage=Stage.DONE, status=Status.ROLLED_BACK))
+    scene.bus.take()
+    await scene.happen(merged(number))
+    assert (len(await scene.runs()), published(scene)) == (1, [])
+
+
+async def test_two_deliveries_of_a_merge_at_once_start_one_run(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+
+    async def the_other() -> None:
+        await scene.happen(merged(number))
+
+    scene.store.incidents.before(1, the_other)
+    assert (await scene.happen(merged(number))).status_code == 200
+    run = await scene.the_run()
+    assert published(scene).count(("merge", run.id)) == 2
+
+
+async def test_a_merge_that_a_command_made_wakes_the_commands_run_and_starts_none(scene: Scene) -> None:
+    assert await command(scene, "/deploy") == ""
+    run = await scene.the_run()
+    await scene.wake("merge", run.id)
+    scene.bus.take()
+    await scene.happen(merged(1))
+    assert [one.id for one in await scene.runs()] == [run.id]
+    assert published(scene) == [("deploy", run.id)]
+
+
+async def test_a_merge_by_hand_after_a_command_that_failed_is_deployed(scene: Scene) -> None:
+    scene.open_pull_request(tests="failure")
+    await command(scene, "/deploy")
+    failed = await scene.the_run()
+    await scene.wake("merge", failed.id)
+    assert (await scene.run(failed.id)).status is Status.FAILED
+    scene.merge(1)
+    await scene.happen(merged(1))
+    assert [run.trigger.source for run in await scene.runs() if run.id != failed.id] == ["merge"]
+
+
+async def test_a_merge_is_deployed_although_a_rollback_was_asked_for_on_the_same_pull_request(scene: Scene) -> None:
+    """The rollback knows nothing of the new commit: waking it would leave the merge undeployed for good."""
+    await command(scene, "/rollback")
+    back = await scene.the_run()
+    sha = scene.merge(1)
+    await scene.happen(merged(1))
+    assert [run.commit_sha for run in await scene.runs() if run.id != back.id] == [sha]
+
+
+async def test_a_webhook_that_claims_a_merge_is_not_believed(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    assert (await scene.happen(merged(number))).status_code == 200
+    assert await scene.runs() == []
+    assert scene.logged("not merged after all")
+
+
+async def test_a_target_that_is_not_automatic_waits_for_a_command(scene: Scene) -> None:
+    scene.configure(automatic=False)
+    number = scene.open_pull_request()
+    scene.merge(number)
+    await scene.happen(merged(number))
+    assert await scene.runs() == []
+
+
+async def test_each_target_of_the_base_branch_gets_a_run(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    number = scene.open_pull_request()
+    scene.merge(number)
+    await scene.happen(merged(number))
+    assert {run.environment for run in await scene.runs()} == {"production", "staging"}
+
+
+async def test_a_target_of_another_branch_gets_none(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="next"))
+    number = scene.open_pull_request()
+    scene.merge(number)
+    await scene.happen(merged(number))
+    assert {run.environment for run in await scene.runs()} == {"production"}
+
+
+async def test_a_repository_that_was_taken_out_of_the_configuration_is_ignored(scene: Scene) -> None:
+    assert (await scene.happen(merged(1, "acme/other"))).status_code == 200
+    comment = scene.say(scene.open_pull_request(), "/deploy")
+    assert (await scene.happen(replace(comment, repository="acme/other"))).status_code == 200
+    assert scene.github.app.calls == []
+
+
+# What wakes runs
+
+
+async def waiting(scene: Scene, **changes: Any) -> Run:
+    run = scene.new_run(Stage.MERGE, **changes)
+    await scene.save(run)
+    return run
+
+
+async def test_a_change_of_the_pull_request_wakes_its_runs_before_their_merge(scene: Scene) -> None:
+    run = await waiting(scene)
+    await waiting(scene, id="elsewhere", target="acme:shop:web:staging")
+    merging_no_more = replace(scene.new_run(Stage.VERIFY), id="further")
+    about_another = scene.new_run(Stage.MERGE)
+    assert about_another.pull_request is not None
+    other = replace(about_another, id="other", pull_request=replace(about_another.pull_request, number=2))
+    await scene.save(merging_no_more, other)
+    await scene.happen(PullRequestChanged(repository=REPOSITORY, number=1))
+    assert sorted(published(scene)) == [("merge", "elsewhere"), ("merge", run.id)]
+
+
+async def test_reported_checks_wake_the_runs_of_their_commit(scene: Scene) -> None:
+    run = await waiting(scene)
+    assert run.pull_request is not None
+    await scene.happen(ChecksReported(repository=REPOSITORY, head_sha=run.pull_request.head_sha))
+    await scene.happen(ChecksReported(repository=REPOSITORY, head_sha="f" * 40))
+    assert published(scene) == [("merge", run.id)]
+
+
+def changed(deployment: str = "d-1", service: str = SERVICE) -> DeploymentChanged:
+    return DeploymentChanged(
+        environment_id=ENVIRONMENT, service_id=service, deployment_id=deployment, event="deployment.deployed"
+    )
+
+
+@pytest.mark.parametrize("stage", [Stage.MONITOR, Stage.VERIFY])
+async def test_a_deployments_news_wake_the_run_that_watches_it(scene: Scene, stage: Stage) -> None:
+    run = scene.new_run(stage, deployment=Deployment(id="d-1"))
+    await scene.save(run)
+    await scene.hold_target(run)
+    await scene.happen(changed("d-1"))
+    await scene.happen(changed("d-2"))
+    assert published(scene) == [(stage, run.id)]
+
+
+@pytest.mark.parametrize("stage", [Stage.DEPLOY, Stage.ROLLBACK])
+async def test_any_deployments_news_wake_a_run_that_looks_for_one(scene: Scene, stage: Stage) -> None:
+    run = scene.new_run(stage)
+    await scene.save(run)
+    await scene.hold_target(run)
+    await scene.happen(changed("d-9"))
+    assert published(scene) == [(stage, run.id)]
+
+
+@pytest.mark.parametrize("given", ["no target", "nobody active", "a ghost", "ended", "another service"])
+async def test_news_that_concern_no_run_wake_nothing(scene: Scene, given: str) -> None:
+    run = scene.new_run(Stage.DEPLOY)
+    if given == "nobody active":
+        await scene.save(Target(id=TARGET))
+    if given == "a ghost":
+        await scene.save(Target(id=TARGET, active="ghost"))
+    if given in ("ended", "another service"):
+        await scene.save(replace(run, status=Status.FAILED) if given == "ended" else run)
+        await scene.hold_target(run)
+    answer = await scene.happen(changed(service="another" if given == "another service" else SERVICE))
+    assert (answer.status_code, published(scene)) == (200, [])
+
+
+# Commands: who, where, and whether it is one
+
+
+async def test_a_command_is_seen_with_eyes_and_starts_a_run(scene: Scene) -> None:
+    assert await command(scene, "/deploy") == ""
+    run = await scene.the_run()
+    assert [content for _, _, content in scene.github.reactions] == ["eyes"]
+    assert (run.kind, run.stage, run.commit_sha, run.trigger.actor) == (Kind.DEPLOY, Stage.MERGE, None, "grace")
+    assert run.trigger.url.startswith("https://github.test/")
+    assert sorted(published(scene)) == [("merge", run.id), ("notify", run.id)]
+
+
+async def test_the_same_command_again_changes_nothing(scene: Scene) -> None:
+    said = scene.say(scene.open_pull_request(), "/deploy")
+    await scene.happen(said)
+    run = await scene.the_run()
+    await scene.happen(said)
+    assert await scene.the_run() == run
+    assert scene.comments() == []
+    assert len(scene.github.reactions) == 1
+
+
+async def test_a_late_repetition_of_a_command_is_no_refusal_while_another_run_is_under_way(scene: Scene) -> None:
+    first = scene.say(scene.open_pull_request(), "/deploy")
+    await scene.happen(first)
+    run = await scene.the_run()
+    await scene.save(replace(run, stage=Stage.DONE, status=Status.FAILED))
+    scene.pass_time(60)
+    assert await command(scene, "/deploy") == ""
+    runs = await scene.runs()
+    await scene.happen(first)
+    assert await scene.runs() == runs
+    assert scene.comments() == []
+
+
+@pytest.mark.parametrize("who", ["mallory", "a-stranger"])
+@pytest.mark.parametrize("body", ["/deploy", "/rollback", "/lock release week", "/unlock"])
+async def test_without_write_access_nothing_is_carried_out(scene: Scene, who: str, body: str) -> None:
+    reply = await command(scene, body, by=who)
+    assert f"**`{Code.NOT_AUTHORIZED}`**" in reply
+    assert f"@{who}" in reply
+    assert await scene.runs() == []
+    assert await scene.target() == Target(id=TARGET)
+    line = scene.logged("command refused")[0]
+    assert (line["code"], line["actor"]) == (Code.NOT_AUTHORIZED, who)
+
+
+async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Scene) -> None:
+    said = scene.say(scene.open_pull_request(), "/deploy", "mallory")
+    for _ in range(3):
+        await scene.happen(said)
+    assert len(scene.comments()) == 1
+
+
+@pytest.mark.parametrize("body", ["/deploy a b", "/rollback to xyz", "/lock", "/unlock a b", "/deploy --force"])
+async def test_a_command_that_cannot_be_read_is_answered_with_its_usage(scene: Scene, body: str) -> None:
+    reply = await command(scene, body)
+    assert f"**`{Code.COMMAND_INVALID}`**" in reply
+    assert f"Usage: `{body.split(maxsplit=1)[0]}" in reply
+    assert await scene.runs() == []
+
+
+async def test_an_unknown_target_is_answered_with_those_there_are(scene: Scene) -> None:
+    for body in ("/deploy nowhere", "/rollback nowhere", "/unlock nowhere"):
+        reply = await command(scene, body)
+        assert f"**`{Code.TARGET_AMBIGUOUS}`**" in reply
+        assert "`web/production`" in reply
+    assert await scene.runs() == []
+
+
+async def test_of_several_targets_production_is_meant_unless_another_is_named(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    await command(scene, "/deploy")
+    await command(scene, "/deploy staging")
+    assert {run.environment for run in await scene.runs()} == {"production", "staging"}
+
+
+async def test_where_nothing_tells_two_targets_apart_neither_is_taken(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    reply = await command(scene, "/deploy web")
+    assert f"**`{Code.TARGET_AMBIGUOUS}`**" in reply
+    reply = await command(scene, "/lock web friday")
+    assert (await scene.runs(), "locked" in reply) == ([], False)
+
+
+# /deploy
+
+
+async def test_a_second_deploy_while_one_is_under_way_is_refused(scene: Scene) -> None:
+    await command(scene, "/deploy")
+    run = await scene.the_run()
+    reply = await command(scene, "/deploy")
+    assert f"**`{Code.ALREADY_RUNNING}`** `{run.id}`" in reply
+    assert len(await scene.runs()) == 1
+
+
+async def test_a_pull_request_closed_without_a_merge_is_not_deployed(scene: Scene) -> None:
+    scene.github.close(REPOSITORY, scene.open_pull_request())
+    assert f"**`{Code.PULL_REQUEST_CLOSED}`**" in await command(scene, "/deploy")
+    assert await scene.runs() == []
+
+
+async def test_a_merged_pull_request_may_be_deployed_again_by_force(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    sha = scene.merge(number)
+    await command(scene, "/deploy --force the database is back")
+    run = await scene.the_run()
+    assert (run.commit_sha, run.trigger.force) == (sha, "the database is back")
+
+
+async def test_a_pull_request_into_another_branch_is_not_for_this_target(scene: Scene) -> None:
+    scene.github.repository(REPOSITORY).branches["next"] = OLD
+    scene.github.open_pull_request(REPOSITORY, title="Later", author="grace", base="next")
+    assert f"**`{Code.TARGET_AMBIGUOUS}`**" in await command(scene, "/deploy")
+
+
+# /rollback
+
+
+async def test_a_rollback_starts_a_run_at_the_rollback(scene: Scene) -> None:
+    await command(scene, f"/rollback production to {OLD[:10]}")
+    run = await scene.the_run()
+    assert (run.kind, run.stage, run.commit_sha) == (Kind.ROLLBACK, Stage.ROLLBACK, None)
+    assert run.rollback is not None
+    assert (run.rollback.reason, run.rollback.to_commit) == (Code.ROLLED_BACK_BY_COMMAND, OLD[:10])
+    assert sorted(published(scene)) == [("notify", run.id), ("rollback", run.id)]
+
+
+async def test_a_rollback_is_possible_while_a_deployment_is_under_way(scene: Scene) -> None:
+    await command(scene, "/deploy")
+    assert await command(scene, "/rollback") == ""
+    assert {run.kind for run in await scene.runs()} == {Kind.DEPLOY, Kind.ROLLBACK}
+
+
+# /lock and /unlock
+
+
+async def test_a_lock_keeps_its_reason_and_says_so(scene: Scene) -> None:
+    reply = await command(scene, "/lock production release week", "ada")
+    target = await scene.target()
+    assert target.lock == Lock(by="ada", reason="release week", at=scene.clock.now())
+    assert "release week" in reply
+    assert "web/production" in reply
+
+
+async def test_a_lock_leaves_the_rest_of_the_target_alone(scene: Scene) -> None:
+    await scene.save(Target(id=TARGET, active="somebody", verified=(scene.serving(),)))
+    await command(scene, "/lock friday")
+    target = await scene.target()
+    assert (target.active, len(target.verified), target.lock is not None) == ("somebody", 1, True)
+
+
+async def test_unlocking_lifts_lock_and_hold_and_calls_the_next_run(scene: Scene) -> None:
+    now = scene.clock.now()
+    lock, hold = Lock(by="ada", reason="x", at=now), Hold(reason="y", at=now, run_id="z")
+    await scene.save(Target(id=TARGET, lock=lock, hold=hold, queue=(QueueEntry("next", Stage.MERGE),)))
+    reply = await command(scene, "/unlock")
+    target = await scene.target()
+    assert (target.lock, target.hold, target.active, target.queue) == (None, None, "next", ())
+    assert published(scene) == [("merge", "next")]
+    assert "open for deployments" in reply
+
+
+async def test_unlocking_a_busy_target_calls_nobody(scene: Scene) -> None:
+    queue = (QueueEntry("next", Stage.MERGE),)
+    lock = Lock(by="ada", reason="x", at=scene.clock.now())
+    await scene.save(Target(id=TARGET, active="somebody", lock=lock, queue=queue))
+    await command(scene, "/unlock")
+    assert ((await scene.target()).active, published(scene)) == ("somebody", [])
+
+
+async def test_unlocking_what_was_never_locked_is_harmless(scene: Scene) -> None:
+    assert "open for deployments" in await command(scene, "/unlock production")
+
+
+# Again later
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"type": "unheard_of"}', b'{"type": "pull_request_merged"}'])
+async def test_an_unusable_event_goes_the_way_of_dead_letters(scene: Scene, data: bytes) -> None:
+    assert (await scene.push("dispatch", data)).status_code == 400
+    assert len(scene.logged("unusable event")) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(), Fault(status=403, body={"message": "Resource not accessible"}), Fault(lost=True), Fault(status=429)],
+)
+async def test_what_github_does_not_answer_or_grant_now_comes_again(scene: Scene, fault: Fault) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+    scene.github.app.faults.append(Fault(**{name: getattr(fault, name) for name in fault.__struct_fields__}))
+    assert (await scene.happen(merged(number))).status_code == 503
+    assert await scene.runs() == []
+    assert (await scene.happen(merged(number))).status_code == 200
+    assert len(await scene.runs()) == 1
+
+
+async def test_a_missing_key_or_a_store_that_is_down_loses_no_event(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+    key = scene.secrets.pop("GITHUB_APP_PRIVATE_KEY")
+    assert (await scene.happen(merged(number))).status_code == 503
+    scene.secrets["GITHUB_APP_PRIVATE_KEY"] = key
+    scene.store.down = True
+    assert (await scene.happen(merged(number))).status_code == 503
+    scene.store.down = False
+    assert (await scene.happen(merged(number))).status_code == 200
+
+
+async def test_a_run_that_could_not_be_announced_is_found_by_the_sweep(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+    scene.bus.down = True
+    assert (await scene.happen(merged(number))).status_code == 200
+    scene.bus.down = False
+    scene.pass_time(scene.services.pace.unclaimed)
+    await scene.sweep()
+    run = await scene.the_run()
+    assert ("merge", run.id) in published(scene)
+    assert run.commit_sha != NEW
