@@ -28,7 +28,7 @@ class Server(grpc.GenericRpcHandler):
         self.requests: list[tuple[str, Any]] = []
         self.metadata: list[dict[str, str]] = []
         self._methods: dict[str, tuple[type, Answer, bool]] = {}
-        self.grpc = grpc.aio.server()
+        self.grpc = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
 
     def on(self, method: str, request: type, answer: Answer, *, stream: bool = False) -> None:
         """`answer` makes the response, or for a stream the list of them."""

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 import httpx
 import pytest
-import uvicorn
+from endpoint import Endpoint, listening
 from msgspec.structs import replace
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from local.bus import ACKS, AT_ONCE, EmbeddedBus, Pump
 from local.clock import VirtualClock
@@ -28,45 +22,6 @@ from shared.errors import ConfigError, Unavailable
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 TOPICS = ("events", "merge", "dead", "archive")
 DISPATCH = Subscription("dispatch", "events", "http://functions/dispatch", 10.0, 10.0, 60.0, 3, "dead")
-
-
-class Endpoint:
-    """A function as Pub/Sub sees it: records what it is pushed, and answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.pushed: list[dict] = []
-        self.paths: list[str] = []
-        self.answers: list[int | Exception] = []
-        """Taken from the front; 204 once there are none."""
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.arrivals: asyncio.Queue[str] = asyncio.Queue()
-        self.at_once = 0
-        self.most_at_once = 0
-        self.app = Starlette(routes=[Route("/{path:path}", self._receive, methods=["POST"])])
-
-    async def _receive(self, request: Request) -> Response:
-        self.pushed.append(await request.json())
-        self.paths.append(request.url.path)
-        self.arrivals.put_nowait(request.url.path)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await self.gate.wait()
-        finally:
-            self.at_once -= 1
-        answer = self.answers.pop(0) if self.answers else 204
-        if isinstance(answer, Exception):
-            raise answer
-        return Response(status_code=answer)
-
-    @property
-    def data(self) -> list[bytes]:
-        return [base64.b64decode(body["message"]["data"]) for body in self.pushed]
-
-    @property
-    def attempts(self) -> list[int]:
-        return [body["deliveryAttempt"] for body in self.pushed]
 
 
 @pytest.fixture
@@ -487,20 +442,6 @@ async def test_one_refused_copy_brings_all_back(journal, bus, clock, endpoint, c
 
 
 # The loop, over real HTTP
-
-
-@asynccontextmanager
-async def listening(app: Starlette) -> AsyncIterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
-    serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(5):
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
 
 
 async def test_the_loop_delivers_what_this_and_other_processes_publish(tmp_path, endpoint):
