@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from shared import log, outbox, targets
 from shared.address import look
 from shared.amend import amend
+from shared.clients.github import Delivery
 from shared.config import TargetConfig
 from shared.errors import Conflict, SecretMissing, TransientError, VendorError
 from shared.outcome import Message
@@ -132,7 +133,15 @@ async def redeliver_missed(services: Services) -> int:
     now = services.clock.now()
     missed = await services.github.failed_deliveries(now - LOOK_BACK)
     due = [delivery for delivery in missed if now - delivery.delivered_at >= REDELIVER_AFTER]
-    for delivery in due:
-        log.warning("a webhook had not arrived; asking for it again", delivery=delivery.guid, event=delivery.event)
+    return sum([await _redeliver(services, delivery) for delivery in due])
+
+
+async def _redeliver(services: Services, delivery: Delivery) -> bool:
+    """One that GitHub refuses to repeat must not keep it from repeating the later ones."""
+    log.warning("a webhook had not arrived; asking for it again", delivery=delivery.guid, event=delivery.event)
+    try:
         await services.github.redeliver(delivery.id)
-    return len(due)
+    except VendorError as error:
+        log.error("a webhook cannot be had again", delivery=delivery.guid, reason=str(error))
+        return False
+    return True
