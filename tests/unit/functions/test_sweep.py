@@ -1,0 +1,295 @@
+"""sweep: whatever is due is sent again, health is watched, missed webhooks are fetched, and no part stops another."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+from unit.functions.scene import DOMAIN, STAGING, TARGET, Scene
+
+from local.vendors import REPOSITORY
+from local.world.faults import Fault
+from shared import outbox
+from shared.amend import amend
+from shared.run import Run, Stage, Status, Target
+
+UNREACHED = {"woken": 0, "probed": 0, "redelivered": 0}
+
+
+def published(scene: Scene) -> list[tuple[str, str]]:
+    return sorted(message.about for message in scene.bus.take())
+
+
+async def watched(scene: Scene, **changes: object) -> None:
+    """The target serves a verified version, and nothing is under way."""
+    await scene.save(replace(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"), **changes))
+
+
+# What is due
+
+
+async def test_nothing_is_done_where_nothing_is_due(scene: Scene) -> None:
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    answer = await scene.sweep()
+    assert (answer.status_code, answer.json()) == (200, UNREACHED)
+    assert (await scene.run(run.id), published(scene)) == (run, [])
+
+
+async def test_a_run_that_is_due_is_woken_once_and_then_left_to_the_queue(scene: Scene) -> None:
+    run = scene.new_run(Stage.MONITOR)
+    await scene.save(run)
+    scene.pass_time(scene.services.pace.unclaimed)
+    assert (await scene.sweep()).json()["woken"] == 1
+    assert published(scene) == [("monitor", run.id)]
+    assert (await scene.run(run.id)).wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)
+
+    scene.pass_time(60)
+    assert (await scene.sweep()).json()["woken"] == 0
+    assert published(scene) == []
+    scene.pass_time(scene.services.pace.redelivery)
+    await scene.sweep()
+    assert published(scene) == [("monitor", run.id)]
+
+
+async def test_of_a_run_only_what_is_due_is_sent(scene: Scene) -> None:
+    now = scene.clock.now()
+    run = outbox.owe(scene.new_run(Stage.MONITOR), "started", now)
+    await scene.save(run)
+    await scene.sweep()
+    assert published(scene) == [("notify", run.id)]
+    after = await scene.run(run.id)
+    assert after.stage_due == run.stage_due
+    assert (after.notify_due, after.wake_at) == (
+        now + timedelta(seconds=scene.services.pace.redelivery),
+        run.stage_due,
+    )
+
+
+async def test_a_run_that_has_ended_is_only_told_of(scene: Scene) -> None:
+    ended = replace(scene.new_run(Stage.VERIFY), stage=Stage.DONE, status=Status.SUCCEEDED, stage_due=None)
+    run = outbox.owe(ended, "succeeded", scene.clock.now())
+    await scene.save(run)
+    await scene.sweep()
+    assert published(scene) == [("notify", run.id)]
+
+
+async def test_a_target_that_owes_something_is_told_of(scene: Scene) -> None:
+    await scene.save(outbox.owe(Target(id=TARGET), "health_lost@now", scene.clock.now()))
+    assert (await scene.sweep()).json()["woken"] == 1
+    assert published(scene) == [("notify", TARGET)]
+    assert (await scene.target()).wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)
+
+
+async def test_what_could_not_be_sent_stays_due(scene: Scene) -> None:
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    scene.pass_time(scene.services.pace.unclaimed)
+    scene.bus.down = True
+    assert (await scene.sweep()).json()["woken"] == 0
+    assert await scene.run(run.id) == run
+    scene.bus.down = False
+    await scene.sweep()
+    assert published(scene) == [("merge", run.id)]
+
+
+async def test_a_run_that_went_on_meanwhile_is_not_written_over(scene: Scene) -> None:
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    scene.pass_time(scene.services.pace.unclaimed)
+
+    async def went_on() -> None:
+        await amend(scene.store.real, Run, run.id, lambda now: replace(now, stage=Stage.DEPLOY))
+
+    scene.store.incidents.before(1, went_on)
+    assert (await scene.sweep()).status_code == 200
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_many_that_are_due_are_all_woken(scene: Scene) -> None:
+    runs = [replace(scene.new_run(Stage.MERGE), id=f"run-{number}") for number in range(120)]
+    await scene.save(*runs)
+    scene.pass_time(scene.services.pace.unclaimed)
+    assert (await scene.sweep()).json()["woken"] == 120
+    assert len(published(scene)) == 120
+
+
+# Health
+
+
+async def test_a_healthy_target_is_noted_and_nobody_is_told(scene: Scene) -> None:
+    await watched(scene)
+    assert (await scene.sweep()).json()["probed"] == 1
+    target = await scene.target()
+    assert (target.health.state, target.owed, target.health.checked_at) == ("healthy", (), scene.clock.now())
+
+
+async def test_a_look_that_brings_nothing_new_costs_no_write_until_it_is_old(scene: Scene) -> None:
+    await watched(scene)
+    await scene.sweep()
+    before = scene.store.commits
+    for _ in range(9):
+        scene.pass_time(60)
+        await scene.sweep()
+    assert scene.store.commits == before
+    scene.pass_time(60)
+    await scene.sweep()
+    assert scene.store.commits == before + 1
+    assert (await scene.target()).health.checked_at == scene.clock.now()
+
+
+async def test_lost_and_regained_health_is_told_once_each_at_the_threshold(scene: Scene) -> None:
+    await watched(scene)
+    await scene.sweep()
+    scene.application.faults.append(Fault(status=503, times=4))
+    for failures in (1, 2, 3, 4):
+        scene.pass_time(60)
+        await scene.sweep()
+        target = await scene.target()
+        assert target.health.failures == failures
+        assert target.health.state == ("healthy" if failures < 2 else "unhealthy")
+        assert len(target.owed) == (0 if failures < 2 else 1)
+    await scene.settle()
+    assert scene.told() == ["health_lost"]
+    assert "503" in scene.n8n.notifications[0]["text"]
+    scene.pass_time(60)
+    await scene.sweep()
+    assert (await scene.target()).health.state == "healthy"
+    await scene.settle()
+    assert scene.told() == ["health_lost", "health_regained"]
+
+
+async def test_one_failed_look_is_no_news(scene: Scene) -> None:
+    await watched(scene)
+    await scene.sweep()
+    scene.application.faults.append(Fault(status=503))
+    for _ in range(3):
+        scene.pass_time(60)
+        await scene.sweep()
+    target = await scene.target()
+    assert (target.health.state, target.health.failures, target.owed) == ("healthy", 0, ())
+
+
+async def test_a_blind_prober_is_no_sign_of_ill_health(scene: Scene) -> None:
+    await watched(scene)
+    await scene.sweep()
+    scene.blind = True
+    for _ in range(5):
+        scene.pass_time(60)
+        await scene.sweep()
+    target = await scene.target()
+    assert (target.health.state, target.health.failures, target.owed) == ("healthy", 0, ())
+    assert "not reached" in target.health.detail
+
+
+@pytest.mark.parametrize("given", ["unknown", "under deployment", "never verified", "private"])
+async def test_what_is_watched_by_somebody_else_or_has_no_address_is_not_looked_at(scene: Scene, given: str) -> None:
+    if given == "under deployment":
+        await watched(scene, active="a-run")
+    if given == "never verified":
+        await watched(scene, verified=())
+    if given == "private":
+        await watched(scene, address=None)
+    assert (await scene.sweep()).json()["probed"] == 0
+    assert scene.application.calls == []
+
+
+async def test_each_target_is_looked_at(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    await watched(scene)
+    staging = scene.services.config.targets[1].id
+    await scene.save(Target(id=staging, verified=(scene.serving(),), address="https://staging.test"))
+    assert (await scene.sweep()).json()["probed"] == 2
+
+
+# Webhooks that never arrived
+
+
+async def missed(scene: Scene, count: int = 1) -> list[str]:
+    """Webhooks that were sent while nothing of ours answered."""
+    deliver, scene.github.webhooks.deliver = scene.github.webhooks.deliver, None
+    for _ in range(count):
+        scene.github.webhooks.queue.clear()
+        scene.open_pull_request()
+        await scene.github.tick()
+    scene.github.webhooks.deliver = deliver
+    return [attempt.webhook.guid for attempt in scene.github.webhooks.attempts() if attempt.status != "OK"]
+
+
+async def test_a_missed_webhook_is_asked_for_again_after_a_minute(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.github.webhooks.queue.clear()
+    scene.merge(number)
+    scene.github.webhooks.deliver, deliver = None, scene.github.webhooks.deliver
+    await scene.github.tick()
+    scene.github.webhooks.deliver = deliver
+    assert (await scene.sweep()).json()["redelivered"] == 0
+
+    scene.pass_time(60)
+    assert (await scene.sweep()).json()["redelivered"] == 2  # the pull request and the push
+    assert len(scene.logged("a webhook had not arrived")) == 2
+    await scene.settle()
+    assert (await scene.the_run()).status is Status.SUCCEEDED
+    scene.pass_time(60)
+    assert (await scene.sweep()).json()["redelivered"] == 0
+
+
+async def test_what_was_missed_long_ago_is_let_go(scene: Scene) -> None:
+    await missed(scene)
+    scene.pass_time(6 * 3600 + 1)
+    assert (await scene.sweep()).json()["redelivered"] == 0
+
+
+async def test_a_delivery_that_github_will_not_repeat_keeps_no_other_from_being_asked_for(scene: Scene) -> None:
+    guids = await missed(scene, 3)
+    scene.pass_time(60)
+    scene.github.app.faults.append(Fault(when="/attempts", status=422, body={"message": "cannot be redelivered"}))
+    answer = await scene.sweep()
+    assert answer.json()["redelivered"] == len(guids) - 1
+    assert len(scene.github.webhooks.queue) == len(guids) - 1
+
+
+# One part and another
+
+
+async def test_githubs_outage_stops_neither_waking_nor_probing(scene: Scene) -> None:
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    await watched(scene)
+    scene.pass_time(scene.services.pace.unclaimed)
+    scene.github.app.faults.append(Fault(times=100))
+    answer = await scene.sweep()
+    assert (answer.status_code, answer.json()) == (200, {"woken": 1, "probed": 1, "redelivered": None})
+    assert scene.logged("a part of the sweep failed")[0]["part"] == "redelivered"
+
+
+@pytest.mark.parametrize("trouble", ["no key", "not allowed"])
+async def test_a_missing_key_or_permission_stops_neither(scene: Scene, trouble: str) -> None:
+    if trouble == "no key":
+        del scene.secrets["GITHUB_APP_PRIVATE_KEY"]
+    else:
+        scene.github.app.faults.append(Fault(times=9, status=403, body={"message": "Resource not accessible"}))
+    await watched(scene)
+    assert (await scene.sweep()).json() == {"woken": 0, "probed": 1, "redelivered": None}
+
+
+async def test_a_store_that_is_down_is_said_but_missed_webhooks_are_fetched(scene: Scene) -> None:
+    guids = await missed(scene)
+    scene.pass_time(60)
+    scene.store.down = True
+    answer = await scene.sweep()
+    assert (answer.status_code, answer.json()) == (503, {"woken": None, "probed": None, "redelivered": len(guids)})
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_only_the_schedulers_method_sweeps(scene: Scene, method: str) -> None:
+    answer = await scene.web.request(method, "/functions/sweep")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_a_sweep_leaves_one_line_about_all_of_it(scene: Scene) -> None:
+    await scene.sweep()
+    (line,) = scene.logged("swept")
+    assert {name: line[name] for name in UNREACHED} == UNREACHED
+    assert scene.github.repository(REPOSITORY).pulls == {}
