@@ -132,7 +132,7 @@ def _open_backend(read: settings.Settings, environ: Mapping[str, str]) -> Backen
     module, _, name = read.signalbox_backend.partition(":")
     try:
         factory: Callable[[Mapping[str, str]], Backend] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigError(f"SIGNALBOX_BACKEND {read.signalbox_backend!r}: {error}") from error
     return factory(environ)
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared import log, metrics
 from shared.errors import BadInput, TransientError
+from shared.metrics import LONGEST_NUMBER
 from shared.ports import Condition, Found
 from shared.run import Run, Status
 from shared.services import Services, current, prepare
@@ -104,7 +105,7 @@ def _status(text: str) -> Status:
 
 
 def _limit(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER or not 1 <= int(text) <= LARGEST_PAGE:
         raise BadInput(f"limit: a number from 1 to {LARGEST_PAGE}", "limit")
     return int(text)
 
