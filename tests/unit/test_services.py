@@ -1,0 +1,174 @@
+"""What an instance has: opened from its environment or refused with the reason, used, and closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from unit.functions.scene import TARGET, RecordingBus, Scene, ScriptedStore, opened
+
+from local.clock import VirtualClock
+from local.secrets import EnvironmentSecrets
+from shared import config, log
+from shared.errors import ConfigError, TransientError
+from shared.outcome import Message
+from shared.policy import Policy
+from shared.ports import Backend
+from shared.services import Services, current, install, open_services, prepare
+from shared.settings import Settings
+
+CONFIG = """
+[repositories."acme/shop".services.web]
+project_id = "p"
+service_id = "s"
+[repositories."acme/shop".services.web.environments.production]
+environment_id = "e"
+"""
+
+
+def backend(environ: Mapping[str, str]) -> Backend:
+    """A factory as SIGNALBOX_BACKEND names one."""
+    clock = VirtualClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+    return Backend(store=ScriptedStore(), bus=RecordingBus(), secrets=EnvironmentSecrets(environ), clock=clock)
+
+
+HERE = f"{__name__}:backend"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    path = tmp_path / "signalbox.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return {"SIGNALBOX_CONFIG": str(path), "SIGNALBOX_BACKEND": HERE}
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with opened() as scene:
+        yield scene
+
+
+@pytest.fixture
+def _uninstalled() -> Any:
+    install(None)
+    yield
+    install(None)
+
+
+async def test_services_are_opened_from_the_environment(environ: dict[str, str]) -> None:
+    environ |= {"SIGNALBOX_REDELIVERY": "3", "SIGNALBOX_UNCLAIMED": "2", "SIGNALBOX_VISIBLE": "1"}
+    opened = open_services(environ)
+    assert [target.id for target in opened.config.targets] == [TARGET]
+    assert (opened.pace.redelivery, opened.pace.unclaimed, opened.pace.visible) == (3, 2, 1)
+    assert opened.n8n is None
+    await opened.close()
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["shared.errors:", "nowhere_to_be_found:x", "shared.errors:nothing", "shared.errors", ":open", ".relative:x", ":"],
+)
+def test_a_backend_that_cannot_be_found_is_refused_by_name(environ: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigError, match="SIGNALBOX_BACKEND"):
+        open_services(environ | {"SIGNALBOX_BACKEND": named})
+
+
+def test_a_configuration_that_is_missing_or_wrong_is_refused_by_file(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        open_services(environ | {"SIGNALBOX_CONFIG": "nowhere.toml"})
+    Path(environ["SIGNALBOX_CONFIG"]).write_text("repositories = 5", encoding="utf-8")
+    with pytest.raises(ConfigError, match="repositories"):
+        open_services(environ)
+
+
+def test_a_setting_that_is_wrong_is_refused_by_name(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="SIGNALBOX_VISIBLE"):
+        open_services(environ | {"SIGNALBOX_VISIBLE": "soon"})
+
+
+@pytest.mark.usefixtures("_uninstalled")
+async def test_an_instance_opens_its_services_once(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    first = current()
+    assert current() is first
+    install(None)
+    second = current()
+    assert second is not first
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.usefixtures("_uninstalled")
+def test_a_function_refuses_to_start_on_a_wrong_configuration(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    prepare()
+    Path(environ["SIGNALBOX_CONFIG"]).write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        prepare()
+    install(open_services(environ | {"SIGNALBOX_CONFIG": _written(environ)}))
+    prepare()  # what was installed counts, not the file
+    log.configure(Settings())
+
+
+def _written(environ: Mapping[str, str]) -> str:
+    other = Path(environ["SIGNALBOX_CONFIG"]).with_name("other.toml")
+    other.write_text(CONFIG, encoding="utf-8")
+    return str(other)
+
+
+async def test_a_message_says_on_its_outside_what_it_is_about(scene: Scene) -> None:
+    assert await scene.services.publish([Message("merge", "r"), Message("notify", target_id="t")])
+    assert [(one.topic, one.attributes) for one in scene.bus.published] == [
+        ("merge", {"stage": "merge", "run_id": "r"}),
+        ("notify", {"stage": "notify", "target_id": "t"}),
+    ]
+
+
+async def test_a_message_that_cannot_be_sent_is_left_to_the_sweep_and_the_others_are_sent(scene: Scene) -> None:
+    scene.bus.incidents.before(1, TransientError("full"))
+    assert await scene.services.publish([Message("merge", "a"), Message("deploy", "b")]) is False
+    assert [one.about for one in scene.bus.published] == [("deploy", "b")]
+    assert "full" in scene.logged("the sweep will")[0]["reason"]
+
+
+async def test_nothing_to_send_is_sent(scene: Scene) -> None:
+    assert await scene.services.publish([]) is True
+
+
+def test_a_target_that_is_no_longer_configured_is_judged_by_the_default_policy() -> None:
+    services = Services(Settings(), config.parse(CONFIG + "\n[policy]\nbake = 1"), backend({}))
+    assert services.terms(TARGET).policy.bake == 1
+    assert services.terms("acme:shop:web:gone").policy == Policy()
+    assert services.terms(TARGET).now == services.clock.now()
+
+
+def test_no_two_workers_have_the_same_name() -> None:
+    services = Services(Settings(), config.parse(CONFIG), backend({}))
+    assert len({services.token() for _ in range(100)}) == 100
+
+
+async def test_closing_closes_what_was_opened_and_nothing_else() -> None:
+    with_n8n = config.parse(CONFIG + '\n[n8n]\nurl = "https://n8n.test"')
+    bus = RecordingBus()
+    parts = backend({})
+    services = Services(
+        Settings(),
+        with_n8n,
+        Backend(store=parts.store, bus=bus, secrets=parts.secrets, clock=parts.clock),
+        transports={"probe": httpx.MockTransport(lambda _: httpx.Response(200))},
+    )
+    assert (await services.probe.look("https://x.test/", timeout=1)).healthy
+    assert services.n8n is not None
+    await services.close()
+    assert bus.closed
+    assert "github" not in services.__dict__
+    with pytest.raises(RuntimeError, match="closed"):
+        await services.probe.look("https://x.test/", timeout=1)
