@@ -1,0 +1,205 @@
+"""The commands' forms, and the target that is meant."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.building import terms
+
+from shared.commands import (
+    USAGE,
+    Command,
+    Deploy,
+    Lock,
+    Rollback,
+    Unlock,
+    Unusable,
+    choose,
+    is_command,
+    parse,
+    split_reason,
+)
+from shared.config import TargetConfig
+from shared.errors import Code
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        ("/deploy", True),
+        ("/deploy web/production", True),
+        ("/rollback\tto 0123456", True),
+        ("/lock audit", True),
+        ("/unlock", True),
+        ("/deploy!", False),
+        ("/deploy-all", False),
+        ("/deployment", False),
+        ("/Deploy", False),
+        (" /deploy", False),
+        ("please /deploy", False),
+        ("/assign @mona", False),
+        ("//deploy", False),
+        ("/", False),
+        ("", False),
+    ],
+)
+def test_other_words_after_a_slash_are_somebody_else_s(line, ours):
+    assert is_command(line) is ours
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("/deploy", Deploy()),
+        ("/deploy production", Deploy("production")),
+        ("/deploy web/production", Deploy("web/production")),
+        ("/deploy   web/production  ", Deploy("web/production")),
+        ("/deploy --force a false alarm", Deploy(force="a false alarm")),
+        ("/deploy production --force it  is fine", Deploy("production", "it is fine")),
+        ("/deploy --force a --force b", Deploy(force="a --force b")),
+        ("/rollback", Rollback()),
+        ("/rollback web/production", Rollback("web/production")),
+        ("/rollback to 0123456", Rollback(to="0123456")),
+        (f"/rollback production to {SHA}", Rollback("production", SHA)),
+        ("/rollback to ABCDEF1", Rollback(to="abcdef1")),
+        ("/lock audit", Lock(("audit",))),
+        ("/lock production audit until noon", Lock(("production", "audit", "until", "noon"))),
+        ("/unlock", Unlock()),
+        ("/unlock web/production", Unlock("web/production")),
+    ],
+)
+def test_forms(line, command):
+    assert is_command(line)
+    assert parse(line) == command
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("/deploy a b", "not understood: a b"),
+        ("/deploy web/", "not understood: web/"),
+        ("/deploy a/b/c", "not understood: a/b/c"),
+        ("/deploy ../production", "not understood: ../production"),
+        ("/deploy --force", "--force needs a reason"),
+        ("/deploy --now", "not understood: --now"),
+        ("/deploy a b --force because", "not understood: a b"),
+        ("/rollback a b", "not understood: a b"),
+        ("/rollback to", "`to` needs a commit of at least seven hexadecimal digits"),
+        ("/rollback to 012345", "`to` needs a commit of at least seven hexadecimal digits"),
+        ("/rollback to 0123456g", "`to` needs a commit of at least seven hexadecimal digits"),
+        (f"/rollback to {SHA}0", "`to` needs a commit of at least seven hexadecimal digits"),
+        ("/rollback to 0123456 0123456", "`to` needs a commit of at least seven hexadecimal digits"),
+        ("/rollback a b to 0123456", "not understood: a b"),
+        ("/lock", "a lock needs a reason"),
+        ("/unlock a b", "at most a target is expected"),
+        ("/unlock !", "at most a target is expected"),
+    ],
+)
+def test_what_is_not_understood_is_answered_with_the_usage(line, message):
+    assert is_command(line)
+    assert parse(line) == Unusable(Code.COMMAND_INVALID, message, USAGE[line.split()[0][1:]])
+
+
+@pytest.mark.parametrize("word", USAGE)
+def test_every_command_has_a_form_and_a_usage_of_its_own(word):
+    made = parse(f"/{word} production")
+
+    assert type(made) in typing.get_args(Command)
+    assert type(made).__name__.lower() == word
+    assert USAGE[word].startswith(f"/{word} ")
+
+
+words = st.lists(
+    st.sampled_from(["to", "--force", "production", "web/production", "0123456", "audit"]) | st.text(), max_size=6
+).map(" ".join)
+
+
+@given(word=st.sampled_from(sorted(USAGE)), rest=words, gap=st.sampled_from([" ", "\t", "\xa0", "\u2028", "\x1c"]))
+def test_no_command_raises(word, rest, gap):
+    line = f"/{word}{gap}{rest}"
+
+    assert is_command(line)
+    parsed = parse(line)
+    assert isinstance(parsed, Deploy | Rollback | Lock | Unlock | Unusable)
+    if isinstance(parsed, Deploy | Rollback | Unlock) and parsed.target is not None:
+        assert parsed.target in line
+
+
+@given(st.text())
+def test_asking_whether_it_is_a_command_never_raises(line):
+    assert is_command(line) in (True, False)
+
+
+def a_place(service: str, environment: str) -> TargetConfig:
+    return TargetConfig(
+        id=f"acme:shop:{service}:{environment}",
+        repository="acme/shop",
+        service=service,
+        environment=environment,
+        project_id="p",
+        service_id=f"s-{service}",
+        environment_id=f"e-{environment}",
+        branch="main",
+        policy=terms().policy,
+    )
+
+
+web, staging, api, api_staging = (
+    a_place("web", "production"),
+    a_place("web", "staging"),
+    a_place("api", "production"),
+    a_place("api", "staging"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates", "chosen"),
+    [
+        (None, [staging], staging),
+        (None, [staging, web], web),
+        ("staging", [staging, web], staging),
+        ("web/production", [staging, web, api], web),
+        ("api", [web, api], api),
+        ("api/staging", [web, staging, api, api_staging], api_staging),
+    ],
+)
+def test_the_target_named_else_the_only_one_else_the_only_production(name, candidates, chosen):
+    assert choose(name, candidates) is chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates", "message"),
+    [
+        (None, [web, api], "several targets are possible; there are: `web/production`, `api/production`"),
+        (None, [staging, api_staging], "several targets are possible; there are: `web/staging`, `api/staging`"),
+        ("production", [web, api], "several targets are possible; there are: `web/production`, `api/production`"),
+        ("web", [web, staging], "several targets are possible; there are: `web/production`, `web/staging`"),
+        ("moon", [web], "`moon` is no target here; there are: `web/production`"),
+        ("moon", [], "`moon` is no target here; there are: none"),
+        (None, [], "no target is deployed from this branch; there are: none"),
+    ],
+)
+def test_what_is_not_clear_is_never_guessed(name, candidates, message):
+    assert choose(name, candidates) == Unusable(Code.TARGET_AMBIGUOUS, message)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("/lock audit until noon", (None, "audit until noon")),
+        ("/lock production audit", ("production", "audit")),
+        ("/lock web/production a long  audit", ("web/production", "a long audit")),
+        ("/lock web audit", ("web", "audit")),
+        ("/lock elsewhere audit", (None, "elsewhere audit")),
+    ],
+)
+def test_a_lock_s_first_word_names_the_target_when_it_is_one(line, expected):
+    lock = parse(line)
+
+    assert isinstance(lock, Lock)
+    assert split_reason(lock, [web, staging]) == expected

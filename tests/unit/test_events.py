@@ -1,0 +1,131 @@
+"""Events survive the way through the queue; junk is refused as such."""
+
+from __future__ import annotations
+
+import typing
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from shared import events
+from shared.errors import BadInput
+from shared.events import (
+    ChecksReported,
+    CommentWritten,
+    DeploymentChanged,
+    Event,
+    PullRequestChanged,
+    PullRequestMerged,
+)
+
+some_events = st.one_of(*(st.builds(kind) for kind in typing.get_args(Event)))
+
+TOO_DEEP = b'{"type":"checks_reported","repository":"acme/shop","more":' + b"[" * 100_000
+
+
+@given(some_events)
+def test_what_is_sent_arrives(event):
+    assert events.decode(events.encode(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (PullRequestMerged(repository="acme/shop", number=42), "pull_request_merged"),
+        (PullRequestChanged(repository="acme/shop", number=42), "pull_request_changed"),
+        (ChecksReported(repository="acme/shop", head_sha="1" * 40), "checks_reported"),
+        (
+            CommentWritten(repository="acme/shop", number=42, comment_id=7, author="mona", body="/deploy", url=""),
+            "comment_written",
+        ),
+        (
+            DeploymentChanged(environment_id="e", service_id="s", deployment_id="d", event="deployment.deployed"),
+            "deployment_changed",
+        ),
+    ],
+)
+def test_the_names_on_the_wire_stay(event, kind):
+    """A message of the version before this one may still be in the queue."""
+    assert msgspec.json.decode(events.encode(event))["type"] == kind
+
+
+def test_fields_of_a_later_version_are_passed_over():
+    later = b'{"type":"checks_reported","repository":"acme/shop","head_sha":"1","more":{"a":[1]}}'
+
+    assert events.decode(later) == ChecksReported(repository="acme/shop", head_sha="1")
+
+
+@given(st.binary())
+def test_junk_is_bad_input(data):
+    with pytest.raises(BadInput, match="not an event"):
+        events.decode(data)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=20))
+def test_json_that_is_no_event_is_bad_input(value):
+    with pytest.raises(BadInput):
+        events.decode(msgspec.json.encode(value))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b'{"type":"rejoiced"}',
+        b'{"type":"checks_reported","repository":"acme/shop"}',
+        b'{"type":"pull_request_merged","repository":"acme/shop","number":"42"}',
+        b'{"type":"pull_request_merged","repository":"acme/shop","number":' + b"9" * 5000 + b"}",
+        b'{"type":"checks_reported","repository":"\xff","head_sha":"1"}',
+        TOO_DEEP,
+    ],
+    ids=["empty", "bare", "unknown", "incomplete", "mistyped", "huge number", "not utf-8", "too deep"],
+)
+def test_what_cannot_be_used_is_bad_input(data):
+    with pytest.raises(BadInput):
+        events.decode(data)
+
+
+class Inner(Struct):
+    id: int
+
+
+class Outer(Struct):
+    inner: Inner
+    name: str = ""
+
+
+class TestParse:
+    def test_the_body_as_a_struct(self):
+        assert events.parse(b'{"inner":{"id":1},"more":2}', Outer) == Outer(inner=Inner(id=1))
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            (b"{}", "inner"),
+            (b'{"inner":{}}', "inner.id"),
+            (b'{"inner":{"id":"1"}}', "inner.id"),
+            (b'{"inner":null}', "inner"),
+            (b'{"inner":{"id":1},"name":3}', "name"),
+            (b"[]", ""),
+            (b"nonsense", ""),
+            (b"", ""),
+            (b'{"more":' + b"[" * 100_000, ""),
+        ],
+    )
+    def test_the_field_is_named(self, body, field):
+        with pytest.raises(BadInput) as caught:
+            events.parse(body, Outer)
+
+        assert caught.value.field == field
+        assert str(caught.value).startswith(f"{field}: " if field else ("body: ", "the body is not JSON"))
+
+    @pytest.mark.parametrize(("body", "field"), [(b"{}", "outer.inner"), (b"[]", "outer"), (b"{", "outer")])
+    def test_a_part_is_named_with_where_it_stands(self, body, field):
+        with pytest.raises(BadInput) as caught:
+            events.parse(body, Outer, "outer")
+
+        assert caught.value.field == field

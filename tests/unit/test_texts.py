@@ -1,0 +1,339 @@
+"""What people read: complete, short enough, and without secrets."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_version, a_way_back, at
+
+from shared import outbox, texts
+from shared.commands import USAGE
+from shared.errors import Code
+from shared.run import (
+    Check,
+    Deployment,
+    Failure,
+    Health,
+    HistoryEntry,
+    Kind,
+    Rollback,
+    Run,
+    Stage,
+    Status,
+    Verdict,
+    Verification,
+)
+
+CONSOLE = "https://console.example/"
+TOKEN = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"
+CUT_OFF_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEAsecretsecretsecret"
+GITHUB_TAKES = 65_535
+
+FOR_N8N = [event for event, channels in outbox.CHANNELS.items() if outbox.N8N in channels]
+
+
+def a_failure(code: Code = Code.UNHEALTHY, message: str = "503", *log_tail: str) -> Failure:
+    return Failure(code=code, message=message, stage=Stage.VERIFY, log_tail=log_tail)
+
+
+def ended(status: Status, **changes) -> Run:
+    return a_run(Stage.VERIFY, **{"status": status} | changes)
+
+
+@pytest.mark.parametrize("code", Code)
+def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code):
+    failed = ended(Status.FAILED, error=a_failure(code))
+    advice = texts.ADVICE[code]
+
+    assert advice.endswith((".", "?"))
+    for text in (texts.comment(failed, CONSOLE), texts.refusal(code, "so it is")):
+        assert f"**`{code}`**" in text
+        assert advice in text
+    assert texts.notification(failed, "failed", CONSOLE)["next_step"] == advice
+
+
+@pytest.mark.parametrize(
+    ("run", "headline"),
+    [
+        (a_run(), "🚂 on its way to **web/production**"),
+        (a_run(status=Status.WAITING), "🚂 on its way to **web/production**"),
+        (a_run(status=Status.QUEUED), "⏳ waiting for its turn on **web/production**"),
+        (a_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.UNHEALTHY)), "↩️ taking back from **web/production**"),
+        (a_run(Stage.MONITOR, rollback=a_way_back()), "↩️ taking back from **web/production**"),
+        (ended(Status.SUCCEEDED), "✅ deployed to **web/production**"),
+        (ended(Status.ROLLED_BACK, rollback=a_way_back()), "↩️ rolled back on **web/production**"),
+        (ended(Status.CANCELLED), "⏹️ cancelled on **web/production**"),
+        (ended(Status.SUPERSEDED), "⏭️ superseded on **web/production**"),
+        (ended(Status.FAILED, deployment=None), "❌ not deployed to **web/production**"),
+        (ended(Status.FAILED, deployment=Deployment()), "❌ not deployed to **web/production**"),
+        (ended(Status.FAILED), "❔ deployed, but not verified, on **web/production**"),
+        (ended(Status.FAILED, rollback=a_way_back(needed=False)), "❌ not deployed to **web/production**"),
+        (a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK), "↩️ returning to an earlier version on **web/production**"),
+        (ended(Status.SUCCEEDED, kind=Kind.ROLLBACK), "↩️ returned to an earlier version on **web/production**"),
+        (ended(Status.FAILED, kind=Kind.ROLLBACK), "❌ not returned to an earlier version on **web/production**"),
+    ],
+)
+def test_headlines(run, headline):
+    assert texts.headline(run) == headline
+
+
+class TestComment:
+    def test_a_new_run(self):
+        assert texts.comment(a_run(), "") == (
+            "### 🚂 on its way to **web/production**\n\n"
+            "| at (UTC) | stage | status | what |\n|---|---|---|---|\n"
+            "| 11:59:00 | merge | running | asked for by mona |\n\n"
+            f"`{RUN}`\n\n"
+            f"<!-- signalbox:run:{RUN} -->"
+        )
+
+    def test_everything_that_is_known_is_shown(self):
+        run = ended(
+            Status.ROLLED_BACK,
+            deployment=Deployment(id="d-new", migrates=True),
+            rollback=a_way_back(method="rebuild"),
+            error=a_failure(Code.UNHEALTHY, "503 (3 looks in a row)", "Traceback", "```", "KeyError"),
+            verification=Verification(
+                checks=(Check("railway", Verdict.PASS, "live"), Check("version", Verdict.NOT_RUN, "not shown"))
+            ),
+        )
+
+        text = texts.comment(run, CONSOLE)
+
+        assert "Commit `2222222`, asked for by @mona." in text
+        assert "**`unhealthy`** 503 (3 looks in a row)" in text
+        assert "The last verified version `3333333` was restored. It is built anew, with today's variables" in text
+        assert "⚠️ The deployment ran a pre-deploy command" in text
+        assert "Last look:\n- ✅ railway: live\n- ▫️ version: not shown" in text
+        assert "```text\nTraceback\n'''\nKeyError\n```\n</details>" in text
+        assert f"[{RUN}](https://console.example/runs/{RUN})" in text
+
+    @pytest.mark.parametrize(
+        ("run", "sentence"),
+        [
+            (a_run(Stage.MONITOR, rollback=a_way_back()), "The last verified version `3333333` is to be restored."),
+            (ended(Status.FAILED, rollback=a_way_back()), "The last verified version `3333333` is to be restored."),
+            (
+                ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back()),
+                "The last verified version `3333333` was restored.",
+            ),
+            (
+                ended(Status.FAILED, rollback=a_way_back(needed=False)),
+                "The previous version `3333333` kept serving: there was nothing to roll back.",
+            ),
+        ],
+    )
+    def test_the_way_back(self, run, sentence):
+        assert f"\n\n{sentence}\n\n" in texts.comment(run, "")
+
+    def test_before_it_is_known_where_to_nothing_is_said_of_the_way_back(self):
+        run = a_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.UNHEALTHY))
+
+        assert "version" not in texts.comment(run, "")
+
+    def test_the_same_run_is_always_shown_the_same(self):
+        assert texts.comment(a_run(), CONSOLE) == texts.comment(a_run(owed=("started:comment",)), CONSOLE)
+
+    def test_a_message_cannot_break_the_table(self):
+        run = a_run(history=(HistoryEntry(NOON, Stage.MERGE, Status.WAITING, "a|b\nc"),))
+
+        assert "| 12:00:00 | merge | waiting | a\\|b c |" in texts.comment(run, "")
+
+    def test_the_largest_run_fits_and_is_still_found_by_its_marker(self):
+        run = ended(
+            Status.FAILED,
+            history=tuple(HistoryEntry(at(n), Stage.MONITOR, Status.WAITING, f"{n} " + "|" * 300) for n in range(200)),
+            error=a_failure(Code.BUILD_FAILED, "m" * 100_000, *["l" * 500] * 30),
+            rollback=a_way_back(),
+            verification=Verification(checks=(Check("health", Verdict.FAIL, "d" * 300),) * 3),
+        )
+
+        text = texts.comment(run, CONSOLE)
+
+        assert len(text) < GITHUB_TAKES
+        assert text.endswith(texts.run_marker(RUN))
+        assert "| 199 " in text
+        assert "| 139 " not in text, "the newest entries are shown"
+
+    @pytest.mark.parametrize("secret", [f"token {TOKEN}", f"https://mona:{TOKEN}@github.com", CUT_OFF_KEY])
+    def test_secrets_are_masked_wherever_they_are(self, secret):
+        run = ended(
+            Status.FAILED,
+            history=(HistoryEntry(NOON, Stage.VERIFY, Status.FAILED, secret),),
+            error=a_failure(Code.UNHEALTHY, secret, "before", *secret.split("\n"), "after"),
+            verification=Verification(checks=(Check("health", Verdict.FAIL, secret),)),
+        )
+
+        text = texts.comment(run, CONSOLE)
+
+        assert TOKEN not in text
+        assert "MIIE" not in text
+        assert text.count("[redacted]") == 4
+        assert text.endswith(
+            f"\n```\n</details>\n\n[{RUN}](https://console.example/runs/{RUN})\n\n{texts.run_marker(RUN)}"
+        )
+
+    def test_a_secret_is_masked_before_a_text_is_cut(self):
+        spaced = "x" * 192 + " " + TOKEN
+        run = a_run(history=(HistoryEntry(NOON, Stage.MERGE, Status.WAITING, spaced),))
+
+        assert "ghs_" not in texts.comment(run, "")
+
+
+class TestRefusal:
+    def test_the_reason_the_usage_and_the_next_step(self):
+        assert texts.refusal(Code.COMMAND_INVALID, "a lock needs a reason", USAGE["lock"]) == (
+            "**`command_invalid`** a lock needs a reason\n\n"
+            "Usage: `/lock [service/][environment] <reason>`\n\n"
+            "See the usage above."
+        )
+
+    def test_without_usage_and_secrets(self):
+        text = texts.refusal(Code.VENDOR_REFUSED, f"token {TOKEN}")
+
+        assert "Usage" not in text
+        assert TOKEN not in text
+
+
+class TestDescription:
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({}, "asked for by mona"),
+            ({"error": a_failure(Code.BUILD_FAILED, "exit 1")}, "build_failed: exit 1"),
+            ({"error": a_failure(Code.BUILD_FAILED, "x" * 500)}, "build_failed: " + "x" * 126),
+            ({"error": a_failure(Code.BUILD_FAILED, "x" * 120 + " " + TOKEN)}, "build_failed: " + "x" * 120 + " [reda"),
+        ],
+    )
+    def test_at_most_140_characters_without_secrets(self, changes, expected):
+        text = texts.description(ended(Status.FAILED, **changes))
+
+        assert text == expected
+        assert len(text) <= 140
+
+
+class TestNotification:
+    @pytest.mark.parametrize("event", [event for event in FOR_N8N if not event.startswith("health_")])
+    @pytest.mark.parametrize(
+        "run",
+        [
+            a_run(),
+            a_run(pull_request=None, deployment=None),
+            ended(Status.FAILED, error=a_failure(Code.UNHEALTHY, "503", "a", "b"), rollback=a_way_back()),
+        ],
+        ids=["new", "bare", "failed"],
+    )
+    def test_every_event_of_a_run_is_plain_json(self, event, run):
+        payload = texts.notification(run, event, CONSOLE)
+
+        assert json.loads(msgspec.json.encode(payload)) == json.loads(json.dumps(payload))
+        assert payload["key"] == f"{RUN}:{event}"
+        assert payload["event"] == event
+        assert payload["severity"] in ("info", "warning", "error", "critical")
+
+    def test_what_it_says(self):
+        run = ended(Status.ROLLED_BACK, error=a_failure(Code.UNHEALTHY, "503", "a", "b"), rollback=a_way_back())
+
+        payload = texts.notification(run, "rolled_back", CONSOLE)
+
+        expected = {
+            "key": f"{RUN}:rolled_back",
+            "event": "rolled_back",
+            "severity": "error",
+            "text": "↩️ rolled back on web/production: asked for by mona",
+            "run_id": RUN,
+            "status": "rolled_back",
+            "repository": "acme/shop",
+            "service": "web",
+            "environment": "production",
+            "pull_request": {
+                "number": 42,
+                "title": "Sell socks",
+                "url": "https://github.com/acme/shop/pull/42",
+            },
+            "commit_sha": MERGE,
+            "deployment_id": "d-back",
+            "actor": "mona",
+            "reason": "unhealthy",
+            "message": "503",
+            "next_step": texts.ADVICE[Code.UNHEALTHY],
+            "log_tail": ["a", "b"],
+            "url": f"https://console.example/runs/{RUN}",
+        }
+        assert {field: payload[field] for field in expected} == expected, "fields may join, none may leave"
+
+    @pytest.mark.parametrize(
+        ("run", "console", "url"),
+        [
+            (a_run(), "https://console.example", f"https://console.example/runs/{RUN}"),
+            (a_run(), "", "https://github.com/acme/shop/pull/42"),
+            (a_run(pull_request=None), "", ""),
+        ],
+    )
+    def test_it_leads_to_the_console_else_to_the_pull_request(self, run, console, url):
+        assert texts.notification(run, "failed", console)["url"] == url
+
+    def test_a_failed_rollback_is_critical(self):
+        assert texts.notification(a_run(), "rollback_failed", "")["severity"] == "critical"
+        assert texts.notification(a_run(), "succeeded", "")["severity"] == "info"
+
+    @pytest.mark.parametrize("secret", [f"token {TOKEN}", CUT_OFF_KEY])
+    def test_secrets_are_masked(self, secret):
+        run = ended(
+            Status.FAILED,
+            history=(HistoryEntry(NOON, Stage.VERIFY, Status.FAILED, secret),),
+            error=a_failure(Code.UNHEALTHY, secret, "before", *secret.split("\n")),
+        )
+
+        sent = json.dumps(texts.notification(run, "failed", CONSOLE))
+
+        assert TOKEN not in sent
+        assert "MIIE" not in sent
+        assert sent.count("[redacted]") == 3
+
+    def test_sending_it_again_sends_the_same(self):
+        assert texts.notification(a_run(), "failed", "") == texts.notification(a_run(), "failed", "")
+
+
+@pytest.mark.parametrize(
+    ("event", "severity", "text"),
+    [
+        ("health_lost", "error", f"{TARGET} is unhealthy: 503 token [redacted]"),
+        ("health_regained", "info", f"{TARGET} is healthy again: 503 token [redacted]"),
+    ],
+)
+def test_health(event, severity, text):
+    target = a_target(health=Health(detail=f"503 token {TOKEN}"), address="https://web.example")
+
+    payload = texts.health_notification(target, f"{event}@2026-07-01T12:00:00Z")
+
+    assert event in FOR_N8N
+    assert json.loads(msgspec.json.encode(payload)) == payload
+    assert payload == {
+        "key": f"{TARGET}:{event}@2026-07-01T12:00:00Z",
+        "event": event,
+        "severity": severity,
+        "text": text,
+        "target": TARGET,
+        "commit_sha": a_version().commit_sha,
+        "url": "https://web.example",
+    }
+
+
+def test_the_health_of_a_target_without_version_or_address():
+    bare = replace(a_target(verified=()), address=None)
+
+    payload = texts.health_notification(bare, "health_lost@2026-07-01T12:00:00Z")
+
+    assert (payload["commit_sha"], payload["url"]) == (None, "")
+
+
+def test_markers_are_hidden_and_tell_runs_and_replies_apart():
+    assert texts.run_marker("a") != texts.run_marker("ab")
+    assert texts.run_marker("1") != texts.reply_marker(1)
+    for marker in (texts.run_marker(RUN), texts.reply_marker(7)):
+        assert marker.startswith("<!-- ")
+        assert marker.endswith(" -->")
