@@ -117,6 +117,11 @@ class Incidents:
     def after(self, nth: int, incident: Incident) -> None:
         self._planned[self._calls + nth, True].append(incident)
 
+    @property
+    def happened(self) -> bool:
+        """Whether all that was planned has come about."""
+        return not self._planned
+
     async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
         self._calls += 1
         now = self._calls
@@ -321,7 +326,8 @@ class Scene:
             await self.live(RAILWAY_PACE)
             if now + RAILWAY_PACE >= next_sweep:
                 next_sweep += 60
-                await self.sweep()
+                with contextlib.suppress(Crash):
+                    await self.sweep()
 
     async def _delivered(self, published: Published, attempt: int) -> bool:
         function = _subscribers()[published.topic]
@@ -449,7 +455,10 @@ class Scene:
         await self.application(scope, receive, send)
 
     async def _deliver(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        return (await self.web.post(path, headers=dict(headers), content=body)).status_code
+        try:
+            return (await self.web.post(path, headers=dict(headers), content=body)).status_code
+        except Crash:
+            return 502
 
     def _pushed(self, repository: str, branch: str, sha: str) -> None:
         self.railway.push(repository, branch, sha)

@@ -181,6 +181,7 @@ async def test_reported_checks_wake_the_runs_of_their_commit(scene: Scene) -> No
     assert run.pull_request is not None
     await scene.happen(ChecksReported(repository=REPOSITORY, head_sha=run.pull_request.head_sha))
     await scene.happen(ChecksReported(repository=REPOSITORY, head_sha="f" * 40))
+    await scene.happen(ChecksReported(repository="acme/other", head_sha=run.pull_request.head_sha))
     assert published(scene) == [("merge", run.id)]
 
 
