@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -22,12 +21,10 @@ from local.secrets import EnvironmentSecrets
 from local.store import SqliteStore
 from shared.clock import SystemClock
 from shared.pipeline import Pace
-from shared.ports import Backend, Store
+from shared.ports import Backend
 
 Kind = Literal["embedded", "emulators"]
 KINDS: tuple[Kind, ...] = ("embedded", "emulators")
-LEFT_BEHIND = "backend.json"
-"""In the folder of `signalbox up`: where another terminal finds the store."""
 PROJECT = "signalbox-local"
 QUIET_FOR = 3.0
 """Seconds without a push after which the Pub/Sub emulator has nothing left: it tells no backlog."""
@@ -43,6 +40,11 @@ class Engine(Protocol):
     @property
     def pace(self) -> Pace: ...
 
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables by which another process finds Google's emulators."""
+        ...
+
     async def quiet(self) -> None:
         """Until no message is on its way; what could still happen has happened."""
         ...
@@ -53,6 +55,7 @@ class Embedded(Struct):
 
     backend: Backend
     journal: Journal
+    environ: Mapping[str, str] = {}
     pace: Pace = Pace(redelivery=3.0, unclaimed=1.5, limit=10.0, lease=12.0, visible=1.0)
 
     async def quiet(self) -> None:
@@ -65,6 +68,7 @@ class Emulated(Struct):
     backend: Backend
     last_push: Callable[[], float]
     """When a function was last called, by the monotonic clock."""
+    environ: Mapping[str, str] = {}
     pace: Pace = Pace(redelivery=8.0, unclaimed=3.0, limit=15.0, lease=18.0, visible=2.0)
 
     async def quiet(self) -> None:
@@ -75,8 +79,8 @@ class Emulated(Struct):
 async def embedded(folder: Path, base_url: str, secrets: Mapping[str, str]) -> AsyncIterator[Embedded]:
     """In two files of the folder. Raises Unavailable when they cannot be opened."""
     clock = SystemClock()
-    quick = topology.Delivery(ack_deadline=15.0, min_backoff=0.2, max_backoff=1.0, max_attempts=20)
-    _leave_behind(folder, {"backend": "embedded"})
+    quick = topology.Delivery(ack_deadline=15.0, min_backoff=0.2, max_backoff=1.0, max_attempts=12)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything else runs
     journal = open_journal(folder, base_url, quick)
     backend = Backend(SqliteStore(folder / DOCUMENTS), EmbeddedBus(journal, clock), EnvironmentSecrets(secrets), clock)
     async with httpx.AsyncClient(timeout=30.0) as client:
@@ -113,23 +117,8 @@ async def emulated(
             topology.load(), base_url, quick, project, host=hosts["PUBSUB_EMULATOR_HOST"]
         )
         opened = open_backend(environ)
-        _leave_behind(folder, {"backend": "emulators", **environ})
-        yield Emulated(Backend(opened.store, opened.bus, EnvironmentSecrets(secrets), opened.clock), last_push)
-
-
-def open_store(folder: Path) -> Store:
-    """The store that `signalbox up` left word of in the folder. Raises FileNotFoundError."""
-    left: dict[str, str] = json.loads((folder / LEFT_BEHIND).read_text(encoding="utf-8"))
-    if left.pop("backend") == "embedded":
-        return SqliteStore(folder / DOCUMENTS)
-    from shared.cloud import open_backend  # noqa: PLC0415 - as above
-
-    return open_backend(left).store
-
-
-def _leave_behind(folder: Path, what: dict[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / LEFT_BEHIND).write_text(json.dumps(what), encoding="utf-8")
+        backend = Backend(opened.store, opened.bus, EnvironmentSecrets(secrets), opened.clock)
+        yield Emulated(backend, last_push, environ)
 
 
 async def _until(reached: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from local import topology
 from local.engines import Engine, Kind, embedded, emulated
 from local.functions import PREFIX, Router
+from local.place import Left, leave_behind
 from local.serving import bind, served, url_of
 from local.storm import Storm
 from local.vendors import (
@@ -152,6 +153,7 @@ def _services(options: Options, vendors: Vendors, engine: Engine, base: str) -> 
         github_api_url=vendors.urls["github"],
         railway_api_url=f"{vendors.urls['railway']}/graphql/v2",
     )
+    leave_behind(options.folder, Left(backend=options.backend, environ=dict(engine.environ), pace=engine.pace), text)
     parsed = config.parse(text, "the emulation's signalbox.toml")
     return services.Services(settings, parsed, engine.backend, pace=engine.pace)
 

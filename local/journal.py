@@ -164,13 +164,24 @@ class Journal:
         return [_message(*row) for row in rows]
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Every delivery that was given up, oldest first."""
+        """Every delivery that was given up and not dropped, oldest first."""
         with reading():
             rows = self._connection.execute(
                 "SELECT m.*, d.subscription, d.attempt, d.dead_at, d.reason FROM deliveries d"
-                " JOIN messages m ON m.id = d.message WHERE d.dead_at IS NOT NULL ORDER BY d.dead_at, m.id"
+                " JOIN messages m ON m.id = d.message WHERE d.dead_at IS NOT NULL AND d.acked_at IS NULL"
+                " ORDER BY d.dead_at, m.id"
             ).fetchall()
         return [DeadLetter(_message(*row[:5]), row[5], row[6], datetime.fromisoformat(row[7]), row[8]) for row in rows]
+
+    def redrive(self, message: str, subscription: str, now: datetime) -> bool:
+        """Owe a dead letter again, with all its attempts; False when there is no such."""
+        return self._bring_out(
+            message, subscription, "dead_at = NULL, attempt = 0, reason = '', due = ?", now.timestamp()
+        )
+
+    def drop(self, message: str, subscription: str, now: datetime) -> bool:
+        """Forget a dead letter; False when there is no such."""
+        return self._bring_out(message, subscription, "acked_at = ?", timestamp(now))
 
     def replay(self, subscription: str, since: datetime, now: datetime) -> int:
         """Owe again everything of a subscription published since then, as a seek to that time does; how many."""
@@ -182,6 +193,16 @@ class Journal:
             )
         self.stirred.set()
         return replayed.rowcount
+
+    def _bring_out(self, message: str, subscription: str, change: str, value: str | float) -> bool:
+        with transaction(self._connection):
+            changed = self._connection.execute(
+                f"UPDATE deliveries SET {change} WHERE message = ? AND subscription = ?"  # noqa: S608 - constants
+                " AND dead_at IS NOT NULL AND acked_at IS NULL",
+                (value, message, subscription),
+            )
+        self.stirred.set()
+        return changed.rowcount == 1
 
     def close(self) -> None:
         self._connection.close()

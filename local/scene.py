@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from local.host import Host
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from local.world.railway_deployment import Deployment
 from shared.run import Run, Target, target_id
 
@@ -140,6 +140,7 @@ class Scene:
 
     async def quiet(self) -> None:
         """Until no message is on its way: what could still happen has happened."""
+        await asyncio.sleep(5 * TICK)  # for webhooks that wait for the vendors' next tick
         await self.host.engine.quiet()
 
     def _follow_webhooks(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -30,9 +32,17 @@ class Asked(Struct, frozen=True):
 
 
 async def answer(services: Services, comment: CommentWritten) -> None:
-    """Carry the command out, or reply why not. Giving it again, by the same comment, changes nothing."""
+    """Carry the command out, or reply why not.
+
+    Giving it again, by the same comment, changes nothing: a run that it started exists, and to everything else there
+    is a reply. So what was refused once stays refused, however late it comes again.
+    """
     places = services.config.in_repository(comment.repository)
     if not places:
+        return
+    marker = texts.reply_marker(comment.comment_id)
+    if await services.github.has_comment(places[0].repository, comment.number, marker=marker):
+        log.info("answered already", comment=comment.comment_id)
         return
     await services.github.react(places[0].repository, comment.comment_id)
     refused = await _carry_out(services, comment, places)
@@ -93,9 +103,7 @@ async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | N
     if isinstance(place, Unusable):
         return place
     lock = TargetLock(by=asked.comment.author, reason=reason, at=services.clock.now())
-    await amend(
-        services.store, Target, place.id, lambda target: replace(target, lock=lock), missing=Target(id=place.id)
-    )
+    await _amend_in_order(services, asked, place, lambda target: replace(target, lock=lock))
     text = f"🔒 **{place.name}** is locked: {reason}. Deployments wait until somebody comments `/unlock`."
     await _reply(services, asked.comment, asked.places, text)
     return None
@@ -113,10 +121,22 @@ async def _unlock(services: Services, asked: Asked, command: Unlock) -> Unusable
         opened, called = targets.call_next(replace(target, lock=None, hold=None))
         return opened
 
-    await amend(services.store, Target, place.id, open_up, missing=Target(id=place.id))
+    await _amend_in_order(services, asked, place, open_up)
     await services.publish(called)
     await _reply(services, asked.comment, asked.places, f"🔓 **{place.name}** is open for deployments.")
     return None
+
+
+async def _amend_in_order(
+    services: Services, asked: Asked, place: TargetConfig, change: Callable[[Target], Target]
+) -> None:
+    """Change the target, unless a later comment has done so: two written in quick succession may come in any order."""
+    at = asked.comment.comment_id
+
+    def unless_overtaken(target: Target) -> Target:
+        return target if target.last_command > at else replace(change(target), last_command=at)
+
+    await amend(services.store, Target, place.id, unless_overtaken, missing=Target(id=place.id))
 
 
 async def _reply(services: Services, comment: CommentWritten, places: list[TargetConfig], text: str) -> None:

@@ -130,3 +130,4 @@ class Code(enum.StrEnum):
     COMMAND_INVALID = "command_invalid"
     TARGET_AMBIGUOUS = "target_ambiguous"
     ALREADY_RUNNING = "already_running"
+    NOT_REPLAYABLE = "not_replayable"

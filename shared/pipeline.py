@@ -90,9 +90,9 @@ _BAD_DEPLOYMENT = frozenset(
 
 def begin(run: Run, terms: Terms) -> Transition:
     """The first state of a new run, as it is to be created."""
-    begun = _note(replace(run, deadline=_deadline(run, run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
-    begun = replace(owe(begun, "started", terms.now), stage_due=terms.after(terms.pace.unclaimed))
-    return Transition(scheduled(begun), messages=_messages(begun, Message(begun.stage, begun.id)))
+    begun = note(replace(run, deadline=deadline_of(run, run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
+    begun = replace(owe_event(begun, "started", terms), stage_due=terms.after(terms.pace.unclaimed))
+    return Transition(scheduled(begun), messages=messages_of(begun, Message(begun.stage, begun.id)))
 
 
 def claim(run: Run, stage: Stage, owner: str, terms: Terms) -> Run | Refusal:
@@ -119,8 +119,8 @@ def taken(run: Run, terms: Terms) -> Run:
     """The run once it has its target: if it stood in the queue, the stage's time starts anew."""
     if run.status is not Status.QUEUED:
         return run
-    run = replace(run, status=Status.RUNNING, deadline=_deadline(run, run.stage, terms))
-    return _note(run, terms, "its turn has come")
+    run = replace(run, status=Status.RUNNING, deadline=deadline_of(run, run.stage, terms))
+    return note(run, terms, "its turn has come")
 
 
 def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transition:
@@ -169,17 +169,17 @@ def _again(run: Run, outcome: Retry, terms: Terms) -> Transition:
     due = terms.after(terms.pace.redelivery if named is None else named)
     status = run.status if run.status is Status.QUEUED else Status.WAITING
     run = replace(run, lease=None, status=status, stage_due=_capped(run, due, terms), updated_at=terms.now)
-    return Transition(scheduled(_note(run, terms, outcome.message)), again=named is None)
+    return Transition(scheduled(note(run, terms, outcome.message)), again=named is None)
 
 
 def _wait(run: Run, outcome: Wait, terms: Terms) -> Transition:
     status = run.status if run.status is Status.QUEUED else Status.WAITING
     run = replace(run, status=status, stage_due=_capped(run, terms.after(outcome.wake_in), terms))
-    run = _note(run, terms, outcome.message)
+    run = note(run, terms, outcome.message)
     if outcome.tell is None:
         return Transition(scheduled(run))
-    owing = owe(run, outcome.tell, terms.now)
-    return Transition(scheduled(owing), messages=_messages(owing))
+    owing = owe_event(run, outcome.tell, terms)
+    return Transition(scheduled(owing), messages=messages_of(owing))
 
 
 def _capped(run: Run, due: datetime, terms: Terms) -> datetime:
@@ -199,15 +199,15 @@ def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transi
 
 def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
     entered = replace(
-        _note(run, terms, message),
+        note(run, terms, message),
         stage=stage,
         status=Status.RUNNING,
         stage_due=terms.after(terms.pace.unclaimed),
-        deadline=_deadline(run, stage, terms),
+        deadline=deadline_of(run, stage, terms),
         verification=None if stage is Stage.VERIFY else run.verification,
     )
-    entered = owe(entered, "rolling_back" if run.rollback is not None else _REACHED[stage], terms.now)
-    return Transition(scheduled(entered), messages=_messages(entered, Message(stage, run.id)))
+    entered = owe_event(entered, "rolling_back" if run.rollback is not None else _REACHED[stage], terms)
+    return Transition(scheduled(entered), messages=messages_of(entered, Message(stage, run.id)))
 
 
 def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Transition:
@@ -251,13 +251,13 @@ def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, te
 
 
 def _end(run: Run, target: Target, status: Status, message: str, event: str, terms: Terms) -> Transition:
-    ended = _note(replace(run, status=status, stage_due=None, deadline=None), terms, message)
+    ended = note(replace(run, status=status, stage_due=None, deadline=None), terms, message)
     ended = owe(replace(ended, stage=Stage.DONE), event, terms.now)
     free, messages = targets.release(target, run.id, terms.now)
-    return Transition(scheduled(ended), free, _messages(ended, *messages))
+    return Transition(scheduled(ended), free, messages_of(ended, *messages))
 
 
-def _deadline(run: Run, stage: Stage, terms: Terms) -> datetime:
+def deadline_of(run: Run, stage: Stage, terms: Terms) -> datetime:
     policy = terms.policy
     bake = policy.bake if run.rollback is None else 0.0
     seconds = {
@@ -274,7 +274,7 @@ def _nothing_to_restore(run: Run) -> bool:
     return run.stage is Stage.ROLLBACK and run.rollback is not None and run.rollback.needed is False
 
 
-def _note(run: Run, terms: Terms, message: str) -> Run:
+def note(run: Run, terms: Terms, message: str) -> Run:
     """Add to the history what is new: looking again at the same is not."""
     last = run.history[-1] if run.history else None
     if last is not None and (last.stage, last.status, last.message) == (run.stage, run.status, message):
@@ -283,5 +283,10 @@ def _note(run: Run, terms: Terms, message: str) -> Run:
     return replace(run, history=(*run.history, entry)[-KEPT_HISTORY:])
 
 
-def _messages(run: Run, *others: Message) -> tuple[Message, ...]:
+def owe_event(run: Run, event: str, terms: Terms) -> Run:
+    """People hear of each attempt anew."""
+    return owe(run, event if run.attempt == 1 else f"{event}@{run.attempt}", terms.now)
+
+
+def messages_of(run: Run, *others: Message) -> tuple[Message, ...]:
     return (*others, Message(NOTIFY, run.id)) if run.owed else others

@@ -64,7 +64,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 class Trigger(Struct, frozen=True, kw_only=True):
     """Who asked. `id` makes the run's id: the merge commit for a merge, the comment's id for a command."""
 
-    source: Literal["merge", "command"]
+    source: Literal["merge", "command", "replay"]
     actor: str
     id: str
     url: str
@@ -175,6 +175,8 @@ class Run(Struct, frozen=True, kw_only=True):
     trigger: Trigger
     stage: Stage
     status: Status
+    attempt: int = 1
+    """Raised when a finished run is replayed."""
     attempts: int = 0
     """Claims of this stage since its last commit; waiting costs none."""
     deployment: Deployment | None = None
@@ -275,6 +277,8 @@ class Target(Struct, frozen=True, kw_only=True):
     verified: tuple[Verified, ...] = ()
     """Deployments that passed verification, newest first; the first is what should be serving."""
     rollbacks_in_a_row: int = 0
+    last_command: int = 0
+    """The latest comment that locked or unlocked it: an earlier one that comes later changes nothing."""
     quarantined: tuple[Quarantine, ...] = ()
     health: Health = Health()
     owed: tuple[str, ...] = ()
@@ -283,6 +287,8 @@ class Target(Struct, frozen=True, kw_only=True):
     notify_due: datetime | None = None
     notify_attempts: int = 0
     wake_at: datetime | None = None
+    heard: dict[str, datetime] = {}
+    """When the last webhook about it arrived, by vendor; no more precise than five minutes."""
     updated_at: datetime | None = None
 
     @property

@@ -46,6 +46,7 @@ ADVICE: Mapping[Code, str] = {
     Code.COMMAND_INVALID: "See the usage above.",
     Code.TARGET_AMBIGUOUS: "Name the target, as `service/environment`.",
     Code.ALREADY_RUNNING: "Wait for it to end.",
+    Code.NOT_REPLAYABLE: "Choose another stage, or ask for a new run.",
 }
 """The next step for each reason."""
 
@@ -135,11 +136,12 @@ def run_url(run_id: str, console_url: str) -> str:
 
 def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
     """What n8n gets for an event of a run; `key` is the same each time this one is sent."""
-    pull = run.pull_request
+    pull, name = run.pull_request, event.partition("@")[0]
     return {
         "key": f"{run.id}:{event}",
-        "event": event,
-        "severity": _SEVERITIES.get(event, "info"),
+        "event": name,
+        "attempt": run.attempt,
+        "severity": _SEVERITIES.get(name, "info"),
         "text": redact(f"{headline(run).replace('**', '')}: {run.history[-1].message}"),
         "run_id": run.id,
         "status": run.status,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
 
 import click
 
-from local.backend import DEFAULT_DIRECTORY, DIRECTORY
+from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
 from local.cli import output
 from local.engines import KINDS, Kind
 from local.host import Host, Options, running
@@ -43,13 +42,20 @@ def up(port: int, backend: Kind, as_json: bool) -> None:
     """
     log.configure(read(os.environ), sys.stderr)
     folder = Path(os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
-    shutil.rmtree(folder, ignore_errors=True)
+    _empty(folder)
     try:
         asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json))
     except OSError as error:
         raise click.ClickException(f"port {port} to {port + 6}: {error.strerror or error}") from error
     except SignalboxError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier start left there, and nothing else."""
+    for name in (DOCUMENTS, MESSAGES):
+        for path in folder.glob(f"{name}*"):
+            path.unlink()
 
 
 async def _run(options: Options, as_json: bool) -> None:

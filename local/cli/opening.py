@@ -1,0 +1,56 @@
+"""How commands that look at a place share their options, their errors and their one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from local.backend import DEFAULT_DIRECTORY, DIRECTORY
+from local.place import Place, open_place
+from shared.errors import SignalboxError
+
+T = TypeVar("T")
+
+folder = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=lambda: os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY,
+    show_default=f"{DIRECTORY}, or {DEFAULT_DIRECTORY}",
+    help="The folder of `signalbox up`. With GOOGLE_CLOUD_PROJECT set, the real project is used instead.",
+)
+
+
+def at_place(folder: Path, work: Callable[[Place], Awaitable[T]]) -> T:
+    """What the work comes to; an error of ours is told in one line, with exit code 1."""
+
+    async def opened() -> T:
+        place = open_place(folder)
+        try:
+            return await work(place)
+        finally:
+            await place.close()
+
+    try:
+        return asyncio.run(opened())
+    except SignalboxError as error:
+        raise click.ClickException(str(error)) from error
+
+
+class Duration(click.ParamType[timedelta]):
+    """Such as 90s, 30m, 2h, 1d."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        found = re.fullmatch(r"(\d+)([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a duration such as 90s, 30m, 2h or 1d", param, ctx)
+        return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])

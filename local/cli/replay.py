@@ -1,0 +1,116 @@
+"""signalbox replay: one run attempted again, or a subscription's messages delivered again."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from local.cli import output
+from local.cli.opening import Duration, at_place, folder
+from local.cli.runs import find
+from local.place import Place
+from shared.amend import COLLISIONS, pause
+from shared.envelope import encode
+from shared.errors import Conflict
+from shared.outcome import Fail, Message
+from shared.pipeline import Terms, Transition
+from shared.policy import Policy
+from shared.ports import Create, Update
+from shared.replay import Request
+from shared.replay import replay as attempt_again
+from shared.run import Run, Stage, Target
+from shared.texts import ADVICE
+
+STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--from", "stage", type=click.Choice(STAGES), help="Where to begin; left out: where it failed.")
+@click.option("--force", metavar="REASON", help="Deploy a quarantined commit all the same, for this reason.")
+@click.option("--since", type=Duration(), help="Deliver again what was published since so long ago: 90s, 30m, 2h, 1d.")
+@click.option("--subscription", help="Whose messages; a function's name.")
+@folder
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def replay(
+    run: str | None,
+    stage: str | None,
+    force: str | None,
+    since: timedelta | None,
+    subscription: str | None,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Attempt the finished run RUN once more, its history kept; or, with --since and --subscription, deliver again.
+
+    What has happened already is not done twice: deployments are looked for first, notifications are told once per
+    attempt.
+    """
+    if run is not None and since is None and subscription is None:
+        request = Request(by=getpass.getuser(), stage=Stage(stage) if stage else None, force=force)
+        begun = at_place(folder, lambda place: _attempt(place, run, request))
+        _show_run(begun, as_json)
+    elif run is None and since is not None and subscription is not None and not stage and not force:
+        many = at_place(folder, lambda place: place.messages.replay(subscription, place.clock.now() - since))
+        _show_count(subscription, many, as_json)
+    else:
+        raise click.UsageError("give a RUN (with --from, --force), or --since together with --subscription")
+
+
+async def _attempt(place: Place, id: str, request: Request) -> Run:
+    """Save the new attempt, then publish its first message; the sweep does so if this process dies in between."""
+    wanted = (await find(place, id)).id
+    for collision in range(COLLISIONS):
+        await pause(collision)
+        transition = await _try(place, wanted, request)
+        if transition is not None:
+            for message in transition.messages:
+                await place.bus.publish(message.stage, encode(message), _attributes(message))
+            return transition.run
+    raise click.ClickException(f"{wanted} keeps changing; try again")
+
+
+async def _try(place: Place, id: str, request: Request) -> Transition | None:
+    """None when somebody else wrote in between."""
+    found = await place.store.get(Run, id)
+    if found is None:
+        raise click.ClickException(f"there is no run {id}")
+    run = found.document
+    held = await place.store.get(Target, run.target)
+    target = held.document if held else Target(id=run.target)
+    configured = place.config.target(run.target)
+    terms = Terms(place.clock.now(), configured.policy if configured else Policy(), place.pace)
+    begun = attempt_again(run, target, request, terms)
+    if isinstance(begun, Fail):
+        raise click.ClickException(f"{begun.code}: {begun.message}. {ADVICE[begun.code]}")
+    writes: list[Create | Update] = [Update(begun.run, found.version)]
+    if begun.target is not None and begun.target != target:
+        writes.append(Update(begun.target, held.version) if held else Create(begun.target))
+    try:
+        await place.store.commit(*writes)
+    except Conflict:
+        return None
+    return begun
+
+
+def _attributes(message: Message) -> dict[str, str]:
+    return {"stage": message.stage, "run_id": message.run_id or ""}
+
+
+def _show_run(run: Run, as_json: bool) -> None:
+    if as_json:
+        output.as_json(run)
+    else:
+        click.echo(f"{run.id}: attempt {run.attempt} begins at {run.stage}; follow it with: signalbox show {run.id}")
+
+
+def _show_count(subscription: str, many: int | None, as_json: bool) -> None:
+    if as_json:
+        output.as_json({"subscription": subscription, "messages": many})
+    elif many is None:
+        click.echo(f"{subscription}: delivered again within a minute or so; Pub/Sub does not say how many")
+    else:
+        click.echo(f"{subscription}: {many} messages are delivered again")

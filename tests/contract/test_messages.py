@@ -1,0 +1,180 @@
+"""The operator's side of a bus, held to one contract: the embedded bus, and Pub/Sub as Google emulates it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from msgspec import Struct
+
+from local import topology
+from local.backend import open_journal
+from local.bus import EmbeddedBus, Pump
+from local.cli import main
+from local.clock import VirtualClock
+from local.emulated_topics import create_topics_and_subscriptions
+from local.google_messages import GoogleMessages
+from local.host import CONFIG
+from local.journal import Journal
+from local.messages import JournalMessages, Messages
+from local.place import Left, leave_behind
+from shared.cloud.pubsub import PubSubBus
+from shared.errors import BadInput
+from shared.ports import Bus
+
+DELIVERY = topology.Delivery(ack_deadline=10.0, min_backoff=1.0, max_backoff=1.0, max_attempts=5)
+
+
+class Desk(Struct):
+    """The operator's side, the bus, and how a message ends as a dead letter of `merge`."""
+
+    messages: Messages
+    bus: Bus
+    bury: Callable[[bytes], Awaitable[None]]
+
+
+def refuse(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(400)
+
+
+async def bury_in(journal: Journal, data: bytes) -> None:
+    """Publish it, and refuse it until it is given up."""
+    clock = VirtualClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
+    await EmbeddedBus(journal, clock).publish("merge", data, {"run_id": "r"})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
+        pump = Pump(journal, clock, client)
+        while journal.backlog()["merge"]:
+            await pump.step()
+            clock.advance(600)
+
+
+@pytest.fixture(params=["embedded", "emulators"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    if request.param == "embedded":
+        journal = open_journal(tmp_path, "http://functions", DELIVERY)
+        clock = VirtualClock(datetime.now(UTC))
+        messages = JournalMessages(journal, clock)
+        yield Desk(messages, EmbeddedBus(journal, clock), lambda data: bury_in(journal, data))
+        await messages.close()
+        return
+    host = request.getfixturevalue("google").pubsub.host
+    project = request.getfixturevalue("new_project")()
+    await create_topics_and_subscriptions(topology.load(), "http://127.0.0.1:1", DELIVERY, project, host=host)
+    bus = PubSubBus(project, emulator=host)
+
+    async def bury(data: bytes) -> None:
+        """As Pub/Sub does it, whose attributes these are."""
+        source = {
+            "CloudPubSubDeadLetterSourceSubscription": "merge",
+            "CloudPubSubDeadLetterSourceDeliveryCount": "5",
+        }
+        await bus.publish("dead-letters", data, {"run_id": "r", **source})
+
+    messages = GoogleMessages(project, topology.load(), bus, emulator=host)
+    yield Desk(messages, bus, bury)
+    await messages.close()
+    await bus.close()
+
+
+async def test_dead_letters_are_listed_as_often_as_one_looks(desk: Desk) -> None:
+    await desk.bury(b"first")
+    await desk.bury(b"second")
+
+    for _ in range(2):
+        letters = await desk.messages.dead_letters()
+        assert sorted(letter.data for letter in letters) == ["first", "second"]
+        assert {(letter.subscription, letter.topic, letter.attempts) for letter in letters} == {("merge", "merge", 5)}
+        assert letters[0].attributes["run_id"] == "r"
+
+
+async def test_a_dead_letter_is_dropped_and_no_other(desk: Desk) -> None:
+    await desk.bury(b"first")
+    await desk.bury(b"second")
+    [wanted] = [letter.id for letter in await desk.messages.dead_letters() if letter.data == "first"]
+
+    assert await desk.messages.drop(wanted)
+
+    assert [letter.data for letter in await desk.messages.dead_letters()] == ["second"]
+    assert not await desk.messages.drop("nothing-like-it@merge")
+
+
+async def test_a_dead_letter_is_delivered_again(desk: Desk) -> None:
+    await desk.bury(b"mended")
+    [letter] = await desk.messages.dead_letters()
+
+    assert await desk.messages.redrive(letter.id)
+
+    assert await desk.messages.dead_letters() == []
+    assert not await desk.messages.redrive(letter.id)
+
+
+async def test_messages_are_replayed_of_a_subscription_that_exists(desk: Desk) -> None:
+    await desk.bus.publish("merge", b"x", {})
+
+    assert await desk.messages.replay("merge", datetime.now(UTC) - timedelta(hours=1)) in (1, None)
+    with pytest.raises(BadInput, match="no subscription nonsense"):
+        await desk.messages.replay("nonsense", datetime.now(UTC))
+
+
+# The command, on the embedded bus
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a `signalbox up` that has one dead letter."""
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    text = CONFIG.format(bake=1, verify_deadline=5, auto_deploy="off", n8n="http://127.0.0.1:1")
+    leave_behind(tmp_path, Left(backend="embedded"), text)
+    journal = open_journal(tmp_path, "http://functions", DELIVERY)
+    asyncio.run(bury_in(journal, b"garbled"))
+    journal.close()
+    return tmp_path
+
+
+def signalbox(*words: str, folder: Path) -> str:
+    result = CliRunner().invoke(main, [*words, "--dir", str(folder)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_command_lists_shows_redrives_and_drops(folder: Path) -> None:
+    [letter] = json.loads(signalbox("dead-letters", "list", "--json", folder=folder))
+    assert letter["data"] == "garbled"
+    assert letter["reason"] == "answered 400"
+    assert letter["id"] in signalbox("dead-letters", "list", folder=folder)
+    assert json.loads(signalbox("dead-letters", "show", letter["id"], folder=folder)) == letter
+    assert "delivered again" in signalbox("dead-letters", "redrive", letter["id"], folder=folder)
+    assert signalbox("dead-letters", "list", folder=folder) == "no dead letters\n"
+    assert signalbox("dead-letters", "drop", "--all", folder=folder) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["dead-letters", "drop"], "name dead letters, or say --all"),
+        (["dead-letters", "drop", "17@merge"], "there is no dead letter 17@merge"),
+        (["dead-letters", "show", "17@merge"], "there is no dead letter 17@merge"),
+        (["replay"], "give a RUN"),
+        (["replay", "x", "--since", "2h"], "give a RUN"),
+        (["replay", "--since", "soon", "--subscription", "merge"], "is not a duration"),
+        (["replay", "--since", "2h", "--subscription", "nonsense"], "no subscription nonsense"),
+        (["replay", "no-such-run"], "there is no run no-such-run"),
+    ],
+)
+def test_the_command_says_what_is_wrong(folder: Path, words: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(main, [*words, "--dir", str(folder)])
+    assert result.exit_code != 0
+    assert complaint in result.output
+
+
+def test_the_command_replays_a_subscription(folder: Path) -> None:
+    told = signalbox("replay", "--since", "2d", "--subscription", "merge", folder=folder)
+    assert told.startswith("merge: ")
+    counted = json.loads(signalbox("replay", "--since", "30d", "--subscription", "merge", "--json", folder=folder))
+    assert counted["subscription"] == "merge"
