@@ -359,7 +359,9 @@ async def test_the_console_pages_newest_first(store):
     await fill(store, *(a_run(f"run-{n}", created_at=NOON + timedelta(minutes=n // 2)) for n in range(7)))
     pages, last = [], None
 
-    while page := await store.query(Run, order_by="created_at", descending=True, limit=3, start_after=last):
+    while len(pages) < 7 and (
+        page := await store.query(Run, order_by="created_at", descending=True, limit=3, start_after=last)
+    ):
         pages.append(ids(page))
         last = page[-1].document
 

@@ -218,7 +218,8 @@ async def test_nobody_is_left_waiting_when_a_sender_breaks(broker, bus):
         sender.cancel()
     broker.gate.set()
 
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert isinstance(outcomes[0], Unavailable)
     assert all(isinstance(outcome, str | Unavailable) for outcome in outcomes)
