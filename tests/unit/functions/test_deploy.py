@@ -94,6 +94,17 @@ async def test_a_call_that_never_arrived_is_waited_for_and_then_made_again(scene
     assert (after.stage, [deployment(after).id]) == (Stage.MONITOR, made(scene))
 
 
+async def test_a_failed_deployment_from_before_the_call_is_not_taken_for_its_effect(scene: Scene, run: Run) -> None:
+    failed = await scene.deployed(until="FAILED", build="fail")
+    scene.railway.app.faults.append(Fault(when=DEPLOY, lost=True))
+    await scene.execute(run)
+    await scene.wake("deploy", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+    scene.pass_time(scene.services.pace.visible)
+    await scene.wake("deploy", run.id)
+    assert made(scene) == [failed.id, deployment(await scene.run(run.id)).id]
+
+
 @pytest.mark.parametrize(("status", "headers"), [(429, {"retry-after": "30"}), (429, {})])
 async def test_a_call_that_certainly_had_no_effect_is_taken_back(
     scene: Scene, run: Run, status: int, headers: dict[str, str]
