@@ -98,7 +98,10 @@ async def _rollback(services: Services, asked: Asked, command: Rollback) -> Unus
 
 
 async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | None:
-    name, reason = commands.split_reason(command, asked.places)
+    split = commands.split_reason(command, asked.places)
+    if isinstance(split, Unusable):
+        return split
+    name, reason = split
     place = commands.choose(name, asked.places)
     if isinstance(place, Unusable):
         return place

@@ -112,11 +112,13 @@ def choose(name: str | None, candidates: Sequence[TargetConfig]) -> TargetConfig
     return Unusable(Code.TARGET_AMBIGUOUS, f"{what}; there are: {known}")
 
 
-def split_reason(lock: Lock, candidates: Sequence[TargetConfig]) -> tuple[str | None, str]:
-    """The target named by a lock's first word, if it is one, and the reason."""
+def split_reason(lock: Lock, candidates: Sequence[TargetConfig]) -> tuple[str | None, str] | Unusable:
+    """The target named by a lock's first word, if it is one, and the reason; a target alone is none."""
     first, *rest = lock.words
     is_name = any(first in (target.name, target.environment, target.service) for target in candidates)
-    return (first, " ".join(rest)) if is_name and rest else (None, " ".join(lock.words))
+    if is_name and not rest:
+        return _usage("lock", "a lock needs a reason")
+    return (first, " ".join(rest)) if is_name else (None, " ".join(lock.words))
 
 
 def _is_target(words: list[str]) -> bool:

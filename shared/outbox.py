@@ -41,6 +41,8 @@ GIVE_UP_AFTER = 100
 LONGEST_PAUSE = timedelta(minutes=15)
 LEASE = timedelta(seconds=60)
 SENT = "sent"
+KEPT = 60
+"""How many notifications a document remembers to have told: more than one run has, and a target's latest."""
 
 
 def owe(document: D, event: str, now: datetime) -> D:
@@ -82,9 +84,15 @@ def settle(document: D, results: Mapping[str, str | None], now: datetime) -> D:
     settled = replace(
         document,
         owed=left,
-        notified={**document.notified, **{key: Notified(now, outcome) for key, outcome in ended.items()}},
+        notified=_latest({**document.notified, **{key: Notified(now, outcome) for key, outcome in ended.items()}}),
         notify_lease=None,
         notify_attempts=attempts if left else 0,
         notify_due=None if not left else now if fresh else now + pause,
     )
     return scheduled(settled)
+
+
+def _latest(notified: dict[str, Notified]) -> dict[str, Notified]:
+    if len(notified) <= KEPT:
+        return notified
+    return dict(sorted(notified.items(), key=lambda item: item[1].at)[-KEPT:])

@@ -90,7 +90,7 @@ _BAD_DEPLOYMENT = frozenset(
 
 def begin(run: Run, terms: Terms) -> Transition:
     """The first state of a new run, as it is to be created."""
-    begun = note(replace(run, deadline=deadline_of(run, run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
+    begun = note(replace(run, deadline=deadline_of(run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
     begun = replace(owe_event(begun, "started", terms), stage_due=terms.after(terms.pace.unclaimed))
     return Transition(scheduled(begun), messages=messages_of(begun, Message(begun.stage, begun.id)))
 
@@ -119,7 +119,7 @@ def taken(run: Run, terms: Terms) -> Run:
     """The run once it has its target: if it stood in the queue, the stage's time starts anew."""
     if run.status is not Status.QUEUED:
         return run
-    run = replace(run, status=Status.RUNNING, deadline=deadline_of(run, run.stage, terms))
+    run = replace(run, status=Status.RUNNING, deadline=deadline_of(run.stage, terms))
     return note(run, terms, "its turn has come")
 
 
@@ -132,6 +132,8 @@ def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transitio
     if isinstance(outcome, Enqueue):
         return _enqueue(run, target, outcome, terms)
     run = replace(run, **outcome.changes)
+    if isinstance(outcome, Wait) and run.status is Status.QUEUED:
+        return _leave_queue(run, target, outcome, terms)
     if isinstance(outcome, Wait):
         return _wait(run, outcome, terms)
     if isinstance(outcome, Fail):
@@ -144,7 +146,9 @@ def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transitio
 
 def touches_target(run: Run, outcome: Outcome) -> bool:
     """Whether `apply` looks at the target for this (judged) outcome: the shell need not read it otherwise."""
-    return isinstance(outcome, Fail | Enqueue) or (isinstance(outcome, Advance) and run.stage is Stage.VERIFY)
+    called_in_vain = isinstance(outcome, Wait) and run.status is Status.QUEUED
+    ending = isinstance(outcome, Advance) and run.stage is Stage.VERIFY
+    return isinstance(outcome, Fail | Enqueue) or called_in_vain or ending
 
 
 def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
@@ -188,13 +192,22 @@ def _capped(run: Run, due: datetime, terms: Terms) -> datetime:
 
 
 def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transition:
-    """Stand in the target's queue; looked at now and then besides, should the call of its turn be lost."""
+    """Stand in the target's queue, and see whether it has become free meanwhile; looked at now and then besides."""
     wait = Wait(message=outcome.message, wake_in=terms.policy.poll * 5, otherwise=outcome.otherwise)
-    standing = targets.enqueue(run, target, terms.now)
-    if run.status is Status.QUEUED:
-        return replace(_wait(run, wait, terms), target=standing)
-    run = replace(run, status=Status.QUEUED, deadline=terms.after(terms.policy.queue_deadline))
-    return replace(_wait(run, replace(wait, tell="queued"), terms), target=standing)
+    standing, called = targets.call_next(targets.enqueue(run, target, terms.now))
+    if run.status is not Status.QUEUED:
+        run = replace(run, status=Status.QUEUED, deadline=terms.after(terms.policy.queue_deadline))
+        wait = replace(wait, tell="queued")
+    waiting = _wait(run, wait, terms)
+    return replace(waiting, target=standing, messages=(*called, *waiting.messages))
+
+
+def _leave_queue(run: Run, target: Target, outcome: Wait, terms: Terms) -> Transition:
+    """Called, but not ready after all: others go first, and it takes the target when it is ready."""
+    run = replace(run, status=Status.WAITING, deadline=deadline_of(run.stage, terms))
+    free, called = targets.release(target, run.id, terms.now)
+    waiting = _wait(run, outcome, terms)
+    return replace(waiting, target=free, messages=(*called, *waiting.messages))
 
 
 def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
@@ -203,7 +216,7 @@ def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
         stage=stage,
         status=Status.RUNNING,
         stage_due=terms.after(terms.pace.unclaimed),
-        deadline=deadline_of(run, stage, terms),
+        deadline=deadline_of(stage, terms),
         verification=None if stage is Stage.VERIFY else run.verification,
     )
     entered = owe_event(entered, "rolling_back" if run.rollback is not None else _REACHED[stage], terms)
@@ -246,7 +259,8 @@ def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, te
     if run.kind is Kind.ROLLBACK and rollback.requested_at is None:
         return _end(run, target, Status.FAILED, message, "failed", terms)
     if rollback.needed is not False:
-        target = replace(target, lock=Lock(by="signalbox", reason=message, at=terms.now, run_id=run.id))
+        before = f"; locked before by {target.lock.by}: {target.lock.reason}" if target.lock else ""
+        target = replace(target, lock=Lock(by="signalbox", reason=message + before, at=terms.now, run_id=run.id))
     return _end(run, target, Status.FAILED, message, "rollback_failed", terms)
 
 
@@ -257,14 +271,13 @@ def _end(run: Run, target: Target, status: Status, message: str, event: str, ter
     return Transition(scheduled(ended), free, messages_of(ended, *messages))
 
 
-def deadline_of(run: Run, stage: Stage, terms: Terms) -> datetime:
+def deadline_of(stage: Stage, terms: Terms) -> datetime:
     policy = terms.policy
-    bake = policy.bake if run.rollback is None else 0.0
     seconds = {
         Stage.MERGE: policy.merge_deadline,
         Stage.DEPLOY: policy.deploy_deadline,
         Stage.MONITOR: policy.monitor_deadline,
-        Stage.VERIFY: policy.verify_deadline + bake,
+        Stage.VERIFY: policy.verify_deadline,
         Stage.ROLLBACK: policy.rollback_deadline,
     }
     return terms.after(seconds[stage])

@@ -37,7 +37,7 @@ def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transiti
     again = note(again, terms, f"replayed from {stage} by {request.by}, attempt {again.attempt}")
     again = replace(
         owe_event(again, "started", terms),
-        deadline=deadline_of(again, stage, terms),
+        deadline=deadline_of(stage, terms),
         stage_due=terms.after(terms.pace.unclaimed),
         updated_at=terms.now,
     )

@@ -36,7 +36,7 @@ def plan(
     """
     live = [deployment for deployment in active if deployment.live]
     serving = max(live, key=lambda deployment: deployment.created_at, default=None)
-    to = _asked_for(run, target, serving) if run.kind is Kind.ROLLBACK else target.current
+    to = _asked_for(run, target, serving or _crashed(known)) if run.kind is Kind.ROLLBACK else target.current
     if isinstance(to, Fail):
         return to
     stranger = _stranger(run, target, active)
@@ -53,8 +53,13 @@ def plan(
     return Return(to=to, image=kept is not None and kept.can_rollback, replaces=replaces)
 
 
+def _crashed(known: Sequence[DeploymentState]) -> DeploymentState | None:
+    """What should serve and does not: the newest that was live and was not taken away."""
+    return next((deployment for deployment in known if deployment.crashed), None)
+
+
 def _asked_for(run: Run, target: Target, serving: DeploymentState | None) -> Verified | Fail:
-    """The commit named in the command, else the last verified version that is not the one serving."""
+    """The commit named in the command, else the last verified version that is not the one serving (or crashed)."""
     wanted = run.rollback.to_commit if run.rollback else None
     for verified in target.verified:
         if wanted is not None and verified.commit_sha.startswith(wanted):

@@ -14,7 +14,7 @@ from shared.errors import Code
 from shared.outbox import owe
 from shared.outcome import Enqueue, Fail, Message
 from shared.policy import Policy
-from shared.run import Health, Hold, Kind, Quarantine, QueueEntry, Run, Stage, Target, Verified
+from shared.run import Health, Hold, Kind, Quarantine, QueueEntry, Run, Stage, Status, Target, Verified
 
 KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
@@ -31,7 +31,8 @@ def take(run: Run, target: Target, now: datetime) -> Target | Enqueue | Fail:
         return refused
     if target.active not in (None, run.id):
         return Enqueue(f"queued behind {target.active}", Code.QUEUE_TIMEOUT)
-    if target.active is None and target.lock is not None and run.kind is Kind.DEPLOY:
+    called = target.active is None or run.status is Status.QUEUED
+    if called and target.lock is not None and run.kind is Kind.DEPLOY:
         return Enqueue(f"queued: the target is locked: {target.lock.reason}", Code.TARGET_LOCKED)
     resumed = run.kind is Kind.DEPLOY and run.trigger.source == "command"
     hold = None if resumed else target.hold
@@ -40,10 +41,13 @@ def take(run: Run, target: Target, now: datetime) -> Target | Enqueue | Fail:
 
 
 def enqueue(run: Run, target: Target, now: datetime) -> Target:
-    """The run stands at the end of the queue, or where it stood already."""
-    if any(entry.run_id == run.id for entry in target.queue):
+    """The run stands at the end of the queue, or where it stood already. If it had been called, it gives that up."""
+    active = None if target.active == run.id else target.active
+    stands = any(entry.run_id == run.id for entry in target.queue)
+    if stands and active == target.active:
         return target
-    return replace(target, queue=(*target.queue, QueueEntry(run.id, run.stage)), updated_at=now)
+    queue = target.queue if stands else (*target.queue, QueueEntry(run.id, run.stage))
+    return replace(target, active=active, queue=queue, updated_at=now)
 
 
 def release(target: Target, run_id: str, now: datetime) -> tuple[Target, tuple[Message, ...]]:

@@ -90,7 +90,7 @@ def headline(run: Run) -> str:
     if run.kind is Kind.ROLLBACK:
         verb = {Status.SUCCEEDED: "↩️ returned", Status.FAILED: "❌ not returned"}.get(run.status, "↩️ returning")
         return f"{verb} to an earlier version on {place}"
-    if run.status is Status.FAILED and run.rollback is None and run.deployment is not None and run.deployment.id:
+    if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
         return f"❔ deployed, but not verified, on {place}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
         return f"↩️ taking back from {place}"

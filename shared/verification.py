@@ -5,7 +5,7 @@ Only a *fail* counts against a deployment. *Inconclusive* is our own blindness: 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 
@@ -38,11 +38,11 @@ def conclude(run: Run, checks: tuple[Check, ...], terms: Terms) -> Advance | Wai
     bad = next((check for check in checks if check.verdict is Verdict.FAIL), None)
     unclear = next((check for check in checks if check.verdict is Verdict.INCONCLUSIVE), None)
     if bad is not None:
-        return _failing(run, before, bad, checks, terms)
+        return _failing(before, bad, checks, terms)
     if unclear is not None:
         seen = Verification(checks=checks, failures=before.failures, healthy_since=before.healthy_since)
-        return _waiting(run, seen, f"cannot tell: {unclear.detail}", Code.VERIFY_INCONCLUSIVE, terms)
-    return _baking(run, Verification(checks=checks, healthy_since=before.healthy_since or terms.now), terms)
+        return _waiting(seen, f"cannot tell: {unclear.detail}", Code.VERIFY_INCONCLUSIVE, terms)
+    return _baking(run, before, checks, terms)
 
 
 def _railway(deployment: DeploymentState) -> Check:
@@ -75,7 +75,7 @@ def _health(answer: Answer | None) -> Check:
     return Check(name, Verdict.PASS if answer.healthy else Verdict.FAIL, answer.detail)
 
 
-def _failing(run: Run, before: Verification, bad: Check, checks: tuple[Check, ...], terms: Terms) -> Wait | Fail:
+def _failing(before: Verification, bad: Check, checks: tuple[Check, ...], terms: Terms) -> Wait | Fail:
     """The old version may answer for a while after the new one went live; an unhealthy answer counts at once."""
     code = Code.WRONG_VERSION if bad.name == "version" else Code.UNHEALTHY
     overlap = code is Code.WRONG_VERSION and before.healthy_since is None
@@ -83,12 +83,19 @@ def _failing(run: Run, before: Verification, bad: Check, checks: tuple[Check, ..
     seen = Verification(checks=checks, failures=failures, healthy_since=before.healthy_since)
     if failures >= terms.policy.failure_threshold:
         return Fail(code, f"{bad.detail} ({failures} looks in a row)", changes={"verification": seen})
-    return _waiting(run, seen, f"{bad.name}: {bad.detail}", code, terms)
+    return _waiting(seen, f"{bad.name}: {bad.detail}", code, terms)
 
 
-def _baking(run: Run, seen: Verification, terms: Terms) -> Advance | Wait:
-    bake = timedelta(seconds=_bake(run, terms))
-    left = (seen.healthy_since or terms.now) + bake - terms.now
+def _waiting(seen: Verification, message: str, code: Code, terms: Terms) -> Wait:
+    return Wait(message=message, wake_in=terms.policy.poll, otherwise=code, changes={"verification": seen})
+
+
+def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Terms) -> Advance | Wait:
+    """The bake begins with the first good look, and from then on has its own deadline."""
+    bake = timedelta(seconds=terms.policy.bake if run.rollback is None else 0.0)
+    since = before.healthy_since or terms.now
+    seen = Verification(checks=checks, healthy_since=since)
+    left = since + bake - terms.now
     if left <= timedelta(0):
         what = "the restored version is healthy" if run.rollback else "healthy"
         baked = f" for {bake.total_seconds():g} s" if bake else ""
@@ -97,23 +104,5 @@ def _baking(run: Run, seen: Verification, terms: Terms) -> Advance | Wait:
         message=f"healthy; to stay so for {bake.total_seconds():g} s",
         wake_in=min(terms.policy.poll, left.total_seconds()),
         otherwise=Code.VERIFY_INCONCLUSIVE,
-        changes={"verification": seen},
+        changes={"verification": seen, "deadline": since + bake + timedelta(seconds=terms.policy.verify_deadline)},
     )
-
-
-def _waiting(run: Run, seen: Verification, message: str, code: Code, terms: Terms) -> Wait | Fail:
-    """Wait, but leave time for the bake: what has not begun to be healthy by then will not."""
-    changes = {"verification": seen}
-    latest = _begin_by(run, terms) if seen.healthy_since is None else None
-    if latest is not None and terms.now >= latest:
-        return Fail(code, f"time ran out: {message}", changes=changes)
-    left = (latest - terms.now).total_seconds() if latest is not None else terms.policy.poll
-    return Wait(message=message, wake_in=min(terms.policy.poll, left), otherwise=code, changes=changes)
-
-
-def _begin_by(run: Run, terms: Terms) -> datetime | None:
-    return run.deadline - timedelta(seconds=_bake(run, terms)) if run.deadline else None
-
-
-def _bake(run: Run, terms: Terms) -> float:
-    return terms.policy.bake if run.rollback is None else 0.0

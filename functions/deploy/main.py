@@ -36,13 +36,13 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     known = await services.railway.deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )
+    await _remember_what_serves(claim, services, place)
     existing = find(run, known)
     if existing is not None:
-        return _adopt(run, existing)
+        return _adopt(run, existing, known)
     waiting = await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
-    await _remember_what_serves(claim, services, place)
     return await _create(claim, services, place, known)
 
 
@@ -62,14 +62,19 @@ def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
     return None
 
 
-def _adopt(run: Run, existing: DeploymentState) -> Advance:
-    asked = run.deployment is not None and run.deployment.requested_at is not None
-    ours = asked and run.deployment is not None and existing.id not in run.deployment.baseline
-    deployment = replace(run.deployment or Deployment(), id=existing.id, adopted=not ours, migrates=existing.migrates)
-    verb = "found our" if ours else "adopted"
-    return Advance(
-        f"{verb} deployment {existing.id[:8]} of {existing.commit_sha or ''}"[:60], {"deployment": deployment}
+def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState]) -> Advance:
+    intent = run.deployment or Deployment()
+    ours = intent.requested_at is not None and existing.id not in intent.baseline
+    others = tuple(deployment.id for deployment in known if deployment.id != existing.id)
+    deployment = replace(
+        intent,
+        id=existing.id,
+        adopted=not ours,
+        migrates=existing.migrates,
+        baseline=intent.baseline if ours else others,
     )
+    verb = "found our" if ours else "adopted"
+    return Advance(f"{verb} deployment {existing.id[:8]}", {"deployment": deployment})
 
 
 async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
@@ -98,7 +103,7 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
         return
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
-    if serving is None or serving.commit_sha is None:
+    if serving is None or serving.commit_sha in (None, claim.run.commit_sha):
         return
     base = address_of(services, place, service)
     answer = await look(services, place, base) if base else None

@@ -203,3 +203,13 @@ def test_a_lock_s_first_word_names_the_target_when_it_is_one(line, expected):
 
     assert isinstance(lock, Lock)
     assert split_reason(lock, [web, staging]) == expected
+
+
+@pytest.mark.parametrize("line", ["/lock staging", "/lock web/production"])
+def test_a_target_alone_is_no_reason_to_lock_another(line):
+    lock = parse(line)
+
+    assert isinstance(lock, Lock)
+    refused = split_reason(lock, [web, staging])
+    assert isinstance(refused, Unusable)
+    assert refused.code is Code.COMMAND_INVALID

@@ -163,7 +163,7 @@ class TestAdvance:
         [
             (Stage.MERGE, Stage.DEPLOY, 120, keys("merged", "comment")),
             (Stage.DEPLOY, Stage.MONITOR, 900, keys("deploying", "comment", "deployment")),
-            (Stage.MONITOR, Stage.VERIFY, 300 + 300, keys("live", "comment")),
+            (Stage.MONITOR, Stage.VERIFY, 300, keys("live", "comment")),
         ],
     )
     def test_the_next_stage_begins(self, stage, follows, seconds, owed):
@@ -320,8 +320,20 @@ class TestWait:
         assert after.run.error is not None
         assert after.run.error.code is Code.QUEUE_TIMEOUT
 
-    def test_a_run_in_the_queue_stays_there(self):
-        assert apply(a_run(status=Status.QUEUED), wait()).run.status is Status.QUEUED
+    def test_a_run_that_was_called_and_is_not_ready_lets_others_go_first(self):
+        called = a_target(active=RUN, queue=queued("next"))
+
+        after = apply(a_run(status=Status.QUEUED, deadline=at(5000)), wait(), called)
+
+        assert (after.run.status, after.run.deadline) == (Status.WAITING, at(1800))
+        assert (after.target.active, after.target.queue) == ("next", ())
+        assert Message(Stage.MERGE, "next") in after.messages
+
+    def test_a_run_that_stands_in_the_queue_and_is_not_ready_leaves_it(self):
+        after = apply(a_run(status=Status.QUEUED), wait(), a_target(active="other", queue=queued(RUN)))
+
+        assert after.run.status is Status.WAITING
+        assert (after.target.active, after.target.queue) == ("other", ())
 
     def test_looking_again_at_the_same_is_no_history(self):
         once = apply(a_run(Stage.MONITOR), wait()).run
@@ -442,6 +454,19 @@ class TestEnqueue:
         assert after.target == busy
         assert (after.run.deadline, after.run.stage_due, after.run.owed) == (at(5000), at(300), ())
 
+    def test_a_target_that_has_become_free_meanwhile_calls_at_once(self):
+        after = apply(a_run(), self.behind, a_target(queue=queued("earlier")))
+
+        assert (after.target.active, after.target.queue) == ("earlier", queued(RUN))
+        assert Message(Stage.MERGE, "earlier") in after.messages
+
+    def test_a_locked_target_is_given_up_by_the_run_that_was_called(self):
+        locked = a_target(active=RUN, lock=Lock(by="ada", reason="the fair", at=NOON))
+
+        after = apply(a_run(status=Status.QUEUED), Enqueue("locked", Code.TARGET_LOCKED), locked)
+
+        assert (after.target.active, after.target.queue) == (None, queued(RUN))
+
     def test_the_last_look_in_the_queue_happens_at_its_deadline(self):
         run = a_run(status=Status.QUEUED, deadline=at(100))
 
@@ -553,6 +578,14 @@ class TestFail:
         assert target.lock == Lock(by="signalbox", reason=f"{code}: still bad", at=NOON, run_id=RUN)
         assert (target.active, target.queue) == (None, queued("next")), "a locked target calls nobody"
         assert after.messages == (NOTIFIES,)
+
+    def test_a_person_s_lock_is_not_forgotten_over_ours(self):
+        run = a_run(Stage.ROLLBACK, rollback=a_way_back())
+        locked = a_target(lock=Lock(by="ada", reason="the fair", at=NOON))
+
+        after = apply(run, Fail(Code.ROLLBACK_REFUSED, "no"), locked)
+
+        assert after.target.lock.reason == "rollback_refused: no; locked before by ada: the fair"
 
     def test_finding_no_way_back_locks_the_target(self):
         run = a_run(Stage.ROLLBACK, deployment=Deployment(id="d-new"), rollback=Rollback(reason=Code.UNHEALTHY))
