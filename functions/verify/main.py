@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import functions_framework.aio
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -9,10 +11,11 @@ from starlette.responses import Response
 
 from shared import stage
 from shared.address import address_of, look
+from shared.clients.railway import DeploymentState
 from shared.errors import Code
 from shared.failed import failure_of
 from shared.outcome import Advance, Fail, Outcome, Wait
-from shared.run import Stage
+from shared.run import Deployment, Rollback, Run, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim
 from shared.verification import Sight, assess, conclude
@@ -33,9 +36,7 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     if place is None or id is None:
         return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
-    deployment = next((active for active in service.active if active.id == id), None)
-    if deployment is None:
-        deployment = await services.railway.deployment(id)
+    deployment = _in_place(run, service.active) or await services.railway.deployment(id)
     failure = await failure_of(services, deployment)
     if failure is not None:
         return failure
@@ -43,12 +44,27 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     answer = await look(services, place, base) if base else None
     checks = assess(run, place.policy, Sight(deployment=deployment, answer=answer))
     outcome = conclude(run, checks, terms)
-    return _with_address(outcome, claim, base)
-
-
-def _with_address(outcome: Outcome, claim: Claim, base: str | None) -> Outcome:
-    """Keep where it answered: people get a link, and the sweep knows where to look."""
-    run = claim.run
-    if isinstance(outcome, Advance | Wait) and run.deployment is not None and run.deployment.url != base:
-        return replace(outcome, changes={**outcome.changes, "deployment": replace(run.deployment, url=base)})
+    if isinstance(outcome, Advance | Wait):
+        return replace(outcome, changes={**outcome.changes, **_seen(run, deployment.id, base)})
     return outcome
+
+
+def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | None:
+    """The run's deployment, or the live one of the same commit that Railway itself put in its place.
+
+    Railway redeploys for its own reasons (maintenance, a changed variable): docs.railway.com/reference/deployments.
+    """
+    own = next((deployment for deployment in active if deployment.id == run.watched_deployment), None)
+    alike = (d for d in active if d.live and d.commit_sha is not None and d.commit_sha == run.watched_commit)
+    return own if own is not None and not own.gone else next(alike, own)
+
+
+def _seen(run: Run, id: str, base: str | None) -> dict[str, Deployment | Rollback]:
+    """Which deployment it was, and where it answered: people get a link, and the sweep knows where to look."""
+    changes: dict[str, Deployment | Rollback] = {}
+    if run.deployment is not None:
+        own = run.deployment.id if run.rollback else id
+        changes["deployment"] = replace(run.deployment, id=own, url=base)
+    if run.rollback is not None:
+        changes["rollback"] = replace(run.rollback, deployment_id=id)
+    return changes

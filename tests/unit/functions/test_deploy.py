@@ -151,6 +151,8 @@ async def test_a_deployment_of_the_commit_on_its_way_is_adopted(scene: Scene, ru
     after = await scene.execute(run)
     assert (deployment(after).id, deployment(after).adopted) == (theirs.id, True)
     assert (made(scene), after.stage) == ([theirs.id], Stage.MONITOR)
+    assert theirs.id not in deployment(after).baseline
+    assert len(deployment(after).baseline) == 1, "what was there before is known, should the adopted one fail"
 
 
 async def test_a_live_deployment_of_the_commit_is_adopted_with_what_is_known_of_it(scene: Scene, run: Run) -> None:

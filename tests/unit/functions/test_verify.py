@@ -57,6 +57,21 @@ async def test_people_get_the_address_as_soon_as_it_was_looked_at(scene: Scene) 
     assert run.deployment.url == f"https://{DOMAIN}"
 
 
+async def test_railways_own_redeployment_of_the_commit_takes_the_runs_place(scene: Scene) -> None:
+    run = await scene.execute(await live(scene))
+    again = await scene.deployed(commit=NEW)
+    assert run.deployment is not None
+    assert run.deployment.id != again.id
+
+    run = await look_again(scene, run, 30)
+    target = await scene.target()
+    assert run.status is Status.SUCCEEDED
+    assert run.deployment is not None
+    assert run.deployment.id == again.id
+    assert target.current is not None
+    assert target.current.deployment_id == again.id
+
+
 async def test_an_unhealthy_version_is_taken_back_at_the_threshold(scene: Scene) -> None:
     run = await scene.execute(await live(scene, health="failing"))
     assert (run.stage, run.status, verdicts(run)["health"]) == (Stage.VERIFY, Status.WAITING, Verdict.FAIL)
