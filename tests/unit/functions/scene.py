@@ -212,7 +212,7 @@ class Scene:
         self.store = ScriptedStore()
         self.bus = RecordingBus()
         self.keys = _keys()
-        self.secrets = {**made_up_secrets(), "GITHUB_APP_PRIVATE_KEY": self.keys.private}
+        self.secrets = {**_values(), "GITHUB_APP_PRIVATE_KEY": self.keys.private}
         self.github = GitHubWorld(
             clock=self.clock,
             webhook_secret=self.secrets["GITHUB_WEBHOOK_SECRET"],
@@ -522,6 +522,12 @@ def _topology() -> topology.Topology:
 def _subscribers() -> dict[str, str]:
     """The function that subscribes to a topic."""
     return {function.subscribes: function.name for function in _topology().functions if function.subscribes}
+
+
+@functools.cache
+def _values() -> dict[str, str]:
+    """The same in every scene: each value that was ever read is masked from then on, and costs."""
+    return made_up_secrets()
 
 
 @functools.cache
