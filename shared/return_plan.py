@@ -36,7 +36,8 @@ def plan(
     """
     live = [deployment for deployment in active if deployment.live]
     serving = max(live, key=lambda deployment: deployment.created_at, default=None)
-    to = _asked_for(run, target, serving or _crashed(known)) if run.kind is Kind.ROLLBACK else target.current
+    bad = serving or _crashed(known)
+    to = _asked_for(run, target, bad) if run.kind is Kind.ROLLBACK else target.current
     if isinstance(to, Fail):
         return to
     stranger = _stranger(run, target, active)
@@ -49,7 +50,7 @@ def plan(
     if serving is not None and serving.id == to.deployment_id:
         return NothingToDo(to)
     kept = next((deployment for deployment in known if deployment.id == to.deployment_id), None)
-    replaces = serving.commit_sha if run.kind is Kind.ROLLBACK and serving else run.commit_sha
+    replaces = bad.commit_sha if run.kind is Kind.ROLLBACK and bad else run.commit_sha
     return Return(to=to, image=kept is not None and kept.can_rollback, replaces=replaces)
 
 
@@ -58,13 +59,13 @@ def _crashed(known: Sequence[DeploymentState]) -> DeploymentState | None:
     return next((deployment for deployment in known if deployment.crashed), None)
 
 
-def _asked_for(run: Run, target: Target, serving: DeploymentState | None) -> Verified | Fail:
+def _asked_for(run: Run, target: Target, bad: DeploymentState | None) -> Verified | Fail:
     """The commit named in the command, else the last verified version that is not the one serving (or crashed)."""
     wanted = run.rollback.to_commit if run.rollback else None
     for verified in target.verified:
         if wanted is not None and verified.commit_sha.startswith(wanted):
             return verified
-        if wanted is None and (serving is None or verified.commit_sha != serving.commit_sha):
+        if wanted is None and (bad is None or verified.commit_sha != bad.commit_sha):
             return verified
     asked = f"of commit {wanted}" if wanted else "other than the one that serves"
     return Fail(Code.ROLLBACK_TARGET_MISSING, f"no verified deployment {asked} is known")

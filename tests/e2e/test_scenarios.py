@@ -1,9 +1,10 @@
-"""Every scenario, over real HTTP: functions-framework apps, embedded bus and store, simulated vendors on loopback."""
+"""Every scenario, over real HTTP: functions-framework apps and simulated vendors, embedded and on the emulators."""
 
 from __future__ import annotations
 
 import pytest
 
+from local.engines import KINDS, Kind
 from local.performance import perform
 from local.scenarios import SCENARIOS
 
@@ -31,10 +32,12 @@ def test_every_promised_scenario_exists() -> None:
     assert set(SCENARIOS) >= PROMISED
 
 
+@pytest.mark.parametrize("backend", KINDS)
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_scenario_ends_as_it_should(name: str) -> None:
+async def test_scenario_ends_as_it_should(name: str, backend: Kind, request: pytest.FixtureRequest) -> None:
     # When it is played
-    report = await perform(SCENARIOS[name], tell=lambda line: None, started=lambda host: None)
+    hosts = request.getfixturevalue("google").environ if backend == "emulators" else None
+    report = await perform(SCENARIOS[name], lambda line: None, lambda host: None, backend=backend, emulators=hosts)
 
     # Then all that it expects has come true, and nothing is left over
     assert [expectation.text for expectation in report.expectations if not expectation.held] == []

@@ -113,6 +113,11 @@ class TestAskedFor:
         assert isinstance(decision, Return)
         assert decision.to == a_version()
 
+    def test_a_verified_version_that_crashed_is_not_returned_to(self):
+        assert plan(self.run(), self.current, (), (new_crashed, old_kept)) == Return(
+            to=a_version(), image=True, replaces=MERGE
+        )
+
     @pytest.mark.parametrize("wanted", [OLDER, OLDER[:7]])
     def test_a_named_commit(self, wanted):
         assert plan(self.run(wanted), self.current, (new,), (new, older_kept)) == Return(
