@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= happy
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up test lint format lock clean help
+.PHONY: run up package test lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ run: $(VENV)/.run  ## play the main job on this machine (SCENARIO=name for anoth
 
 up: $(VENV)/.run  ## leave everything running until Ctrl-C
 	@$(BIN)/signalbox up
+
+package: $(VENV)/.run  ## one deployment package per function, in build/packages
+	@$(BIN)/signalbox package
 
 test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95

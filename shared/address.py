@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.clients.probe import Answer
-from shared.clients.railway import ServiceState
 from shared.config import TargetConfig
 from shared.services import Services
+
+if TYPE_CHECKING:  # the sweep looks at addresses too, and has no Railway token
+    from shared.clients.railway import ServiceState
 
 
 def address_of(services: Services, place: TargetConfig, service: ServiceState) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from local.cli.demo import demo
+from local.cli.package import package
 from local.cli.runs import runs, show
 from local.cli.up import up
 
@@ -15,5 +16,5 @@ def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
 
 
-for command in (demo, up, runs, show):
+for command in (demo, up, runs, show, package):
     main.add_command(command)

@@ -1,0 +1,121 @@
+"""A function as the cloud runs it: its package unpacked alone, served in an environment of its requirements only."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+PATIENCE = 60.0
+NOTHING = "127.0.0.1:1"
+"""An address where nobody answers."""
+
+
+def unpack(package: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def environment(requirements: Path) -> Path:
+    """A virtual environment of these requirements alone, made once and kept in the user's cache.
+
+    Raises AssertionError when pip cannot install them.
+    """
+    made_of = f"{sys.version} {sys.base_prefix}\n".encode() + requirements.read_bytes()
+    folder = _cache() / hashlib.sha256(made_of).hexdigest()[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    complete = folder / "complete"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            pip = [folder / "bin" / "python", "-m", "pip", "install", "--no-input", "--require-hashes"]
+            installed = subprocess.run([*pip, "-r", requirements], check=False, capture_output=True, text=True)
+            assert installed.returncode == 0, installed.stderr
+            complete.touch()
+    return folder
+
+
+def isolated(venv: Path, home: Path) -> dict[str, str]:
+    """The whole environment of a process that finds nothing of this machine, and reaches nothing outside it.
+
+    There are credentials, since there are on Google Cloud; what they would be exchanged for cannot be reached.
+    """
+    home.mkdir(exist_ok=True)
+    credentials = home / "credentials.json"
+    authorized = {"type": "authorized_user", "client_id": "nobody", "client_secret": "none", "refresh_token": "none"}
+    credentials.write_text(json.dumps(authorized))
+    return {
+        "PATH": f"{venv / 'bin'}:/usr/bin:/bin",
+        "HOME": str(home),
+        "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+        "GOOGLE_CLOUD_PROJECT": "test",
+        "NO_GCE_CHECK": "true",
+        "FIRESTORE_EMULATOR_HOST": NOTHING,
+        "PUBSUB_EMULATOR_HOST": NOTHING,
+        **dict.fromkeys(("grpc_proxy", "http_proxy", "https_proxy", "HTTPS_PROXY"), f"http://{NOTHING}"),
+        "no_proxy": "127.0.0.1",
+    }
+
+
+@contextmanager
+def served(function: str, folder: Path, venv: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """The address of functions-framework, started in the unpacked folder as the buildpack starts it.
+
+    Raises AssertionError with what it printed when it does not come up, or ends by itself.
+    """
+    port = _free_port()
+    printed = folder.with_suffix(".log")
+    command = [venv / "bin" / "functions-framework", "--target", function, "--host", "127.0.0.1", "--port", str(port)]
+    with printed.open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
+        try:
+            _until_open(port, process, printed)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _until_open(port: int, process: subprocess.Popen[bytes], printed: Path) -> None:
+    """Connected once, which asks nothing of the function."""
+    patient_until = time.monotonic() + PATIENCE
+    while time.monotonic() < patient_until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.002)
+        else:
+            return
+    raise AssertionError(f"it did not come up:\n{printed.read_text()}")
+
+
+def answer_of(url: str, method: str, path: str, body: bytes = b"") -> httpx.Response:
+    """Directly, whatever proxies there are here."""
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        return client.request(method, f"{url}{path}", content=body, headers={"Content-Type": "application/json"})
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signalbox" / "environments"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

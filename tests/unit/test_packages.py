@@ -1,0 +1,305 @@
+"""Deployment packages: the same bytes from the same source, with what the function needs and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local import packages, topology
+from local.packages import GRANTED, ROOT, Package
+from shared.errors import ConfigError
+
+NAMES = [function.name for function in topology.load().functions]
+CLIENTS = ("github", "railway", "n8n", "probe")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
+    return {package.function: package for package in packages.build(tmp_path_factory.mktemp("packages"))}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what packages are made of."""
+    copy = tmp_path / "elsewhere"
+    for folder in ("functions", "shared", "requirements"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "signalbox.toml", copy)
+    return copy
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def content(package: Package) -> dict[str, bytes]:
+    with zipfile.ZipFile(package.file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def modules(package: Package) -> set[str]:
+    names = (name for name in content(package) if name.startswith("shared/"))
+    return {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in names}
+
+
+def edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert len(re.findall(before, text, re.MULTILINE)) == 1
+    path.write_text(re.sub(before, lambda _: after, text, flags=re.MULTILINE))
+
+
+def test_the_same_source_gives_the_same_bytes(made: dict[str, Package], tree: Path, tmp_path: Path) -> None:
+    # Given the sources in another folder, with other times and modes, written in another order
+    for number, path in enumerate(sorted(tree.rglob("*"), reverse=True)):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+
+    # When packages are made of them by somebody whose files are private
+    with private_files():
+        again = packages.build(tmp_path / "out", root=tree)
+
+    # Then they are the same
+    assert [package.function for package in again] == NAMES
+    for package in again:
+        assert package.sha256 == made[package.function].sha256
+        assert package.file.read_bytes() == made[package.function].file.read_bytes()
+
+
+def test_a_change_of_source_changes_the_packages_that_hold_it(
+    made: dict[str, Package], tree: Path, tmp_path: Path
+) -> None:
+    edit(tree / "shared" / "metrics.py", "\\Z", "# changed\n")
+    again = packages.build(tmp_path / "out", root=tree)
+    assert [one.function for one in again if one.sha256 != made[one.function].sha256] == ["console"]
+
+
+def test_what_is_reported_is_what_was_written(made: dict[str, Package]) -> None:
+    for package in made.values():
+        written = package.file.read_bytes()
+        assert (package.bytes, package.sha256) == (len(written), hashlib.sha256(written).hexdigest())
+        assert [path.name for path in package.file.parent.glob(f"{package.function}.*")] == [package.file.name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entries_say_nothing_about_who_packed_them(made: dict[str, Package], name: str) -> None:
+    with zipfile.ZipFile(made[name].file) as archive:
+        entries = archive.infolist()
+    assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
+    for entry in entries:
+        assert not entry.is_dir()
+        assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+        assert entry.create_system == 3
+        assert entry.external_attr >> 16 == stat.S_IFREG | 0o644
+        assert entry.compress_type == zipfile.ZIP_STORED
+        assert entry.extra == b""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_package_holds_the_function_what_it_shares_and_the_settings(made: dict[str, Package], name: str) -> None:
+    held = content(made[name])
+    assert held["main.py"] == (ROOT / "functions" / name / "main.py").read_bytes()
+    assert held["signalbox.toml"] == (ROOT / "signalbox.toml").read_bytes()
+    others = {path for path in held if not path.startswith("shared/")}
+    assert others == {"main.py", "signalbox.toml", "requirements.txt"}
+    for path in held.keys() - others:
+        assert held[path] == (ROOT / path).read_bytes()
+    assert {"shared", "shared.cloud", "shared.services"} <= modules(made[name])
+
+
+def test_sources_are_all_that_shared_consists_of() -> None:
+    """Modules are what is packed: a file of another kind beside them would be missing in the cloud."""
+    kinds = {path.suffix for path in (ROOT / "shared").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert kinds == {".py"}
+
+
+def test_other_settings_can_be_put_in(made: dict[str, Package], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text((ROOT / "signalbox.toml").read_text().replace("acme/shop", "acme/mine"))
+    [package] = [one for one in packages.build(tmp_path / "out", config=mine) if one.function == "console"]
+    assert content(package)["signalbox.toml"] == mine.read_bytes()
+    assert package.sha256 != made["console"].sha256
+
+
+ABSENT = {
+    "webhooks": (
+        {"shared.clients", "shared.cloud.firestore", "shared.stage"},
+        {"google-cloud-firestore", "google-cloud-core", "httpx", "httpcore", "pyjwt"},
+    ),
+    "console": (
+        {"shared.clients", "shared.cloud.pubsub", "shared.cloud.secrets", "shared.stage"},
+        {"google-cloud-pubsub", "google-cloud-secret-manager", "opentelemetry-sdk", "httpx", "pyjwt"},
+    ),
+    "dispatch": ({"shared.clients.railway", "shared.clients.probe", "shared.clients.n8n", "shared.stage"}, set()),
+    "merge": ({"shared.clients.railway", "shared.clients.probe", "shared.clients.n8n"}, set()),
+    "deploy": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),
+    "monitor": ({"shared.clients.github", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
+    "verify": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),
+    "rollback": ({"shared.clients.github", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
+    "notify": ({"shared.clients.railway", "shared.clients.probe", "shared.stage"}, set()),
+    "sweep": ({"shared.clients.railway", "shared.clients.n8n", "shared.stage"}, set()),
+}
+LOCAL_ONLY = {"rich", "pyyaml", "graphql-core", "pygments", "markdown-it-py"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_package_holds_nothing_that_the_function_cannot_use(made: dict[str, Package], name: str) -> None:
+    absent_modules, absent_requirements = ABSENT[name]
+    assert modules(made[name]).isdisjoint(absent_modules)
+    assert set(made[name].requirements).isdisjoint(absent_requirements | LOCAL_ONLY)
+
+
+@pytest.mark.parametrize("function", topology.load().functions, ids=lambda function: function.name)
+def test_a_package_holds_what_the_function_is_granted(made: dict[str, Package], function: topology.Function) -> None:
+    """And no source in it asks the services for a client that it does not hold."""
+    held = modules(made[function.name])
+    assert {module for module, granted in GRANTED.items() if granted(function)} <= held
+    asked = {
+        f"shared.clients.{node.attr}"
+        for path, source in content(made[function.name]).items()
+        if path.endswith(".py")
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and node.attr in CLIENTS
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("services", "_services")
+    }
+    assert asked <= held
+    assert ("services.store" in _sources(made[function.name])) <= function.store
+    assert bool(re.search(r"services\.(publish|bus)\b", _sources(made[function.name]))) <= bool(function.publishes)
+
+
+def _sources(package: Package) -> str:
+    return "\n".join(text.decode() for path, text in content(package).items() if path.endswith(".py"))
+
+
+@pytest.mark.parametrize("module", GRANTED)
+def test_what_is_granted_exists_and_is_imported_only_when_used(module: str) -> None:
+    importers = (ROOT / "shared" / "services.py", ROOT / "shared" / "cloud" / "__init__.py")
+    later = {
+        f"{node.module}"
+        for path in importers
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert module in later
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_requirement_is_pinned_with_hashes_as_in_the_lock(made: dict[str, Package], name: str) -> None:
+    text = content(made[name])["requirements.txt"].decode()
+    requirements = re.split(r"\n(?=\S)", text.rstrip("\n"))
+    lock = (ROOT / "requirements" / "run.txt").read_text()
+    for requirement in requirements:
+        assert re.match(r"[a-z0-9-]+==\S+( ; [^\\]+)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\\n|$))+$", requirement)
+        assert f"{requirement}\n" in lock
+    assert tuple(requirement.partition("==")[0] for requirement in requirements) == made[name].requirements
+    assert list(made[name].requirements) == sorted(made[name].requirements)
+    assert {"functions-framework", "uvloop", "httptools", "msgspec", "starlette", "grpcio"} <= {
+        *made[name].requirements
+    }
+
+
+def test_the_markers_of_the_lock_are_kept(made: dict[str, Package]) -> None:
+    assert "\ncffi==" in content(made["merge"])["requirements.txt"].decode()
+    assert "; platform_python_implementation != 'PyPy' \\" in content(made["merge"])["requirements.txt"].decode()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (r"^httpcore==.*\n(    --hash.*\n)+", "", r"httpx needs httpcore, which .*run\.txt does not pin: `make lock`"),
+        (r"^msgspec==.*\n(    --hash.*\n)+", "", r"shared/\S+\.py:\d+: imports msgspec\S*, which nothing pinned"),
+        (r"^uvloop==.*\n(    --hash.*\n)+", "", r"a function needs uvloop, which .*run\.txt does not pin"),
+        (r"^httpx==0.28.1 ", "httpx==0.28.0 ", r"pins httpx 0\.28\.0, installed is 0\.28\.1"),
+        (r"^h11==(\S+) \\\n(    --hash.*\n)+", "h11==0.16.0\n", r"h11 has no hash"),
+        (r"^anyio==", "absent==1.0 \\\n    --hash=sha256:00\nanyio==", r"absent is pinned in .* but not installed"),
+        (
+            r"^cffi==(\S+) ; .*$",
+            "cffi==2.1.1 ; python_version < '3' \\",
+            r"cffi is pinned in .* but not for this machine",
+        ),
+    ],
+    ids=["needed", "imported", "always", "other version", "no hash", "not installed", "not here"],
+)
+def test_a_lock_that_is_not_what_is_installed_is_refused(tree: Path, before: str, after: str, reason: str) -> None:
+    edit(tree / "requirements" / "run.txt", before, after)
+    with pytest.raises(ConfigError, match=reason):
+        packages.build(tree / "out", root=tree)
+
+
+@pytest.fixture
+def gadget(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A distribution, pinned, installed, and imported by the console; the file is what it needs."""
+    installed = tmp_path / "site"
+    metadata = installed / "gadget-1.0.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: gadget\nVersion: 1.0\n")
+    (metadata.parent / "RECORD").write_text("gadget/__init__.py,,\n../../bin/gadget.py,,\n")
+    monkeypatch.syspath_prepend(installed)
+    with (tree / "requirements" / "run.txt").open("a") as lock:
+        lock.write("gadget==1.0 \\\n    --hash=sha256:00\n")
+    edit(tree / "functions" / "console" / "main.py", "^import msgspec$", "import msgspec\nimport gadget")
+    return metadata
+
+
+def needing(metadata: Path, *needs: str) -> None:
+    metadata.write_text(metadata.read_text() + "".join(f"Requires-Dist: {need}\n" for need in needs))
+
+
+def test_needs_follow_extras_and_the_markers_of_linux(tree: Path, gadget: Path) -> None:
+    needing(
+        gadget,
+        "absent-on-linux; sys_platform == 'win32'",
+        "absent-on-python-3; python_version < '3.11'",
+        "absent-unless-asked-for; extra == 'more'",
+        "PyJWT[crypto]>=2; python_version >= '3.14'",
+    )
+    [console] = [one for one in packages.build(tree / "out", root=tree) if one.function == "console"]
+    assert {"gadget", "pyjwt", "cryptography"} <= set(console.requirements)
+
+
+def test_a_pin_that_what_is_installed_does_not_accept_is_refused(tree: Path, gadget: Path) -> None:
+    needing(gadget, "msgspec<0.1")
+    with pytest.raises(ConfigError, match=r"gadget needs msgspec<0\.1, but .*run\.txt pins 0\.\d+"):
+        packages.build(tree / "out", root=tree)
+
+
+def test_a_function_that_needs_what_is_never_deployed_is_refused(tree: Path) -> None:
+    edit(tree / "functions" / "console" / "main.py", "^import msgspec$", "import msgspec\nfrom local import bus")
+    with pytest.raises(
+        ConfigError, match=r"functions/console/main\.py:\d+: imports local\.bus, which no package holds"
+    ):
+        packages.build(tree / "out", root=tree)
+
+
+def test_a_function_without_source_is_refused(tree: Path) -> None:
+    (tree / "functions" / "merge" / "main.py").unlink()
+    with pytest.raises(ConfigError, match=r"merge/main\.py: there is no such file, but topology\.yaml has a function"):
+        packages.build(tree / "out", root=tree)
+
+
+def test_settings_that_no_function_would_start_with_are_refused(tree: Path) -> None:
+    (tree / "signalbox.toml").write_text("nonsense = 1\n")
+    with pytest.raises(ConfigError, match=r"signalbox\.toml"):
+        packages.build(tree / "out", root=tree)
+
+
+def test_packages_are_made_in_a_checkout(tree: Path) -> None:
+    (tree / "requirements" / "run.txt").unlink()
+    with pytest.raises(ConfigError, match=r"run\.txt: there is no such file; packages are made in a checkout"):
+        packages.build(tree / "out", root=tree)
