@@ -12,13 +12,13 @@ from shared.amend import amend
 from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
-from shared.errors import Code
+from shared.errors import Code, NotFound
 from shared.events import CommentWritten
 from shared.outcome import Message
-from shared.run import Kind, Target, Trigger, run_id
+from shared.run import Kind, Run, Target, Trigger, run_id
 from shared.run import Lock as TargetLock
 from shared.services import Services
-from shared.starting import new_run, runs_of, start
+from shared.starting import latest_of, new_run, runs_of, start
 
 MAY_DEPLOY = frozenset({"admin", "write"})
 
@@ -44,7 +44,11 @@ async def answer(services: Services, comment: CommentWritten) -> None:
     if await services.github.has_comment(places[0].repository, comment.number, marker=marker):
         log.info("answered already", comment=comment.comment_id)
         return
-    await services.github.react(places[0].repository, comment.comment_id)
+    try:
+        await services.github.react(places[0].repository, comment.comment_id)
+    except NotFound:
+        log.info("the comment was deleted meanwhile", comment=comment.comment_id)
+        return
     refused = await _carry_out(services, comment, places)
     if refused is not None:
         log.info("command refused", code=refused.code, reason=refused.message, actor=comment.author)
@@ -93,8 +97,16 @@ async def _rollback(services: Services, asked: Asked, command: Rollback) -> Unus
     if isinstance(place, Unusable):
         return place
     run = new_run(services, place, asked.pull, _trigger(asked.comment), kind=Kind.ROLLBACK, to_commit=command.to)
+    under_way = next((one for one in await latest_of(services, place) if _is_rollback_under_way(one)), None)
+    if under_way is not None and under_way.id != run.id:
+        return Unusable(Code.ALREADY_RUNNING, f"`{under_way.id}` is at {under_way.stage} ({under_way.status})")
     await start(services, run)
     return None
+
+
+def _is_rollback_under_way(run: Run) -> bool:
+    """Two commands in a row would otherwise go back two versions."""
+    return run.kind is Kind.ROLLBACK and not run.status.terminal
 
 
 async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | None:

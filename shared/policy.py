@@ -37,7 +37,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the new deployment must stay healthy before the run succeeds."""
 
     merge_deadline: PositiveSeconds = 1800.0
-    deploy_deadline: PositiveSeconds = 120.0
+    deploy_deadline: PositiveSeconds = 600.0
     monitor_deadline: PositiveSeconds = 900.0
     verify_deadline: PositiveSeconds = 300.0
     rollback_deadline: PositiveSeconds = 600.0

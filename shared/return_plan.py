@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
-from shared.outcome import Fail
+from shared.outcome import Fail, Wait
 from shared.run import Kind, Run, Target, Verified
 
 
@@ -29,10 +29,11 @@ class Return(Struct, frozen=True):
 
 def plan(
     run: Run, target: Target, active: Sequence[DeploymentState], known: Sequence[DeploymentState]
-) -> NothingToDo | Return | Fail:
+) -> NothingToDo | Return | Wait | Fail:
     """`known` are the target's deployments, newest first, removed ones too; `active` those that serve.
 
-    While two overlap, the newer one is about to serve alone, in whatever order Railway lists them.
+    While two overlap, the newer one is about to serve alone, in whatever order Railway lists them. A deployment that is
+    just being taken away cannot be returned to, and a moment later can.
     """
     live = [deployment for deployment in active if deployment.live]
     serving = max(live, key=lambda deployment: deployment.created_at, default=None)
@@ -50,6 +51,8 @@ def plan(
     if serving is not None and serving.id == to.deployment_id:
         return NothingToDo(to)
     kept = next((deployment for deployment in known if deployment.id == to.deployment_id), None)
+    if kept is not None and kept.status == "REMOVING":
+        return Wait(message=f"{kept.id[:8]} is still being taken away", wake_in=5, otherwise=Code.ROLLBACK_TIMEOUT)
     replaces = bad.commit_sha if run.kind is Kind.ROLLBACK and bad else run.commit_sha
     return Return(to=to, image=kept is not None and kept.can_rollback, replaces=replaces)
 

@@ -61,6 +61,14 @@ async def runs_of(services: Services, place: TargetConfig, number: int) -> list[
     return [one.document for one in found]
 
 
+async def latest_of(services: Services, place: TargetConfig) -> list[Run]:
+    """The target's runs, newest first, as many as could be under way or in its queue."""
+    found = await services.store.query(
+        Run, ("target", "==", place.id), order_by="created_at", descending=True, limit=50
+    )
+    return [one.document for one in found]
+
+
 def new_run(
     services: Services,
     place: TargetConfig,

@@ -107,6 +107,8 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
         return
     base = address_of(services, place, service)
     answer = await look(services, place, base) if base else None
+    if answer is not None and not answer.healthy and serving.status == "SLEEPING":
+        answer = await look(services, place, base or "")  # the first request only wakes it
     if answer is not None and not answer.healthy:
         return
     verified = Verified(

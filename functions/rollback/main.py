@@ -46,19 +46,31 @@ async def go_back(claim: Claim, services: Services) -> Outcome:
 
 
 async def _decide(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
+    await _recognise(claim, known)
     run = claim.run
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     unfinished = _unfinished(run, known)
     if unfinished is not None:
         return await _cancel(services, place, unfinished)
     decision = plan(run, await claim.target(), service.active, known)
-    if isinstance(decision, Fail):
+    if isinstance(decision, Fail | Wait):
         return decision
     if isinstance(decision, NothingToDo):
         there = replace(claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED), needed=False, to=decision.serving)
         there = replace(there, deployment_id=decision.serving.deployment_id)
         return Advance(f"{decision.serving.commit_sha[:7]} serves", {"rollback": there})
     return await _return(claim, services, place, decision, known)
+
+
+async def _recognise(claim: Claim, known: list[DeploymentState]) -> None:
+    """A deployment that was asked for, whose answer was lost, and that showed only after the stage's time was up."""
+    run, deployment = claim.run, claim.run.deployment
+    if deployment is None or deployment.id is not None or deployment.requested_at is None:
+        return
+    new = (one for one in known if one.id not in deployment.baseline and one.commit_sha == run.commit_sha)
+    found = next(new, None)
+    if found is not None:
+        await claim.checkpoint(deployment=replace(deployment, id=found.id, migrates=found.migrates))
 
 
 async def _cancel(services: Services, place: TargetConfig, unfinished: DeploymentState) -> Wait:

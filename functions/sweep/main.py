@@ -31,6 +31,7 @@ RECORD_AT_LEAST = timedelta(minutes=10)
 """How old `health.checked_at` may become while nothing changes: each look need not cost a write."""
 LOOK_BACK = timedelta(hours=6)
 REDELIVER_AFTER = timedelta(minutes=1)
+MOST_ATTEMPTS = 8
 
 
 @functions_framework.aio.http
@@ -129,10 +130,18 @@ def _seen(services: Services, place: TargetConfig, target: Target, healthy: bool
 
 
 async def redeliver_missed(services: Services) -> int:
-    """Ask GitHub to send again what never arrived: it does not do so by itself, and forgets after three days."""
+    """Ask GitHub to send again what never arrived: it does not do so by itself, and forgets after three days.
+
+    What we refuse each time (a wrong secret, say) is asked for at doubling intervals, and then no more.
+    """
     now = services.clock.now()
     missed = await services.github.failed_deliveries(now - LOOK_BACK)
-    due = [delivery for delivery in missed if now - delivery.delivered_at >= REDELIVER_AFTER]
+    due = [
+        delivery
+        for delivery in missed
+        if delivery.attempts <= MOST_ATTEMPTS
+        and now - delivery.delivered_at >= REDELIVER_AFTER * 2 ** (delivery.attempts - 1)
+    ]
     return sum([await _redeliver(services, delivery) for delivery in due])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from shared.clients.github_pull_request import (
     PullRequestState,
     assemble,
 )
+from shared.clients.github_registration import Registration
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.ports import Clock
 from shared.secrets import Secrets
@@ -49,14 +51,8 @@ class Delivery(Struct, frozen=True):
     guid: str
     event: str
     delivered_at: datetime
-
-
-class _Attempt(Struct):
-    id: int
-    guid: str
-    event: str
-    delivered_at: datetime
-    status: str
+    attempts: int = 1
+    """How often it has been tried since the moment asked about."""
 
 
 class _RequiredCheck(Struct):
@@ -123,6 +119,8 @@ class GitHub:
     ) -> None:
         self._app = GitHubApp(base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
         self._clock = clock
+        self.registration = Registration(self._app)
+        """What GitHub knows about the App itself."""
 
     async def pull_request(self, repository: str, number: int) -> PullRequestState:
         """The pull request with the checks of its head, our own check run left out.
@@ -210,6 +208,10 @@ class GitHub:
         url = f"/repos/{repository}/issues/{number}/comments"
         return (await self._change("POST", url, _Comment, repository, {"body": text})).html_url
 
+    async def has_comment(self, repository: str, number: int, *, marker: str) -> bool:
+        """Whether there is a comment of ours that holds `marker`."""
+        return await self._own_comment(repository, number, marker) is not None
+
     async def find_deployment(self, repository: str, *, sha: str, task: str, environment: str) -> int | None:
         """The newest deployment of this commit: look before creating, GitHub would make a second one."""
         query = httpx.QueryParams({"sha": sha, "task": task, "environment": environment, "per_page": 1})
@@ -267,18 +269,12 @@ class GitHub:
         GitHub never repeats a delivery by itself and remembers them for three days
         (docs: "Handling failed webhook deliveries", "List deliveries for an app webhook").
         """
-        attempts: list[_Attempt] = []
-        url: str | None = "/app/hook/deliveries?per_page=100"
-        while url:
-            page, url = await self._page(url, list[_Attempt], None)
-            attempts += [attempt for attempt in page if attempt.delivered_at >= since]
-            if any(attempt.delivered_at < since for attempt in page):
-                break
-        delivered = {attempt.guid for attempt in attempts if attempt.status == "OK"}
-        oldest_first = sorted(attempts, key=lambda attempt: (attempt.delivered_at, attempt.id))
-        newest = {attempt.guid: attempt for attempt in oldest_first if attempt.guid not in delivered}
+        attempts = await self.registration.recent_deliveries(since)
+        delivered = {attempt.guid for attempt in attempts if attempt.delivered}
+        newest = {attempt.guid: attempt for attempt in reversed(attempts) if attempt.guid not in delivered}
         kept = sorted(newest.values(), key=lambda attempt: (attempt.delivered_at, attempt.id))
-        return [Delivery(attempt.id, attempt.guid, attempt.event, attempt.delivered_at) for attempt in kept]
+        tries = Counter(attempt.guid for attempt in attempts)
+        return [Delivery(one.id, one.guid, one.event, one.delivered_at, tries[one.guid]) for one in kept]
 
     async def redeliver(self, delivery_id: int) -> None:
         """Ask for another attempt; it carries the same guid, so asking twice is harmless."""
@@ -315,7 +311,7 @@ class GitHub:
         response = await self._app.request("GET", url, repository=repository, changes=False)
         return decode(response, type, changes=False)
 
-    async def _page(self, url: str, type: type[T], repository: str | None) -> tuple[T, str | None]:
+    async def _page(self, url: str, type: type[T], repository: str) -> tuple[T, str | None]:
         response = await self._app.request("GET", url, repository=repository, changes=False)
         return decode(response, type, changes=False), next_page(response)
 

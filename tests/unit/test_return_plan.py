@@ -6,7 +6,7 @@ import pytest
 from unit.building import MERGE, OLD, OLDER, a_deployment, a_run, a_target, a_version, at
 
 from shared.errors import Code
-from shared.outcome import Fail
+from shared.outcome import Fail, Wait
 from shared.return_plan import NothingToDo, Return, plan
 from shared.run import Deployment, Kind, Rollback, Stage
 
@@ -35,6 +35,11 @@ class TestAfterABadDeployment:
     )
     def test_the_way_leads_to_the_last_verified_version_by_its_image_where_kept(self, active, known, image):
         assert plan(self.run(), both, active, known) == Return(to=a_version(), image=image, replaces=MERGE)
+
+    def test_what_is_just_being_taken_away_is_waited_for(self):
+        draining = a_deployment("d-old", "REMOVING", commit_sha=OLD)
+
+        assert isinstance(plan(self.run(), both, (new,), (new, draining)), Wait)
 
     def test_a_later_deployment_that_nobody_verified_is_not_returned_to(self):
         unverified = a_deployment("d-between", "REMOVED", commit_sha="8" * 40, can_rollback=True)

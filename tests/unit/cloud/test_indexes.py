@@ -83,6 +83,7 @@ async def make_every_query(store: Recorder) -> None:
     await metrics.summary(asking(), services)
     await metrics.system(asking(), services)
     await starting.runs_of(services, services.config.targets[0], 42)
+    await starting.latest_of(services, services.config.targets[0])
     await dispatch.act(services, PullRequestChanged(repository="acme/shop", number=42))
     await dispatch.act(services, ChecksReported(repository="acme/shop", head_sha="a" * 40))
     await services.close()

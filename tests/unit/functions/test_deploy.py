@@ -214,7 +214,7 @@ async def test_a_deployment_that_never_shows_runs_out_of_time(scene: Scene, run:
     scene.services.pace = Pace(visible=1000)
     scene.railway.app.faults.append(Fault(when=DEPLOY, lost=True))
     await scene.execute(run)
-    scene.pass_time(120)
+    scene.pass_time(600)
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
     assert after.rollback is not None
@@ -222,6 +222,18 @@ async def test_a_deployment_that_never_shows_runs_out_of_time(scene: Scene, run:
 
 
 # The first contact with a target
+
+
+async def test_at_first_contact_a_sleeping_version_is_woken_and_remembered(scene: Scene) -> None:
+    run = scene.new_run(Stage.DEPLOY)
+    await scene.save(Target(id=TARGET, active=run.id))
+    serving = scene.railway.serving(SERVICE, ENVIRONMENT)
+    assert serving is not None
+    serving.status = "SLEEPING"
+    await scene.execute(run)
+    current = (await scene.target()).current
+    assert current is not None
+    assert current.deployment_id == serving.id
 
 
 async def test_at_first_contact_the_healthy_version_that_serves_is_remembered(scene: Scene) -> None:
@@ -294,7 +306,7 @@ async def test_a_run_without_a_commit_has_nothing_to_deploy(scene: Scene) -> Non
 async def test_an_outage_that_outlasts_the_stage_ends_the_run_and_frees_the_target(scene: Scene, run: Run) -> None:
     scene.railway.app.faults.append(Fault(times=1000, status=502))
     await scene.execute(run)
-    scene.pass_time(121)
+    scene.pass_time(601)
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
     assert after.error is not None

@@ -352,6 +352,18 @@ async def test_a_rollback_starts_a_run_at_the_rollback(scene: Scene) -> None:
     assert sorted(published(scene)) == [("notify", run.id), ("rollback", run.id)]
 
 
+async def test_a_second_rollback_waits_for_the_first(scene: Scene) -> None:
+    assert await command(scene, "/rollback") == ""
+    assert f"**`{Code.ALREADY_RUNNING}`**" in await command(scene, "/rollback")
+    assert len(await scene.runs()) == 1
+
+
+async def test_a_command_whose_comment_was_deleted_is_forgotten(scene: Scene) -> None:
+    scene.github.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))
+    assert await command(scene, "/deploy") == ""
+    assert await scene.runs() == []
+
+
 async def test_a_rollback_is_possible_while_a_deployment_is_under_way(scene: Scene) -> None:
     await command(scene, "/deploy")
     assert await command(scene, "/rollback") == ""

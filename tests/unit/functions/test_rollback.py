@@ -78,6 +78,21 @@ async def test_the_intent_is_saved_before_the_call(scene: Scene) -> None:
     assert len(scene.railway.rollbacks) == 1
 
 
+async def test_a_deployment_that_showed_only_after_its_stage_is_recognised_and_cancelled(scene: Scene) -> None:
+    run = scene.new_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.DEPLOY_TIMEOUT))
+    known = tuple(deployment.id for deployment in scene.railway.deployments(SERVICE, ENVIRONMENT))
+    intent = Deployment(baseline=known, requested_at=scene.clock.now())
+    run = replace(run, deployment=intent)
+    await scene.save(Target(id=TARGET, active=run.id, verified=(scene.serving(),)))
+    late = scene.railway.deploy(SERVICE, ENVIRONMENT, NEW)
+
+    after = await scene.execute(run)
+
+    assert after.deployment is not None
+    assert after.deployment.id == late.id
+    assert late.status == "REMOVED"
+
+
 @pytest.mark.parametrize("fault", [{"lost": True}, {"status": 502}])
 async def test_a_rollback_whose_answer_was_lost_is_found_and_not_repeated(scene: Scene, fault: dict[str, Any]) -> None:
     run = await bad(scene)

@@ -236,6 +236,22 @@ async def test_a_missed_webhook_is_asked_for_again_after_a_minute(scene: Scene) 
     assert (await scene.sweep()).json()["redelivered"] == 0
 
 
+async def test_what_we_always_refuse_is_asked_for_at_doubling_intervals_and_then_no_more(scene: Scene) -> None:
+    async def refuse(*_: object) -> int:
+        return 401
+
+    guid = (await missed(scene))[0]
+    scene.github.webhooks.deliver = refuse
+    asked_at = []
+    for minute in range(1, 6 * 60):
+        scene.pass_time(60)
+        if (await scene.sweep()).json()["redelivered"]:
+            asked_at.append(minute)
+        await scene.github.tick()
+    assert asked_at == [1, 3, 7, 15, 31, 63, 127, 255]
+    assert len([a for a in scene.github.webhooks.attempts() if a.webhook.guid == guid]) == 9
+
+
 async def test_what_was_missed_long_ago_is_let_go(scene: Scene) -> None:
     await missed(scene)
     scene.pass_time(6 * 3600 + 1)

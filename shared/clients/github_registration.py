@@ -1,0 +1,92 @@
+"""What GitHub knows about the App itself: who it is, what it was granted, where its webhooks go and how they fared.
+
+Source: docs.github.com/rest/apps (apps, webhooks). All of it is asked as the App, with its signed token.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from shared.clients.github_answers import T, decode, next_page
+from shared.clients.github_app import GitHubApp
+
+Level = Literal["read", "write", "admin"]
+
+
+class App(Struct, frozen=True):
+    """The App as it is registered. `permissions` and `events` are what it asks for, not what anybody granted."""
+
+    slug: str
+    permissions: dict[str, Level] = {}
+    events: tuple[str, ...] = ()
+
+
+class Installation(Struct, frozen=True):
+    """What the owner of a repository granted, as accepted last."""
+
+    id: int
+    permissions: dict[str, Level] = {}
+    events: tuple[str, ...] = ()
+    suspended_at: datetime | None = None
+
+
+class HookConfig(Struct, frozen=True):
+    """Where the App's webhooks go. GitHub shows of the `secret` no more than that there is one."""
+
+    url: str = ""
+    content_type: str = "form"
+    secret: str = ""
+    insecure_ssl: Any = "0"
+    """`"0"` or `0` when the certificate is checked."""
+
+
+class Attempt(Struct, frozen=True):
+    """One attempt to deliver a webhook; `guid` is the same over all attempts, `id` is of this one."""
+
+    id: int
+    guid: str
+    event: str
+    delivered_at: datetime
+    status: str
+
+    @property
+    def delivered(self) -> bool:
+        return self.status == "OK"
+
+
+class Registration:
+    """Raises what `GitHubApp.request` raises; nothing here changes anything."""
+
+    def __init__(self, app: GitHubApp) -> None:
+        self._app = app
+
+    async def app(self) -> App:
+        """Raises Unauthorized when GitHub does not accept the token that the private key signs."""
+        return (await self._read("/app", App))[0]
+
+    async def installation(self, repository: str) -> Installation:
+        """Raises NotFound when the App is not installed on the repository, or the repository does not exist."""
+        return (await self._read(f"/repos/{repository}/installation", Installation))[0]
+
+    async def hook_config(self) -> HookConfig:
+        """Raises NotFound when the App has no webhook."""
+        return (await self._read("/app/hook/config", HookConfig))[0]
+
+    async def recent_deliveries(self, since: datetime) -> list[Attempt]:
+        """Every attempt since then, newest first. GitHub remembers them for three days."""
+        found: list[Attempt] = []
+        url: str | None = "/app/hook/deliveries?per_page=100"
+        while url:
+            page, url = await self._read(url, list[Attempt])
+            found += [attempt for attempt in page if attempt.delivered_at >= since]
+            if any(attempt.delivered_at < since for attempt in page):
+                break
+        return sorted(found, key=lambda attempt: (attempt.delivered_at, attempt.id), reverse=True)
+
+    async def _read(self, url: str, type: type[T]) -> tuple[T, str | None]:
+        """The answer, and the address of the next page."""
+        response = await self._app.request("GET", url, repository=None, changes=False)
+        return decode(response, type, changes=False), next_page(response)
