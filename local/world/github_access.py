@@ -16,6 +16,11 @@ from local.world.github_payloads import JSON, installation_id, stamp
 from shared.ports import Clock
 
 TOKEN_LIFETIME = timedelta(hours=1)
+PERMISSIONS = {
+    **dict.fromkeys(("metadata", "checks", "statuses"), "read"),
+    **dict.fromkeys(("contents", "pull_requests", "issues", "deployments"), "write"),
+}
+EVENTS = ("pull_request", "pull_request_review", "issue_comment", "check_suite", "status")
 _DOCS = "https://docs.github.com/rest"
 
 
@@ -47,6 +52,10 @@ class Access:
         self._app_id = app_id
         self._repositories = repositories
         self.public_key_pem = public_key_pem
+        self.permissions = dict(PERMISSIONS)
+        """What the installations were granted."""
+        self.events = list(EVENTS)
+        """What the App subscribes to."""
         self.tokens: dict[str, tuple[str, datetime]] = {}
         """The owner each token is for, and when it expires."""
 
@@ -83,11 +92,10 @@ class Access:
         token = f"ghs_{self._app_id}_eyJhbGciOiJFUzI1NiJ9.{claims.rstrip('=')}.{self._ids.sha() * 2}"
         expires_at = self._clock.now() + TOKEN_LIFETIME
         self.tokens[token] = (owner, expires_at)
-        permissions = {"contents": "write", "pull_requests": "write", "metadata": "read"}
         return {
             "token": token,
             "expires_at": stamp(expires_at),
-            "permissions": permissions,
+            "permissions": self.permissions,
             "repository_selection": "all",
         }
 

@@ -53,6 +53,8 @@ class Api:
             ("POST", f"{repo}/deployments/{{id:int}}/statuses", self._create_status),
         ]
         of_app = [
+            ("GET", "/app", self._app),
+            ("GET", "/app/hook/config", self._hook_config),
             ("GET", f"{repo}/installation", self._installation),
             ("POST", "/app/installations/{id:int}/access_tokens", self._mint),
             ("GET", "/app/hook/deliveries", self._deliveries),
@@ -85,13 +87,29 @@ class Api:
 
     # The App itself
 
+    async def _app(self, _request: Request) -> Response:
+        access = self._world.access
+        return JSONResponse(self._world.own_app | {"permissions": access.permissions, "events": access.events})
+
+    async def _hook_config(self, _request: Request) -> Response:
+        """The secret is never shown."""
+        hidden = {"secret": "********"} if self._world.webhooks.secret else {}
+        return JSONResponse({"content_type": "json", "insecure_ssl": "0", "url": self._world.webhooks.url} | hidden)
+
     async def _installation(self, request: Request) -> Response:
         owner = request.path_params["owner"]
         found = self._world.repositories.get(f"{owner}/{request.path_params['name']}".lower())
         if found is None:
             raise Problem(404, "Not Found")
         return JSONResponse(
-            {"id": installation_id(owner), "account": user(found.owner), "app_slug": self._world.app_slug}
+            {
+                "id": installation_id(owner),
+                "account": user(found.owner),
+                "app_slug": self._world.app_slug,
+                "permissions": self._world.access.permissions,
+                "events": self._world.access.events,
+                "suspended_at": None,
+            }
         )
 
     async def _mint(self, request: Request) -> Response:

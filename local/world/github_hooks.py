@@ -68,6 +68,8 @@ class Webhooks:
         self._ids = ids
         self._app_id = app_id
         self.secret = secret
+        self.url = "https://signalbox.test/github-webhook"
+        """Where the App's settings send them, as GitHub shows it; `deliver` is what takes them there."""
         self.deliver = deliver
         self.queue: list[Webhook] = []
         self._attempts: list[Attempt] = []

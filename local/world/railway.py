@@ -42,6 +42,8 @@ class RailwayWorld:
     ) -> None:
         self.clock = clock
         self.token = token
+        self.token_kind: Literal["account", "project"] | None = None
+        """None: it is taken as either."""
         self.pace = timedelta(seconds=pace)
         self.retention = retention
         self.webhooks = Webhooks(webhook_secret)
@@ -54,7 +56,7 @@ class RailwayWorld:
         """True, or the ids of deployments, to which deploymentRollback answers false."""
         self.created: list[Deployment] = []
         """Every deployment, in order, apart from those that `add_service` starts with."""
-        self._services: list[Service] = []
+        self.services: list[Service] = []
         self._deployments: list[Deployment] = []
         self._plans: defaultdict[tuple[str, bool], deque[Plan]] = defaultdict(deque)
         self.app = Faulty(graphql_app(self))
@@ -87,7 +89,7 @@ class RailwayWorld:
             domain=domain,
             auto_deploy=auto_deploy,
         )
-        self._services.append(service)
+        self.services.append(service)
         if serving_commit is not None:
             first = self._create(service, serving_commit, "deploy", "GitHub", Plan())
             self.created.remove(first)
@@ -105,7 +107,7 @@ class RailwayWorld:
         wanted = (repository.lower(), branch)
         return [
             self._create(service, sha, "deploy", "GitHub")
-            for service in self._services
+            for service in self.services
             if service.auto_deploy and (service.repository.lower(), service.branch) == wanted
         ]
 
@@ -123,7 +125,7 @@ class RailwayWorld:
 
     def service(self, service_id: str, environment_id: str) -> Service:
         wanted = (service_id, environment_id)
-        for service in self._services:
+        for service in self.services:
             if (service.service_id, service.environment_id) == wanted:
                 return service
         raise GraphQLError("ServiceInstance not found")

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from local.world.railway_deployment import ENDED, Deployment
+from local.world.railway_setup import SetupResolvers
 
 if TYPE_CHECKING:
     from local.world.railway import RailwayWorld
@@ -47,13 +48,13 @@ class _Endpoint:
     def __init__(self, world: RailwayWorld) -> None:
         self._world = world
         self._schema = load_schema()
-        self._root = _Resolvers(world).root()
+        self._root = _Resolvers(world).root() | SetupResolvers(world).root()
         self._documents: dict[str, DocumentNode] = {}
         self._traces = itertools.count(7850594425975341941)
 
     async def answer(self, request: Request) -> JSONResponse:
         try:
-            self._authorize(request)
+            kind = self._authorize(request)
             asked = json.loads(await request.body())
             document = self._document(asked["query"])
         except GraphQLError as error:
@@ -64,6 +65,7 @@ class _Endpoint:
             self._schema,
             document,
             root_value=self._root,
+            context_value=kind,
             variable_values=asked.get("variables"),
             operation_name=asked.get("operationName"),
         )
@@ -72,13 +74,17 @@ class _Endpoint:
         _raise_our_own(result.errors)
         return self._refused(result.errors)
 
-    def _authorize(self, request: Request) -> None:
-        """A token in its one header: both at once are refused, as is none."""
+    def _authorize(self, request: Request) -> str:
+        """The kind of the token, which comes in its one header: both at once are refused, as is none."""
         bearer, project = request.headers.get("authorization"), request.headers.get("project-access-token")
-        if bearer is None and project not in {None, self._world.token}:
+        kind = "project" if bearer is None else "account"
+        wrong_kind = self._world.token_kind not in {None, kind}
+        if bearer is None and project is not None and (wrong_kind or project != self._world.token):
             raise GraphQLError("Project Token not found")
-        if (bearer, project) not in {(f"Bearer {self._world.token}", None), (None, self._world.token)}:
+        given = {(f"Bearer {self._world.token}", None), (None, self._world.token)}
+        if wrong_kind or (bearer, project) not in given:
             raise GraphQLError("Not Authorized")
+        return kind
 
     def _document(self, text: str) -> DocumentNode:
         if text not in self._documents:
@@ -168,9 +174,10 @@ class _Resolvers:
         return {
             "id": f"{service_id}@{environment_id}",
             "serviceName": service.name,
-            "healthcheckPath": "/health",
+            "healthcheckPath": service.healthcheck_path,
             "healthcheckTimeout": 300,
-            "source": {"repo": service.repository, "image": None},
+            "overlapSeconds": service.overlap_seconds,
+            "source": {"repo": None if service.image else service.repository, "image": service.image},
             "latestDeployment": self._view(known[0]) if known else None,
             "activeDeployments": [self._view(d) for d in known if d.status in _ACTIVE],
             "domains": {

@@ -43,6 +43,10 @@ class Service(Struct, kw_only=True):
     branch: str
     domain: str | None
     auto_deploy: bool
+    image: str | None = None
+    """Deployed from an image, not from the repository."""
+    healthcheck_path: str | None = "/health"
+    overlap_seconds: int | None = 5
 
 
 class Deployment(Struct, kw_only=True, eq=False):

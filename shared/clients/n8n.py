@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from shared.clients.http import describe, open_client, retry_after
+from shared.clients.http import describe, open_client, retry_after, send
 from shared.errors import NotFound, RateLimited, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import N8N_API, Secrets
@@ -67,6 +67,24 @@ class N8n:
         if response.status_code in (401, 403):
             self._secrets.clear()
         raise _failure(where, response, answer)
+
+    async def registered(self, path: str) -> bool:
+        """Whether a workflow is active behind the webhook `path`, told without running it.
+
+        A call with a wrong token is refused before the workflow starts, and with 404 where there is none. Raises
+        Unavailable when n8n is down or starting, Refused when the webhook does not ask for the token.
+        """
+        where = f"n8n workflow {path}"
+        wrong = {"X-Webhook-Token": "not-the-token"}
+        response = await send(self._client, "POST", f"/webhook/{path}", changes=False, headers=wrong, json={})
+        answer = _read(response)
+        if response.status_code == 403:
+            return True
+        if response.status_code == 404 and answer is not None:
+            return False
+        if response.status_code == 404 or _STARTING in response.text:
+            raise Unavailable(f"{where}: n8n is still starting")
+        raise Refused(f"{where}: {response.status_code} to a call with a wrong token", status=response.status_code)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -6,7 +6,7 @@ import logging
 import re
 from collections import deque
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from shared.clients import railway_wire as wire
 from shared.clients.http import open_client, send
+from shared.clients.railway_setup import Setup, TokenKind
 from shared.errors import NotFound, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import RAILWAY_API, Secrets
@@ -93,6 +94,8 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     healthcheck_path: str | None
     image: str | None
     repository: str | None
+    overlap_seconds: int | None = None
+    """For how long the predecessor goes on serving; None when the service does not say."""
 
 
 class Railway:
@@ -106,7 +109,7 @@ class Railway:
         self,
         *,
         url: str,
-        token_kind: Literal["account", "project"],
+        token_kind: TokenKind,
         secrets: Secrets,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -114,6 +117,8 @@ class Railway:
         self._token_kind = token_kind
         self._secrets = secrets
         self._client = open_client(url, transport=transport)
+        self.setup = Setup(self._call)
+        """How the project is set up."""
 
     async def deploy(self, *, service_id: str, environment_id: str, commit_sha: str) -> str:
         """Start a deployment of the commit and return its id. Two calls make two deployments."""
@@ -156,6 +161,7 @@ class Railway:
             healthcheck_path=found.healthcheck_path,
             image=source.image,
             repository=source.repo,
+            overlap_seconds=found.overlap_seconds,
         )
 
     async def rollback(self, deployment_id: str) -> None:
@@ -189,13 +195,12 @@ class Railway:
         if not await self._call(document, bool, id=id):
             raise Refused(f"Railway {_name(document)}: answered false", status=200)
 
-    async def _call(self, document: str, kind: type[T], **variables: Any) -> T:
+    async def _call(self, document: str, kind: type[T], token_kind: TokenKind | None = None, **variables: Any) -> T:
         changes = document.startswith("mutation")
         name = _name(document)
         request = {"operationName": name, "query": document, "variables": variables}
-        response = await send(
-            self._client, "POST", self._url, changes=changes, headers=await self._credentials(), json=request
-        )
+        headers = await self._credentials(token_kind or self._token_kind)
+        response = await send(self._client, "POST", self._url, changes=changes, headers=headers, json=request)
         if response.status_code in {401, 403}:
             self._secrets.clear()
             raise Unauthorized(f"Railway {name}: HTTP {response.status_code}", status=response.status_code)
@@ -208,10 +213,10 @@ class Railway:
             raise _lost(changes)(text) from error
         raise self._refusal(reply.errors[0], name, changes)
 
-    async def _credentials(self) -> dict[str, str]:
-        """The one header of our kind of token: Railway is never to be sent both."""
+    async def _credentials(self, kind: TokenKind) -> dict[str, str]:
+        """The one header of this kind of token: Railway is never to be sent both."""
         token = await self._secrets.value(RAILWAY_API)
-        if self._token_kind == "project":
+        if kind == "project":
             return {"Project-Access-Token": token}
         return {"Authorization": f"Bearer {token}"}
 

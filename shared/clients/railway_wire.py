@@ -32,7 +32,7 @@ DEPLOYMENTS = f"""query Deployments($input: DeploymentListInput!, $first: Int!, 
 
 SERVICE = f"""query Service($environmentId: String!, $serviceId: String!) {{
   result: serviceInstance(environmentId: $environmentId, serviceId: $serviceId) {{
-    healthcheckPath source {{ repo image }}
+    healthcheckPath overlapSeconds source {{ repo image }}
     latestDeployment {{ id }}
     activeDeployments {{ ...DeploymentFields }}
     domains {{ customDomains {{ domain }} serviceDomains {{ domain }} }}
@@ -59,7 +59,38 @@ DEPLOYMENT_LOGS = """query DeploymentLogs($id: String!, $limit: Int!) {
   result: deploymentLogs(deploymentId: $id, limit: $limit) { timestamp message }
 }"""
 
-DOCUMENTS = (DEPLOY, DEPLOYMENT, DEPLOYMENTS, SERVICE, ROLLBACK, REDEPLOY, CANCEL, BUILD_LOGS, DEPLOYMENT_LOGS)
+API_TOKEN = """query ApiToken {
+  result: apiToken { workspaces { name } }
+}"""
+
+PROJECT_TOKEN = """query ProjectToken {
+  result: projectToken { projectId environmentId }
+}"""
+
+PROJECT = """query Project($id: String!) {
+  result: project(id: $id) {
+    name
+    environments { edges { node { id name } } }
+    services { edges { node { id name } } }
+  }
+}"""
+
+AUTO_DEPLOY = """query AutoDeploy($projectId: String!, $environmentId: String!, $serviceId: String!) {
+  result: serviceInstanceAutoDeployStatus(
+    projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId
+  ) { enabled reason }
+}"""
+
+TRIGGERS = """query Triggers($projectId: String!, $environmentId: String!, $serviceId: String!) {
+  result: deploymentTriggers(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId) {
+    edges { node { branch repository } }
+  }
+}"""
+
+DOCUMENTS = (
+    *(DEPLOY, DEPLOYMENT, DEPLOYMENTS, SERVICE, ROLLBACK, REDEPLOY, CANCEL, BUILD_LOGS, DEPLOYMENT_LOGS),
+    *(API_TOKEN, PROJECT_TOKEN, PROJECT, AUTO_DEPLOY, TRIGGERS),
+)
 
 
 class Extensions(Struct):
@@ -156,9 +187,65 @@ class Service(Struct, rename="camel"):
     domains: Domains
     latest_deployment: Id | None = None
     healthcheck_path: str | None = None
+    overlap_seconds: int | None = None
     source: Source | None = None
 
 
 class LogEntry(Struct):
     timestamp: str
     message: str
+
+
+class Workspace(Struct):
+    name: str
+
+
+class ApiToken(Struct):
+    workspaces: tuple[Workspace, ...]
+
+
+class ProjectToken(Struct, rename="camel"):
+    project_id: str
+    environment_id: str
+
+
+class Named(Struct):
+    id: str
+    name: str
+
+
+class NamedEdge(Struct):
+    node: Named
+
+
+class NamedPage(Struct):
+    edges: tuple[NamedEdge, ...]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By id."""
+        return {edge.node.id: edge.node.name for edge in self.edges}
+
+
+class Project(Struct):
+    name: str
+    environments: NamedPage
+    services: NamedPage
+
+
+class AutoDeploy(Struct):
+    enabled: bool
+    reason: str | None = None
+
+
+class Trigger(Struct):
+    branch: str
+    repository: str
+
+
+class TriggerEdge(Struct):
+    node: Trigger
+
+
+class TriggerPage(Struct):
+    edges: tuple[TriggerEdge, ...]

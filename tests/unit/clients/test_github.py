@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from local.world.faults import Fault
 from local.world.github import GitHubWorld
 from shared.clients.github import GitHub, HeadMoved, NotMergeable
+from shared.clients.github_app import GitHubApp
+from shared.clients.github_registration import Registration
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
@@ -722,3 +724,57 @@ async def test_refusals_are_named(scripted, response, raised, text):
 async def test_an_unreadable_answer_to_a_read_is_transient(scripted, content):
     with pytest.raises(Unavailable, match="unreadable answer"):
         await scripted(httpx.Response(200, content=content)).permission(REPO, "ann")
+
+
+# What GitHub knows about the App
+
+
+async def test_the_app_and_what_it_was_granted(world, github):
+    app = await github.registration.app()
+    installation = await github.registration.installation(REPO)
+
+    assert app.slug == "signalbox-demo"
+    assert (installation.permissions["contents"], installation.suspended_at) == ("write", None)
+    assert set(installation.events) == set(app.events) == set(world.access.events)
+    assert calls(world, "access_tokens") == 0
+
+
+async def test_where_the_app_is_not_installed(github):
+    with pytest.raises(NotFound):
+        await github.registration.installation("acme/other")
+
+
+async def test_a_suspended_installation(source, clock):
+    answer = httpx.Response(200, json={"id": 7, "suspended_at": "2026-11-20T00:00:00Z"})
+    app = GitHubApp(
+        base_url=BASE_URL,
+        app_id="123456",
+        secrets=Secrets(source, clock),
+        clock=clock,
+        transport=httpx.MockTransport(lambda _: answer),
+    )
+
+    found = await Registration(app).installation(REPO)
+
+    assert found.suspended_at == datetime(2026, 11, 20, tzinfo=UTC)
+    assert (found.permissions, found.events) == ({}, ())
+
+
+async def test_the_webhook_and_no_more_of_its_secret_than_that_there_is_one(world, github):
+    hook = await github.registration.hook_config()
+    assert (hook.url, hook.content_type) == ("https://signalbox.test/github-webhook", "json")
+    assert (hook.secret, hook.insecure_ssl) == ("********", "0")
+
+    world.webhooks.secret = ""
+    assert (await github.registration.hook_config()).secret == ""
+
+
+async def test_recent_deliveries_come_newest_first(world, github, clock):
+    for title in ("first", "second"):
+        world.open_pull_request(REPO, title=title, author="bob")
+        await world.tick()
+        clock.time += timedelta(hours=2)
+
+    found = await github.registration.recent_deliveries(clock.time - timedelta(hours=3))
+    assert [(each.event, each.delivered) for each in found] == [("pull_request", False)]
+    assert len(await github.registration.recent_deliveries(clock.time - timedelta(hours=5))) == 2

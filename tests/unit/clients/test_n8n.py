@@ -192,3 +192,31 @@ async def test_no_token_gets_into_an_error():
 
     assert TOKEN not in f"{caught.value}{refused.value}"
     assert len(str(caught.value)) < 500
+
+
+# Whether a workflow is there, without running it
+
+
+async def test_an_active_workflow_is_registered_and_not_run(n8n, world):
+    assert await n8n.registered(PATH)
+    assert world.notifications == []
+    assert TOKEN.encode() not in b"".join(call.body for call in world.app.calls)
+
+
+async def test_a_workflow_that_is_missing_or_switched_off_is_not(n8n, world):
+    assert not await n8n.registered("another")
+    world.state = "inactive"
+    assert not await n8n.registered(PATH)
+
+
+@pytest.mark.parametrize("state", ["migrating", "starting"])
+async def test_a_starting_n8n_does_not_know_yet(n8n, world, state):
+    world.state = state
+    with pytest.raises(Unavailable, match="still starting"):
+        await n8n.registered(PATH)
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, json={"ok": True}), httpx.Response(401)])
+async def test_a_webhook_that_does_not_ask_for_our_token_is_refused(answer):
+    with pytest.raises(Refused, match="to a call with a wrong token"):
+        await answering(answer).registered(PATH)

@@ -591,3 +591,63 @@ async def test_errors_count_even_beside_data_and_without_words(answering: Answer
 
     with pytest.raises(Refused, match="refused"):
         await railway.deploy(**PLACE, commit_sha=NEW)
+
+
+# How the project is set up
+
+
+async def test_a_token_tells_what_it_opens(railway: Railway, world: RailwayWorld) -> None:
+    account = await railway.setup.token("account")
+    project = await railway.setup.token("project")
+
+    assert (account.kind, account.workspaces, account.project_id) == ("account", ("Workspace",), None)
+    assert (project.kind, project.project_id, project.environment_id) == ("project", "prj", "env")
+
+
+@pytest.mark.parametrize(("is_one", "taken_as"), [("account", "project"), ("project", "account")])
+async def test_a_token_of_the_other_kind_is_refused(
+    railway: Railway, world: RailwayWorld, is_one: Any, taken_as: Any
+) -> None:
+    world.token_kind = is_one
+
+    with pytest.raises(Unauthorized):
+        await railway.setup.token(taken_as)
+    assert (await railway.setup.token(is_one)).kind == is_one
+
+
+async def test_a_project_names_its_environments_and_services(railway: Railway, world: RailwayWorld) -> None:
+    world.add_service(
+        project_id="prj",
+        environment_id="env2",
+        environment_name="staging",
+        service_id="svc",
+        name="web",
+        repository="acme/shop",
+    )
+
+    project = await railway.setup.project("prj")
+
+    assert (project.name, project.services) == ("Project", {"svc": "web"})
+    assert project.environments == {"env": "production", "env2": "staging"}
+    with pytest.raises(NotFound, match="Project not found"):
+        await railway.setup.project("other")
+
+
+async def test_what_railway_deploys_by_itself(railway: Railway, world: RailwayWorld) -> None:
+    assert not (await railway.setup.auto_deploy(**WHERE)).enabled
+    [trigger] = await railway.setup.triggers(**WHERE)
+    assert (trigger.branch, trigger.repository) == ("main", "acme/shop")
+
+    world.services[0].image = "nginx:1"
+    assert (await railway.setup.auto_deploy(**WHERE)).reason == "Service is not connected to a repository"
+    assert await railway.setup.triggers(**WHERE) == []
+    with pytest.raises(NotFound):
+        await railway.setup.triggers(**WHERE | {"project_id": "other"})
+
+
+async def test_a_service_tells_its_overlap_and_its_source(railway: Railway, world: RailwayWorld) -> None:
+    assert (await railway.service(**PLACE)).overlap_seconds == 5
+
+    world.services[0].image, world.services[0].overlap_seconds = "nginx:1", None
+    service = await railway.service(**PLACE)
+    assert (service.image, service.repository, service.overlap_seconds) == ("nginx:1", None, None)
