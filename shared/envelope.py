@@ -5,8 +5,11 @@ Source: cloud.google.com/pubsub/docs/push#receive_push (wrapped messages).
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.requests import Request
 
 from shared.errors import BadInput
@@ -18,6 +21,7 @@ class PubsubMessage(Struct, frozen=True, rename="camel"):
 
     data: bytes
     message_id: str = ""
+    publish_time: Annotated[datetime, Meta(tz=True)] | None = None
     attributes: dict[str, str] = {}
 
 

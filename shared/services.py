@@ -7,6 +7,7 @@ import importlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ class Services:
             unclaimed=settings.signalbox_unclaimed,
             visible=settings.signalbox_visible,
         )
+        self.heard: dict[tuple[str, str], datetime] = {}
+        """When this instance last noted that a vendor's webhook about a target arrived."""
         self._transports = dict(transports or {})
 
     @cached_property
@@ -125,10 +128,11 @@ class Services:
 def open_services(environ: Mapping[str, str]) -> Services:
     """Raises ConfigError that says what is wrong with the environment or signalbox.toml."""
     read = settings.read(environ)
-    return Services(read, config.load(Path(read.signalbox_config)), _open_backend(read, environ))
+    return Services(read, config.load(Path(read.signalbox_config)), open_backend(read, environ))
 
 
-def _open_backend(read: settings.Settings, environ: Mapping[str, str]) -> Backend:
+def open_backend(read: settings.Settings, environ: Mapping[str, str]) -> Backend:
+    """The backend that SIGNALBOX_BACKEND names. Raises ConfigError."""
     module, _, name = read.signalbox_backend.partition(":")
     try:
         factory: Callable[[Mapping[str, str]], Backend] = getattr(importlib.import_module(module), name)

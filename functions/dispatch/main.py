@@ -17,6 +17,7 @@ from shared.events import (
     PullRequestChanged,
     PullRequestMerged,
 )
+from shared.hearing import hear
 from shared.run import Stage
 from shared.services import Services, current, prepare
 from shared.starting import merged, wake, wake_active
@@ -27,12 +28,15 @@ prepare()
 @functions_framework.aio.http
 async def dispatch(request: Request) -> Response:
     try:
-        event = events.decode((await envelope.receive(request)).message.data)
+        message = (await envelope.receive(request)).message
+        event = events.decode(message.data)
     except BadInput as error:
         log.error("unusable event", reason=str(error))
         return JSONResponse({"error": "unusable event"}, status_code=400)
     try:
-        await act(current(), event)
+        services = current()
+        await act(services, event)
+        await hear(services, event, message.publish_time or services.clock.now())
     except (TransientError, VendorError, SecretMissing) as error:
         # A refusal too: an event is never dropped for a permission that somebody is about to grant.
         log.error("again later", event=type(event).__name__, reason=str(error))

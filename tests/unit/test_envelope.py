@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -47,6 +48,7 @@ async def test_what_pubsub_documents_is_read():
         message=PubsubMessage(
             data=b'{"stage":"deploy","run_id":"production-pr42"}',
             message_id="2070443601311540",
+            publish_time=datetime(2026, 7, 1, 12, 0, 0, 120_000, UTC),
             attributes={"stage": "deploy"},
         ),
         subscription="projects/p/subscriptions/deploy",
