@@ -32,6 +32,14 @@ def open_backend(environ: Mapping[str, str]) -> Backend:
     )
 
 
+def open_emulated(environ: Mapping[str, str]) -> Backend:
+    """Google's emulators, with secrets from the environment: none of them emulates Secret Manager."""
+    from shared.cloud import open_backend as open_google  # noqa: PLC0415 - loaded only where it is used
+
+    google = open_google(environ)
+    return Backend(store=google.store, bus=google.bus, secrets=EnvironmentSecrets(environ), clock=google.clock)
+
+
 def directory(environ: Mapping[str, str]) -> Path:
     folder = Path(environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
     folder.mkdir(parents=True, exist_ok=True)

@@ -117,6 +117,7 @@ class Vendors:
 
     def furnish(self, *, serving_commit: str | None, auto_deploy: bool = False, domain: str | None = None) -> None:
         """The repository, its people, and the service that it is deployed to; `domain` where not the application's."""
+        self.github.webhooks.url = f"{self.webhooks_url}/github-webhook"
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
         self.railway.add_service(
             project_id=PROJECT,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,8 @@ from shared.run import target_id
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class TargetConfig(Struct, frozen=True, kw_only=True):
@@ -101,7 +104,7 @@ def load(path: Path) -> Config:
 
 
 def parse(text: str, source: str = "signalbox.toml") -> Config:
-    """Check the text of a configuration. Raises ConfigError; `source` is what its text calls the file."""
+    """Check the text of a configuration. Raises ConfigError, a line per problem, which call the file `source`."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -110,46 +113,41 @@ def parse(text: str, source: str = "signalbox.toml") -> Config:
 
 
 class _Reader:
-    """Walks the tables, so that every complaint can name the whole key."""
+    """Walks the tables, so that every complaint can name the whole key, and goes on after one, to find the others."""
 
     def __init__(self, source: str) -> None:
         self._source = source
+        self._problems: list[str] = []
 
     def config(self, raw: dict[str, Any]) -> Config:
         top = self._convert(raw, _Top, "")
-        targets = [
-            target
-            for name, repository in top.repositories.items()
-            for target in self._repository(name, repository, top.policy)
-        ]
-        if not targets:
+        read = [self._try(self._repository, *entry, top.policy) for entry in top.repositories.items()]
+        targets = [target for of_repository in read for target in of_repository or ()]
+        railway = self._try(self._convert, top.railway, Railway, "railway")
+        n8n = None if top.n8n is None else self._try(self._convert, top.n8n, N8n, "n8n")
+        self._try(self._refuse_shared_services, targets)
+        if not targets and not self._problems:
             raise self._error("repositories", "names no service with an environment: nothing would ever be deployed")
-        self._refuse_shared_services(targets)
-        return Config(
-            targets=tuple(targets),
-            railway=self._convert(top.railway, Railway, "railway"),
-            n8n=None if top.n8n is None else self._convert(top.n8n, N8n, "n8n"),
-        )
+        if self._problems or railway is None:
+            raise ConfigError("\n".join(self._problems))
+        return Config(targets=tuple(targets), railway=railway, n8n=n8n)
 
     def _repository(self, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
         key = f'repositories."{name}"'
         if not _REPOSITORY.fullmatch(name):
             raise self._error(key, "is not of the form owner/name")
         repository = self._convert(raw, _Repository, key)
-        return [
-            target
-            for service, body in repository.services.items()
-            for target in self._service(name, service, body, policy | repository.policy)
-        ]
+        rules = policy | repository.policy
+        read = [self._try(self._service, name, *entry, rules) for entry in repository.services.items()]
+        return [target for of_service in read for target in of_service or ()]
 
     def _service(self, repository: str, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
         key = f'repositories."{repository}".services.{name}'
         self._check_name(key, name)
         service = self._convert(raw, _Service, key)
-        return [
-            self._target(repository, name, service, environment, body, policy | service.policy)
-            for environment, body in service.environments.items()
-        ]
+        rules = policy | service.policy
+        read = [self._try(self._target, repository, name, service, *of, rules) for of in service.environments.items()]
+        return [target for target in read if target is not None]
 
     def _target(
         self, repository: str, service: str, of: _Service, name: str, raw: Any, policy: dict[str, Any]
@@ -179,6 +177,14 @@ class _Reader:
                     f'repositories."{target.repository}".services.{target.service}.environments.{target.environment}',
                     f"is the same Railway service and environment as {other.id}",
                 )
+
+    def _try(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What it reads; None, with the problem kept, when it cannot."""
+        try:
+            return read(*args, **kwargs)
+        except ConfigError as error:
+            self._problems.append(str(error))
+            return None
 
     def _check_name(self, key: str, name: str) -> None:
         if not _NAME.fullmatch(name):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import click
 
+from local.cli.dead_letters import dead_letters
 from local.cli.demo import demo
+from local.cli.doctor import doctor
 from local.cli.package import package
+from local.cli.replay import replay
 from local.cli.runs import runs, show
 from local.cli.up import up
 
@@ -16,5 +19,5 @@ def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
 
 
-for command in (demo, up, runs, show, package):
+for command in (demo, up, runs, show, package, replay, dead_letters, doctor):
     main.add_command(command)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,11 +17,16 @@ from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
 from local.cli import output
 from local.engines import KINDS, Kind
 from local.host import Host, Options, running
+from local.place import CONFIGURATION
 from local.scene import PREVIOUS_COMMIT
-from local.vendors import REPOSITORY, variable
+from local.vendors import APP_ID, REPOSITORY, variable
 from shared import log, secrets
 from shared.errors import SignalboxError
 from shared.settings import read
+
+ENVIRONMENT = "environment"
+"""File in the folder of the store: `set -a; . .signalbox/environment; set +a` in another terminal."""
+_FACTORIES: dict[Kind, str] = {"embedded": "open_backend", "emulators": "open_emulated"}
 
 
 @click.command()
@@ -53,6 +60,7 @@ def up(port: int, backend: Kind, as_json: bool) -> None:
 
 def _empty(folder: Path) -> None:
     """Remove what an earlier start left there, and nothing else."""
+    (folder / ENVIRONMENT).unlink(missing_ok=True)
     for name in (DOCUMENTS, MESSAGES):
         for path in folder.glob(f"{name}*"):
             path.unlink()
@@ -67,10 +75,35 @@ async def _run(options: Options, as_json: bool) -> None:
         host.vendors.furnish(serving_commit=PREVIOUS_COMMIT)
         number = host.vendors.github.open_pull_request(REPOSITORY, title="Faster checkout", author="ada")
         host.vendors.github.report_check(REPOSITORY, number, "test", "success")
-        _show(host, as_json)
-        await stop.wait()
+        with _environment(host):
+            _show(host, as_json)
+            await stop.wait()
     if not as_json:
         click.echo("stopped")
+
+
+@contextlib.contextmanager
+def _environment(host: Host) -> Iterator[None]:
+    """What makes this emulation another terminal's project, in a file that a shell reads and only its owner may."""
+    folder, factory = host.options.folder.absolute(), _FACTORIES[host.options.backend]
+    variables = {
+        **host.engine.environ,
+        **{variable(name): host.secrets[variable(name)] for name in secrets.NAMES},
+        "GITHUB_APP_ID": APP_ID,
+        "GITHUB_API_URL": host.urls["github"],
+        "RAILWAY_API_URL": f"{host.urls['railway']}/graphql/v2",
+        "SIGNALBOX_ALLOW_LOOPBACK": "true",
+        "SIGNALBOX_BACKEND": f"local.backend:{factory}",
+        "SIGNALBOX_CONFIG": str(folder / CONFIGURATION),
+        DIRECTORY: str(folder),
+    }
+    path = folder / ENVIRONMENT
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _show(host: Host, as_json: bool) -> None:

@@ -197,3 +197,37 @@ def test_a_wrong_configuration_is_refused_at_start(tmp_path: Path) -> None:
     shown = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
     assert shown.returncode != 0
     assert f'{wrong}: repositories."acme/shop".services.web: Object missing required field' in shown.stderr
+
+
+def doctor(folder: Path, *words: str, change: str = "") -> subprocess.CompletedProcess[str]:
+    """As the docs say, in a shell that took the emulation's environment."""
+    script = f'set -a; . "$0/environment"; {change} set +a; exec "$@"'
+    command = ["sh", "-c", script, folder, SIGNALBOX, "doctor", *words]
+    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[str, Any], Path]) -> None:
+    # Given an emulation that brought a pull request to production, and an environment that only its owner may read
+    started, folder = up
+    assert (folder / "environment").stat().st_mode & 0o777 == 0o600
+    httpx.post(f"{started['urls']['people']}/pulls/1/merge", json={"by": "ada"}).raise_for_status()
+
+    # When it is looked at until Railway's webhooks have arrived
+    def well() -> Any:
+        shown = doctor(folder, "--json")
+        states = {finding["state"] for finding in json.loads(shown.stdout)["findings"]}
+        return shown if states == {"ok", "skipped"} else None
+
+    shown = eventually(well)
+
+    # Then nothing failed, and no secret is in what it says
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert json.loads(shown.stdout)["ok"] is True
+    assert not [value for value in started["secrets"].values() if value in shown.stdout]
+
+    # And a token that Railway refuses is told in a line of its own, with what to do, beside what is well
+    wrong = doctor(folder, change="RAILWAY_API=wrong;")
+    assert wrong.returncode == 1
+    assert "✓ GitHub App: signalbox-demo" in wrong.stdout
+    assert "✗ Railway token: Railway ApiToken: Not Authorized" in wrong.stdout
+    assert "    → Make a new token" in wrong.stdout

@@ -127,3 +127,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"signalbox\.toml: cannot be read"):
         load(path)
+
+
+def test_every_problem_is_told_at_once():
+    wrong = SMALLEST.replace("project_id", "projectid") + '[repositories.shop]\n[railway]\ntoken = "x"\n[n8n]\n'
+
+    with pytest.raises(ConfigError) as caught:
+        parse(wrong)
+
+    keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert keys == ['repositories."acme/shop".services.api', 'repositories."shop"', "railway.token", "n8n"]

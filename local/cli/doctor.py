@@ -1,0 +1,47 @@
+"""signalbox doctor: look at a real project, read-only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from local.cli import output
+from local.doctor import Finding, examine
+from shared import log
+from shared.settings import Settings
+
+_MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON document.")
+def doctor(as_json: bool) -> None:
+    """Look at the project that the environment names, and say of each thing whether it is well, and what to do if not.
+
+    Nothing is changed anywhere. The exit code is 0 when nothing failed; a warning is no failure.
+    """
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path
+        log.configure(Settings(), nowhere)
+        found = asyncio.run(examine(os.environ))
+    well = all(finding.state != "failed" for finding in found)
+    if as_json:
+        output.as_json({"ok": well, "findings": found})
+    else:
+        _show(output.console(), found)
+    if not well:
+        sys.exit(1)
+
+
+def _show(out: Console, found: list[Finding]) -> None:
+    for finding in found:
+        name = f"{finding.subject} {finding.about}".rstrip()
+        out.print(f"{_MARKS[finding.state]} {escape(name)}: {escape(finding.detail)}")
+        if finding.next_step:
+            out.print(f"    → {escape(finding.next_step)}")
+    count = {state: sum(finding.state == state for finding in found) for state in _MARKS}
+    out.print("\n" + ", ".join(f"{number} {state}" for state, number in count.items() if number))

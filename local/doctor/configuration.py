@@ -1,0 +1,70 @@
+"""The settings: signalbox.toml, the environment, and whether each secret can be read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from local.doctor.findings import CORRECT_SETTING, Check, Finding, Project, Subject, failed, ok, skipped
+from shared import config, log, secrets, settings
+from shared.config import Config
+from shared.errors import ConfigError
+from shared.settings import Settings
+
+NAME_BACKEND = (
+    "Set GOOGLE_CLOUD_PROJECT and sign in with `gcloud auth application-default login`; on a laptop set "
+    "SIGNALBOX_BACKEND=local.backend:open_backend."
+)
+NAME_THE_APP = "Set GITHUB_APP_ID to the client id in the App's settings on GitHub."
+GIVE_SECRET = (
+    "Give the secret a version in Secret Manager and the reader roles/secretmanager.secretAccessor on it; on a laptop "
+    "set its environment variable."
+)
+
+
+def read(environ: Mapping[str, str]) -> tuple[list[Finding], Settings | None, Config | None]:
+    """Every problem of both, and what of them can be used."""
+    problems, usable = _environment(environ)
+    path = Path(usable.signalbox_config if usable else environ.get("SIGNALBOX_CONFIG") or "signalbox.toml")
+    configured = None
+    try:
+        configured = config.load(path)
+    except ConfigError as error:
+        problems += str(error).splitlines()
+    found = [failed(Subject.CONFIGURATION, problem, CORRECT_SETTING) for problem in problems]
+    if usable is not None and not usable.github_app_id:
+        found.append(failed(Subject.CONFIGURATION, "environment variable GITHUB_APP_ID: is not set", NAME_THE_APP))
+    if not found and configured is not None:
+        names = ", ".join(target.id for target in configured.targets)
+        found.append(ok(Subject.CONFIGURATION, f"{path}: {names}"))
+    return found, usable, configured
+
+
+def _environment(environ: Mapping[str, str]) -> tuple[list[str], Settings | None]:
+    problems = []
+    for name in (field.upper() for field in Settings.__struct_fields__):
+        try:
+            alone = settings.read({name: environ.get(name, "")})
+            if name == "SIGNALBOX_LOG_LEVEL":
+                log.configure(alone, io.StringIO())
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems, None if problems else settings.read(environ)
+
+
+def checks(project: Project) -> list[Check]:
+    return [
+        Check(subjects=(Subject.SECRET,), find=partial(_secret, project, name), refused=GIVE_SECRET, about=name)
+        for name in secrets.NAMES
+    ]
+
+
+async def _secret(project: Project, name: str) -> list[Finding]:
+    if name == secrets.N8N_API and project.config is not None and project.config.n8n is None:
+        return [skipped(Subject.SECRET, "signalbox.toml names no n8n")]
+    count = len(await project.services.secrets.values(name))
+    return [
+        ok(Subject.SECRET, "readable" if count == 1 else f"readable: {count} values are accepted, as in a rotation")
+    ]

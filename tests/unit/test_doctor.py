@@ -1,0 +1,450 @@
+"""The doctor: a project that is well, each thing that can be wrong with its next step, and no secret in any of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from msgspec.structs import replace
+from unit.functions.scene import START, TARGET, Scene, opened
+
+from local.doctor import Finding, Project, Subject, examine, look_at
+from local.doctor.github import LISTENED_TO, NEEDED
+from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
+from local.world.faults import Fault
+from local.world.github_access import EVENTS, PERMISSIONS
+from shared.config import Config, Railway
+from shared.github_webhook import listened_to
+from shared.run import Target
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+MANIFEST = ("pull_request", "pull_request_review", "issue_comment", "push", "check_suite", "check_run", "status")
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """A project at work: a webhook of each vendor has arrived."""
+    async with opened() as scene:
+        settings(scene, signalbox_backend="local.backend:open_backend")
+        scene.open_pull_request()
+        await scene.github.tick()
+        await scene.save(Target(id=TARGET, verified=(scene.serving(),), heard={"railway": START}))
+        yield scene
+
+
+async def findings(scene: Scene) -> list[Finding]:
+    """Of this scene; nothing in it is a secret, and every next step is in the docs."""
+    project = Project(environ={}, services=scene.services, config=scene.services.config)
+    found = await look_at(project)
+    told = msgspec.json.encode(found).decode()
+    for secret in scene.secrets.values():
+        assert secret not in told
+        assert secret.splitlines()[-1] not in told
+    for finding in found:
+        assert bool(finding.next_step) == (finding.state in {"warning", "failed"})
+        assert finding.next_step in DOCS
+    return found
+
+
+async def found(scene: Scene, subject: Subject) -> tuple[str, str, str]:
+    """State, detail and next step of the one finding of a subject."""
+    (finding,) = [one for one in await findings(scene) if one.subject is subject]
+    return finding.state, finding.detail, finding.next_step
+
+
+@pytest.mark.parametrize("subject", Subject)
+def test_each_subject_is_documented(subject: Subject) -> None:
+    assert f"| `{subject}` |" in DOCS
+
+
+def test_the_app_is_to_be_told_of_exactly_what_is_listened_to() -> None:
+    assert set(LISTENED_TO) == {event for event in MANIFEST if listened_to(event, b"{}")}
+    assert (set(EVENTS), PERMISSIONS) == (set(LISTENED_TO), NEEDED)
+
+
+async def test_a_project_that_is_well(scene: Scene) -> None:
+    told = await findings(scene)
+
+    states = {one.subject: one.state for one in told}
+    not_here = {Subject.TOPICS, Subject.SUBSCRIPTIONS}
+    assert states == {
+        subject: "skipped" if subject in not_here else "ok" for subject in Subject if subject != "configuration"
+    }
+    assert [one.subject for one in told] == sorted((one.subject for one in told), key=list(Subject).index)
+    assert {one.about for one in told if one.subject.name.startswith("RAILWAY_")} == {"", TARGET}
+    assert {one.about for one in told if one.subject is Subject.SECRET} >= {"RAILWAY-API", "github-app-private-key"}
+
+
+async def test_nothing_is_changed(scene: Scene) -> None:
+    scene.bus.take()
+    before = (await scene.target(), await scene.runs(), scene.store.commits)
+    calls = len(scene.github.app.calls)
+
+    await findings(scene)
+
+    assert (await scene.target(), await scene.runs(), scene.store.commits) == before
+    assert scene.bus.published == []
+    assert {call.method for call in scene.github.app.calls[calls:]} == {"GET"}
+    assert all(b'"query":"query ' in call.body for call in scene.railway.app.calls)
+    assert scene.n8n.notifications == []
+
+
+Provoke = Callable[[Scene], Any]
+
+
+def settings(scene: Scene, **changes: Any) -> None:
+    scene.services.settings = replace(scene.services.settings, **changes)
+
+
+def service(**changes: Any) -> Provoke:
+    """Something about the service on Railway."""
+
+    def change(scene: Scene) -> None:
+        for name, value in changes.items():
+            setattr(scene.railway_service, name, value)
+
+    return change
+
+
+def without(things: str, name: str) -> Provoke:
+    """A permission or an event that the App lacks."""
+
+    def change(scene: Scene) -> None:
+        left = getattr(scene.github.access, things)
+        left.remove(name) if isinstance(left, list) else left.update({name: "read"})
+
+    return change
+
+
+def token_kind(kind: Any, says: Any = "account") -> Provoke:
+    def change(scene: Scene) -> None:
+        scene.railway.token_kind = kind
+        scene.services.config = replace(scene.services.config, railway=Railway(token=says))
+        scene.services.__dict__.pop("railway", None)
+
+    return change
+
+
+def fault(vendor: str, when: str, **fault: Any) -> Provoke:
+    def change(scene: Scene) -> None:
+        getattr(scene, vendor).app.faults.append(Fault(when=when, times=100, **fault))
+
+    return change
+
+
+def hook(**config: Any) -> Provoke:
+    return fault("github", "/app/hook/config", status=200, body=config)
+
+
+WELL = {"url": "https://signalbox.test/github-webhook", "content_type": "json", "secret": "********"}
+PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
+    "a secret that is missing": (
+        *(Subject.SECRET, "failed", "N8N_API", "Give the secret a version"),
+        lambda scene: scene.secrets.pop("N8N_API"),
+    ),
+    "a store that is down": (
+        *(Subject.STORE, "failed", "the store is down", "Try again"),
+        lambda scene: setattr(scene.store, "down", True),
+    ),
+    "another App's key": (
+        *(Subject.GITHUB_APP, "failed", "Integration not found", "Compare GITHUB_APP_ID"),
+        lambda scene: settings(scene, github_app_id="7"),
+    ),
+    "no App": (
+        *(Subject.GITHUB_DELIVERIES, "skipped", "GITHUB_APP_ID is not set", ""),
+        lambda scene: settings(scene, github_app_id=""),
+    ),
+    "an App that is not installed": (
+        *(Subject.GITHUB_INSTALLATION, "failed", "404", "Install the App"),
+        lambda scene: scene.github.repositories.clear(),
+    ),
+    "a suspended installation": (
+        *(Subject.GITHUB_INSTALLATION, "failed", "suspended since 2026-11-20", "Unsuspend"),
+        fault("github", "/installation", status=200, body={"id": 7, "suspended_at": "2026-11-20T00:00:00Z"}),
+    ),
+    "a permission that is too small": (
+        *(Subject.GITHUB_PERMISSIONS, "failed", "missing: contents write (has read)", "Give the App"),
+        without("permissions", "contents"),
+    ),
+    "an event that is not subscribed to": (
+        *(Subject.GITHUB_EVENTS, "failed", "missing: status", "Subscribe"),
+        without("events", "status"),
+    ),
+    "a webhook without an address": (*(Subject.GITHUB_WEBHOOK, "failed", "nowhere", "Set the webhook in"), hook()),
+    "a webhook to somewhere else": (
+        *(Subject.GITHUB_WEBHOOK, "failed", "goes to https://old.test/hook", "Set the webhook in"),
+        hook(**WELL | {"url": "https://old.test/hook"}),
+    ),
+    "a webhook in the open": (
+        *(Subject.GITHUB_WEBHOOK, "failed", "goes to http://", "Set the webhook in"),
+        hook(**WELL | {"url": "http://signalbox.test/github-webhook"}),
+    ),
+    "a webhook as a form": (
+        *(Subject.GITHUB_WEBHOOK, "failed", "is sent as form", "Set the content type"),
+        hook(**WELL | {"content_type": "form"}),
+    ),
+    "a webhook to any certificate": (
+        *(Subject.GITHUB_WEBHOOK, "failed", "to whatever certificate", "Set the content type"),
+        hook(**WELL | {"insecure_ssl": 1}),
+    ),
+    "a webhook without a secret": (
+        *(Subject.GITHUB_WEBHOOK, "failed", "not signed", "Set the webhook's secret"),
+        lambda scene: setattr(scene.github.webhooks, "secret", ""),
+    ),
+    "no webhook for three days": (
+        *(Subject.GITHUB_DELIVERIES, "warning", "none in the last three days", "Push to a pull request"),
+        lambda scene: scene.pass_time(4 * 86400),
+    ),
+    "no webhook today": (
+        *(Subject.GITHUB_DELIVERIES, "ok", "the last was sent 2026-11-22 12:00 UTC", ""),
+        lambda scene: scene.pass_time(2 * 86400),
+    ),
+    "GitHub is down": (
+        *(Subject.GITHUB_APP, "failed", "502", "Try again"),
+        fault("github", "", status=502),
+    ),
+    "a Railway token that is refused": (
+        *(Subject.RAILWAY_TOKEN, "failed", "Not Authorized", "Make a new token"),
+        lambda scene: setattr(scene.railway, "token", "another"),
+    ),
+    "a project token that is called an account's": (
+        *(Subject.RAILWAY_TOKEN, "failed", "of the kind project", "Say in signalbox.toml"),
+        token_kind("project"),
+    ),
+    "an account's token that is called a project's": (
+        *(Subject.RAILWAY_TOKEN, "failed", "of the kind account", "Say in signalbox.toml"),
+        token_kind("account", says="project"),
+    ),
+    "a project token": (
+        *(Subject.RAILWAY_TOKEN, "ok", "a project token of the targets' environment", ""),
+        token_kind("project", says="project"),
+    ),
+    "a token without a secret": (
+        *(Subject.RAILWAY_TOKEN, "failed", "RAILWAY_API", "See the line of that secret"),
+        lambda scene: scene.secrets.pop("RAILWAY_API"),
+    ),
+    "a project that is not there": (
+        *(Subject.RAILWAY_IDS, "failed", "Project not found", "Compare the ids"),
+        service(project_id="other"),
+    ),
+    "an environment that is not there": (
+        *(Subject.RAILWAY_IDS, "failed", "no such environment", "Compare the ids"),
+        service(environment_id="other"),
+    ),
+    "a service that is not there": (
+        *(Subject.RAILWAY_IDS, "failed", "no such service", "Compare the ids"),
+        service(service_id="other"),
+    ),
+    "an image": (
+        *(Subject.RAILWAY_SOURCE, "failed", "from the image nginx:1", "Connect the service"),
+        service(image="nginx:1"),
+    ),
+    "another repository": (
+        *(Subject.RAILWAY_SOURCE, "failed", "connected to acme/other", "Connect the service"),
+        service(repository="acme/other"),
+    ),
+    "no source": (
+        *(Subject.RAILWAY_SOURCE, "failed", "connected to nothing", "Connect the service"),
+        service(image="", repository=None),
+    ),
+    "no branch": (*(Subject.RAILWAY_BRANCH, "skipped", "Railway names none", ""), service(image="nginx:1")),
+    "a private service": (
+        *(Subject.RAILWAY_ADDRESS, "warning", "has no domain", "Give the service a domain"),
+        service(domain=None),
+    ),
+    "no health check": (
+        *(Subject.RAILWAY_HEALTH_CHECK, "warning", "none is set", "Set the health check path"),
+        service(healthcheck_path=None),
+    ),
+    "no overlap": (
+        *(Subject.RAILWAY_OVERLAP, "warning", "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS", "Set the overlap"),
+        service(overlap_seconds=None),
+    ),
+    "a service that cannot be read": (
+        *(Subject.RAILWAY_OVERLAP, "skipped", "see Railway source", ""),
+        fault("railway", "query Service(", status=500),
+    ),
+    "two deployments for each merge": (
+        *(Subject.RAILWAY_AUTO_DEPLOY, "failed", "deployed twice", "Turn auto-deploy off"),
+        service(auto_deploy=True),
+    ),
+    "nothing to adopt": (
+        *(Subject.RAILWAY_AUTO_DEPLOY, "warning", "waited for 60 s in vain", "Turn auto-deploy on"),
+        lambda scene: scene.configure(auto_deploy="adopt"),
+    ),
+    "another branch": (
+        *(Subject.RAILWAY_BRANCH, "warning", "Railway deploys dev, and signalbox.toml main", "Name the same branch"),
+        service(branch="dev"),
+    ),
+    "no webhook of Railway": (
+        *(Subject.RAILWAY_WEBHOOK, "warning", "none has been noted", "Add a webhook"),
+        lambda scene: scene.save(Target(id=TARGET)),
+    ),
+    "a workflow that is not active": (
+        *(Subject.N8N_WORKFLOW, "failed", "no active workflow at signalbox-notification", "Import the"),
+        lambda scene: setattr(scene.n8n, "state", "inactive"),
+    ),
+    "n8n is starting": (
+        *(Subject.N8N_WORKFLOW, "failed", "still starting", "Try again"),
+        lambda scene: setattr(scene.n8n, "state", "migrating"),
+    ),
+    "a workflow open to everybody": (
+        *(Subject.N8N_WORKFLOW, "failed", "400 to a call with a wrong token", "Give the workflow's webhook"),
+        fault("n8n", "", status=400, body={"ok": False}),
+    ),
+    "no n8n": (
+        *(Subject.N8N_WORKFLOW, "skipped", "names no n8n", ""),
+        lambda scene: scene.configure(n8n=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+async def test_what_is_wrong_is_found_with_what_to_do(scene: Scene, problem: str) -> None:
+    subject, state, detail, step, provoke = PROBLEMS[problem]
+    done = provoke(scene)
+    if asyncio.iscoroutine(done):
+        await done
+
+    told = [one for one in await findings(scene) if one.subject is subject]
+
+    # Of several secrets, the one that is about it
+    (finding,) = [one for one in told if one.state == state and detail in one.detail]
+    assert finding.next_step.startswith(step) if step else finding.next_step == ""
+
+
+async def test_webhooks_that_do_not_get_through(scene: Scene) -> None:
+    # Given one webhook that was lost among those that arrived
+    scene.github.webhooks.deliver = None
+    scene.github.set_draft(REPOSITORY, 1)
+    scene.github.push(REPOSITORY, 1)
+    scene.github.webhooks.queue.pop()
+    await scene.github.tick()
+    assert (await found(scene, Subject.GITHUB_DELIVERIES))[:1] == ("warning",)
+
+    # When most are lost
+    for _ in range(10):
+        scene.github.push(REPOSITORY, 1)
+    await scene.github.tick()
+
+    # Then that is a failure
+    state, detail, step = await found(scene, Subject.GITHUB_DELIVERIES)
+    assert (state, "of the last day did not get through" in detail) == ("failed", True)
+    assert step.startswith("See the App's settings")
+
+
+async def test_an_adopted_deployment_is_of_the_right_branch(scene: Scene) -> None:
+    scene.configure(auto_deploy="adopt")
+    scene.railway_service.auto_deploy = True
+    assert (await found(scene, Subject.RAILWAY_AUTO_DEPLOY))[1] == "on, and adopted"
+    assert (await found(scene, Subject.RAILWAY_BRANCH))[0] == "ok"
+
+    scene.railway_service.branch = "dev"
+    assert (await found(scene, Subject.RAILWAY_BRANCH))[0] == "failed"
+
+
+async def test_a_project_token_of_another_environment(scene: Scene) -> None:
+    staging = f'[repositories."{REPOSITORY}".services.web.environments.staging]\nenvironment_id = "elsewhere"'
+    scene.configure(more=staging)
+    token_kind("project", says="project")(scene)
+
+    state, detail, step = await found(scene, Subject.RAILWAY_TOKEN)
+
+    assert (state, detail) == ("failed", "does not open acme:shop:web:staging")
+    assert step.startswith("Use an account")
+
+
+async def test_a_deployment_that_went_by_without_a_webhook(scene: Scene) -> None:
+    later = replace(scene.serving(), at=START + timedelta(days=3))
+    await scene.save(replace(await scene.target(), verified=(later,)))
+
+    state, detail, step = await found(scene, Subject.RAILWAY_WEBHOOK)
+
+    assert (state, detail) == ("warning", "the last arrived 2026-11-22 12:00 UTC, before the last deployment")
+    assert step.startswith("Add a webhook")
+
+
+# From the environment
+
+
+def environment(folder: Path, text: str, **more: str) -> dict[str, str]:
+    path = folder / "signalbox.toml"
+    path.write_text(text, encoding="utf-8")
+    return {
+        **made_up_secrets(),
+        "GITHUB_APP_ID": APP_ID,
+        "SIGNALBOX_BACKEND": "local.backend:open_backend",
+        "SIGNALBOX_CONFIG": str(path),
+        "SIGNALBOX_LOCAL_DIR": str(folder / "store"),
+        **more,
+    }
+
+
+GOOD = f"""
+[repositories."{REPOSITORY}".services.web]
+project_id = "{PROJECT}"
+service_id = "{SERVICE}"
+environments.production.environment_id = "{ENVIRONMENT}"
+"""
+NOBODY = {name: httpx.MockTransport(lambda _: httpx.Response(503)) for name in ("github", "railway", "n8n")}
+
+
+async def test_every_problem_of_the_configuration_is_told_at_once(tmp_path: Path) -> None:
+    wrong = GOOD.replace("project_id", "projectid") + '\n[repositories.shop]\n[n8n]\nadress = "x"\n'
+    environ = environment(
+        tmp_path, wrong, SIGNALBOX_VISIBLE="soon", SIGNALBOX_LOG_LEVEL="LOUD", GITHUB_APP_ID="", RAILWAY_API=""
+    )
+
+    told = await examine(environ, transports=NOBODY)
+
+    details = [one.detail for one in told if one.subject is Subject.CONFIGURATION]
+    wanted = ("SIGNALBOX_LOG_LEVEL", "SIGNALBOX_VISIBLE", ".services.web: Object", 'repositories."shop"', "n8n: Obj")
+    assert [next((part for part in wanted if part in detail), detail) for detail in details] == [
+        *("SIGNALBOX_LOG_LEVEL", "SIGNALBOX_VISIBLE", ".services.web: Object", 'repositories."shop"', "n8n: Obj")
+    ]
+    assert {one.state for one in told if one.subject is not Subject.CONFIGURATION} == {"skipped"}
+
+
+async def test_what_does_not_need_the_targets_is_looked_at_without_them(tmp_path: Path) -> None:
+    told = await examine(environment(tmp_path, "nonsense =", GITHUB_APP_ID=""), transports=NOBODY)
+
+    states = {one.subject: one.state for one in told}
+    assert [one.detail for one in told if "GITHUB_APP_ID: is not set" in one.detail]
+    assert (states[Subject.CONFIGURATION], states[Subject.SECRET], states[Subject.STORE]) == ("failed", "ok", "ok")
+    assert (states[Subject.RAILWAY_TOKEN], states[Subject.N8N_WORKFLOW]) == ("skipped", "skipped")
+    assert Subject.RAILWAY_IDS not in states
+
+
+async def test_a_backend_that_cannot_be_opened(tmp_path: Path) -> None:
+    environ = environment(tmp_path, GOOD, SIGNALBOX_BACKEND="")
+
+    told = await examine(environ, transports=NOBODY)
+
+    assert (told[0].subject, told[0].state) == (Subject.CONFIGURATION, "failed")
+    assert "GOOGLE_CLOUD_PROJECT" in told[0].detail
+    assert told[0].next_step in DOCS
+    assert {one.state for one in told[1:]} == {"skipped"}
+
+
+async def test_a_good_configuration_names_its_targets(tmp_path: Path) -> None:
+    told = await examine(environment(tmp_path, GOOD), transports=NOBODY)
+
+    assert (told[0].state, told[0].detail) == ("ok", f"{tmp_path / 'signalbox.toml'}: {TARGET}")
+    assert {one.state for one in told if one.subject is Subject.RAILWAY_BRANCH} == {"failed"}
+
+
+async def test_without_targets_nothing_of_railway_is_asked(scene: Scene) -> None:
+    project = Project(environ={}, services=scene.services, config=None)
+    scene.services.config = Config(targets=())
+
+    told = await look_at(project)
+
+    assert not [one for one in told if one.state == "failed"]
+    assert scene.railway.app.calls == []
