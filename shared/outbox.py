@@ -69,12 +69,15 @@ def claim(document: D, owner: str, now: datetime) -> D | None:
     return scheduled(replace(document, notify_lease=Lease(owner, until), notify_due=until))
 
 
-def settle(document: D, results: Mapping[str, str | None], now: datetime) -> D:
+def settle(document: D, results: Mapping[str, str | None], now: datetime, owner: str | None = None) -> D:
     """Record what became of each delivery tried: why it ended (`sent`, or why not), or None to try again later.
 
     What was owed meanwhile stays owed. After GIVE_UP_AFTER tries without a delivery the rest is given up, and says so.
+    Where another worker than `owner` has the lease by now, that one keeps it, and sees to the rest.
     """
     ended = {key: outcome for key, outcome in results.items() if outcome is not None}
+    if owner is not None and document.notify_lease is not None and document.notify_lease.owner != owner:
+        return _settled_late(document, ended, now)
     attempts = 0 if ended else document.notify_attempts + 1
     if attempts >= GIVE_UP_AFTER:
         ended = dict.fromkeys(results, f"given up after {attempts} tries")
@@ -84,12 +87,22 @@ def settle(document: D, results: Mapping[str, str | None], now: datetime) -> D:
     settled = replace(
         document,
         owed=left,
-        notified=_latest({**document.notified, **{key: Notified(now, outcome) for key, outcome in ended.items()}}),
+        notified=_with(document, ended, now),
         notify_lease=None,
         notify_attempts=attempts if left else 0,
         notify_due=None if not left else now if fresh else now + pause,
     )
     return scheduled(settled)
+
+
+def _settled_late(document: D, ended: Mapping[str, str], now: datetime) -> D:
+    left = tuple(key for key in document.owed if key not in ended)
+    due = document.notify_due if left else None
+    return scheduled(replace(document, owed=left, notified=_with(document, ended, now), notify_due=due))
+
+
+def _with(document: Run | Target, ended: Mapping[str, str], now: datetime) -> dict[str, Notified]:
+    return _latest({**document.notified, **{key: Notified(now, outcome) for key, outcome in ended.items()}})
 
 
 def _latest(notified: dict[str, Notified]) -> dict[str, Notified]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable
 
 import functions_framework.aio
 from starlette.requests import Request
@@ -21,7 +22,9 @@ from shared.services import Services, current, prepare
 
 prepare()
 
-Deliver = Callable[[Services, D, Sequence[str]], Awaitable[dict[str, str | None]]]
+Results = dict[str, str | None]
+"""What became of each key: how it ended, or None to try it again."""
+Deliver = Callable[[Services, D, Results], Awaitable[None]]
 NOT_CONFIGURED = "n8n is not configured"
 TASK = "signalbox"
 
@@ -61,35 +64,38 @@ async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D
     )
     if claimed is None:
         return
-    results = await deliver(services, claimed, claimed.owed)
+    results: Results = dict.fromkeys(claimed.owed)
+    try:
+        # Shorter than the lease: whoever has it next must not tell the same while this one still does.
+        async with asyncio.timeout(services.pace.limit):
+            await deliver(services, claimed, results)
+    except TimeoutError:
+        log.warning("telling people took too long; the rest is told later", limit=services.pace.limit)
     for key, result in results.items():
         log.info("notification", key=key, result=result or "to be tried again")
     settled = await amend(
-        services.store, kind, id, lambda document: outbox.settle(document, results, services.clock.now())
+        services.store, kind, id, lambda document: outbox.settle(document, results, services.clock.now(), owner)
     )
     if settled is not None and settled.notify_due is not None and settled.notify_due <= services.clock.now():
         await services.publish([message])
 
 
-async def deliver_for_run(services: Services, run: Run, owed: Sequence[str]) -> dict[str, str | None]:
-    """What became of each key. A comment and a status show the run as it is now, so one serves all that are owed."""
-    results: dict[str, str | None] = {}
+async def deliver_for_run(services: Services, run: Run, results: Results) -> None:
+    """Fill in the results. A comment and a status show the run as it is now, so one serves all that are owed."""
     for channel, send in ((COMMENT, _comment), (DEPLOYMENT, _deployment_status)):
-        keys = [key for key in owed if key.endswith(f":{channel}")]
+        keys = [key for key in results if key.endswith(f":{channel}")]
         if keys:
-            results |= dict.fromkeys(keys, await _attempt(send(services, run)))
-    for key in (key for key in owed if key.endswith(f":{N8N}")):
+            results.update(dict.fromkeys(keys, await _attempt(send(services, run))))
+    for key in [key for key in results if key.endswith(f":{N8N}")]:
         event = key.removesuffix(f":{N8N}")
         payload = texts.notification(run, event, services.settings.signalbox_console_url)
         results[key] = await _attempt(_call_n8n(services, payload))
-    return results
 
 
-async def deliver_for_target(services: Services, target: Target, owed: Sequence[str]) -> dict[str, str | None]:
-    return {
-        key: await _attempt(_call_n8n(services, texts.health_notification(target, key.removesuffix(f":{N8N}"))))
-        for key in owed
-    }
+async def deliver_for_target(services: Services, target: Target, results: Results) -> None:
+    for key in results:
+        payload = texts.health_notification(target, key.removesuffix(f":{N8N}"))
+        results[key] = await _attempt(_call_n8n(services, payload))
 
 
 async def _attempt(sending: Awaitable[str]) -> str | None:

@@ -163,6 +163,18 @@ class TestSettle:
         assert settled.owed == ("merged:comment",)
         assert settled.notify_due == settled.wake_at == at(2)
 
+    def test_a_worker_that_comes_too_late_leaves_the_next_one_its_lease(self, owing):
+        """Found by simulation: it freed the lease of the worker that was telling people by then, and a third began."""
+        overtaken = outbox.claim(outbox.claim(owing, "first", NOON), "second", at(61))
+
+        settled = outbox.settle(overtaken, {KEYS[0]: SENT, KEYS[1]: None, KEYS[2]: None}, at(62), "first")
+
+        assert settled.owed == KEYS[1:]
+        assert settled.notified == {KEYS[0]: Notified(at(62), SENT)}
+        assert (settled.notify_lease, settled.notify_due) == (Lease("second", at(121)), at(121))
+        assert outbox.settle(overtaken, dict.fromkeys(KEYS, SENT), at(62), "first").notify_due is None
+        assert outbox.settle(overtaken, dict.fromkeys(KEYS, SENT), at(62), "second").notify_lease is None
+
     def test_giving_up_does_not_reach_what_was_never_tried(self, document):
         meanwhile = replace(document, owed=("started:comment", "merged:comment"), notify_attempts=GIVE_UP_AFTER - 1)
 
