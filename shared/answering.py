@@ -55,6 +55,17 @@ async def answer(services: Services, comment: CommentWritten) -> None:
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
 
 
+async def _started(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
+    """Whether the command has its run, which is woken then: what has changed since is no reason to refuse it now."""
+    for place in places:
+        found = await services.store.get(Run, run_id(place.id, comment.number, f"command {comment.comment_id}"))
+        if found is not None:
+            if not found.document.status.terminal:
+                await services.publish([Message(found.document.stage, found.document.id)])
+            return True
+    return False
+
+
 async def _carry_out(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> Unusable | None:
     permission = await services.github.permission(places[0].repository, comment.author)
     if permission not in MAY_DEPLOY:

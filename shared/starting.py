@@ -20,7 +20,7 @@ RETENTION = timedelta(days=90)
 async def merged(services: Services, repository: str, number: int) -> None:
     """A pull request is said to be merged: if it is, each target of its base branch gets a run for the merge commit.
 
-    A run that a command started for it, or that merged it, is woken instead.
+    A run that a command started for this head of it, or that merged it, is woken instead.
     """
     places = services.config.in_repository(repository)
     if not places:
@@ -38,7 +38,7 @@ async def _deploy_merged(services: Services, place: TargetConfig, pull: PullRequ
     for run in await runs_of(services, place, pull.number):
         if run.kind is not Kind.DEPLOY:
             continue
-        if not run.status.terminal:
+        if not run.status.terminal and _is_about(run, pull, commit):
             await services.publish([Message(run.stage, run.id)])
             return
         if run.commit_sha == commit:
@@ -46,6 +46,13 @@ async def _deploy_merged(services: Services, place: TargetConfig, pull: PullRequ
             return
     trigger = Trigger(source="merge", actor=pull.author, id=commit, url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
+
+
+def _is_about(run: Run, pull: PullRequestState, commit: str) -> bool:
+    """Whether the run will see this merge through: one that a command asked for an earlier head refuses to."""
+    if run.commit_sha is not None:
+        return run.commit_sha == commit
+    return run.pull_request is not None and run.pull_request.head_sha == pull.head_sha
 
 
 async def runs_of(services: Services, place: TargetConfig, number: int) -> list[Run]:

@@ -108,6 +108,19 @@ async def test_a_merge_by_hand_after_a_command_that_failed_is_deployed(scene: Sc
     assert [run.trigger.source for run in await scene.runs() if run.id != failed.id] == ["merge"]
 
 
+async def test_a_merge_by_hand_of_a_newer_head_is_deployed_although_a_command_for_the_older_is_under_way(
+    scene: Scene,
+) -> None:
+    """Found by simulation: the command's run refuses the newer head, so that nobody would deploy the merge."""
+    scene.open_pull_request(tests=None)
+    await command(scene, "/deploy")
+    asked = await scene.the_run()
+    scene.github.push(REPOSITORY, 1)
+    sha = scene.merge(1)
+    await scene.happen(merged(1))
+    assert [run.commit_sha for run in await scene.runs() if run.id != asked.id] == [sha]
+
+
 async def test_a_merge_is_deployed_although_a_rollback_was_asked_for_on_the_same_pull_request(scene: Scene) -> None:
     """The rollback knows nothing of the new commit: waking it would leave the merge undeployed for good."""
     await command(scene, "/rollback")
@@ -257,6 +270,17 @@ async def test_a_late_repetition_of_a_command_is_no_refusal_while_another_run_is
     await scene.happen(first)
     assert await scene.runs() == runs
     assert scene.comments() == []
+
+
+async def test_a_command_that_comes_again_after_its_run_is_not_refused_for_what_changed_since(scene: Scene) -> None:
+    """Found by simulation: days later it was answered that the pull request is closed."""
+    said = scene.say(scene.open_pull_request(), "/deploy")
+    await scene.happen(said)
+    run = await scene.the_run()
+    await scene.save(replace(run, stage=Stage.DONE, status=Status.FAILED))
+    scene.github.close(REPOSITORY, 1)
+    await scene.happen(said)
+    assert (scene.comments(), len(await scene.runs())) == ([], 1)
 
 
 @pytest.mark.parametrize("who", ["mallory", "a-stranger"])
