@@ -44,6 +44,8 @@ async def answer(services: Services, comment: CommentWritten) -> None:
     if await services.github.has_comment(places[0].repository, comment.number, marker=marker):
         log.info("answered already", comment=comment.comment_id)
         return
+    if await _started(services, comment, places):
+        return
     try:
         await services.github.react(places[0].repository, comment.comment_id)
     except NotFound:
