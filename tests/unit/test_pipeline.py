@@ -161,7 +161,7 @@ class TestAdvance:
     @pytest.mark.parametrize(
         ("stage", "follows", "seconds", "owed"),
         [
-            (Stage.MERGE, Stage.DEPLOY, 120, keys("merged", "comment")),
+            (Stage.MERGE, Stage.DEPLOY, 600, keys("merged", "comment")),
             (Stage.DEPLOY, Stage.MONITOR, 900, keys("deploying", "comment", "deployment")),
             (Stage.MONITOR, Stage.VERIFY, 300, keys("live", "comment")),
         ],

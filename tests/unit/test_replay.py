@@ -1,0 +1,143 @@
+"""Another attempt of a finished run: where it begins, what it forgets, whom it waits for, and who hears of it."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from unit.building import MERGE, NOON, RUN, a_run, a_target, a_way_back, at, terms
+
+from shared.errors import Code
+from shared.outcome import Fail, Message
+from shared.pipeline import Transition
+from shared.replay import Request, replay
+from shared.run import Deployment, Failure, Hold, Kind, Quarantine, Rollback, Run, Stage, Status, Target
+
+ADA = Request(by="ada")
+DEPLOYED = Deployment(id="d-new", baseline=("d-old",), requested_at=NOON)
+
+
+def finished(stage: Stage = Stage.MONITOR, status: Status = Status.FAILED, **changes: object) -> Run:
+    """A run that failed at the stage."""
+    failure = Failure(code=Code.BUILD_FAILED, message="no", stage=stage)
+    given = {"status": status, "error": failure, "deployment": DEPLOYED, "commit_sha": MERGE, **changes}
+    return a_run(Stage.DONE, **given)
+
+
+def begun(run: Run, target: Target | None = None, request: Request = ADA) -> Transition:
+    transition = replay(run, target or a_target(active=None), request, terms())
+    assert isinstance(transition, Transition), transition
+    return transition
+
+
+def refused(run: Run, target: Target | None = None, request: Request = ADA) -> Fail:
+    fail = replay(run, target or a_target(active=None), request, terms())
+    assert isinstance(fail, Fail)
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("run", "stage"),
+    [
+        (finished(Stage.MERGE, deployment=None, commit_sha=None), Stage.MERGE),
+        (finished(Stage.DEPLOY), Stage.DEPLOY),
+        (finished(Stage.MONITOR), Stage.MONITOR),
+        (finished(Stage.VERIFY), Stage.VERIFY),
+        (finished(Stage.VERIFY, Status.ROLLED_BACK, rollback=a_way_back()), Stage.DEPLOY),
+        (finished(status=Status.SUCCEEDED, error=None), Stage.MERGE),
+        (finished(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=a_way_back()), Stage.ROLLBACK),
+    ],
+)
+def test_it_begins_where_the_last_attempt_failed(run: Run, stage: Stage) -> None:
+    after = begun(run)
+
+    assert (after.run.stage, after.run.status, after.run.attempt, after.run.attempts) == (stage, Status.RUNNING, 2, 0)
+    assert Message(stage, RUN) in after.messages
+    assert after.run.wake_at is not None
+
+
+def test_the_old_history_is_kept_and_the_new_attempt_noted() -> None:
+    run = finished()
+
+    after = begun(run).run
+
+    assert after.history[: len(run.history)] == run.history
+    assert after.history[-1].message == "replayed from monitor by ada, attempt 2"
+    assert (after.trigger.source, after.trigger.actor, after.trigger.id) == ("replay", "ada", run.trigger.id)
+
+
+def test_people_hear_of_the_attempt_although_they_heard_of_the_first() -> None:
+    after = begun(finished())
+
+    assert after.run.owed == ("started@2:comment",)
+    assert Message("notify", RUN) in after.messages
+
+
+@pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY])
+def test_before_the_deployment_it_is_looked_for_and_not_remembered(stage: Stage) -> None:
+    assert begun(finished(), request=Request(by="ada", stage=stage)).run.deployment is None
+
+
+@pytest.mark.parametrize("stage", [Stage.MONITOR, Stage.VERIFY, Stage.ROLLBACK])
+def test_after_the_deployment_it_is_what_is_looked_at(stage: Stage) -> None:
+    after = begun(finished(), request=Request(by="ada", stage=stage)).run
+
+    assert after.deployment == DEPLOYED
+    assert (after.error, after.verification) == (None, None)
+
+
+def test_a_way_back_begins_anew_for_the_old_reason() -> None:
+    run = finished(rollback=replace(a_way_back(), reason=Code.UNHEALTHY, to_commit="abcdef1"))
+
+    after = begun(run, request=Request(by="ada", stage=Stage.ROLLBACK)).run
+
+    assert after.rollback == Rollback(reason=Code.UNHEALTHY, to_commit="abcdef1")
+
+
+def test_a_way_back_may_begin_where_there_was_none() -> None:
+    after = begun(finished(), request=Request(by="ada", stage=Stage.ROLLBACK)).run
+
+    assert after.rollback == Rollback(reason=Code.ROLLED_BACK_BY_COMMAND)
+
+
+def test_the_target_is_taken_at_once_but_by_the_merge_which_does_so_itself() -> None:
+    assert begun(finished(Stage.VERIFY)).target == replace(a_target(active=RUN), updated_at=NOON)
+    free = a_target(active=None)
+    assert begun(finished(Stage.MERGE), free).target == free
+
+
+def test_a_busy_target_is_not_waited_for() -> None:
+    fail = refused(finished(), a_target(active="other"))
+
+    assert (fail.code, fail.message) == (Code.NOT_REPLAYABLE, "the target is not free: queued behind other")
+
+
+def test_a_hold_is_for_automatic_runs_and_a_quarantine_is_not() -> None:
+    held = a_target(active=None, hold=Hold(reason="bad", at=NOON, run_id="x"))
+    assert begun(finished(), held).run.stage is Stage.MONITOR
+
+    bad = Quarantine(commit_sha=MERGE, run_id="x", reason=Code.UNHEALTHY, at=NOON)
+    quarantined = a_target(active=None, quarantined=(bad,))
+    assert refused(finished(), quarantined).code is Code.QUARANTINED
+    assert begun(finished(), quarantined, Request(by="ada", force="it was the database")).run.stage is Stage.MONITOR
+
+
+@pytest.mark.parametrize(
+    ("run", "stage"),
+    [
+        (a_run(Stage.MONITOR), None),
+        (finished(), Stage.DONE),
+        (finished(kind=Kind.ROLLBACK, rollback=a_way_back()), Stage.DEPLOY),
+        (finished(commit_sha=None), Stage.DEPLOY),
+        (finished(commit_sha=None), Stage.ROLLBACK),
+        (finished(deployment=None), Stage.MONITOR),
+        (finished(deployment=Deployment(baseline=("x",))), Stage.VERIFY),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Run, stage: Stage | None) -> None:
+    assert refused(run, request=Request(by="ada", stage=stage)).code is Code.NOT_REPLAYABLE
+
+
+def test_each_attempt_has_the_whole_time_of_its_stage() -> None:
+    after = begun(finished(Stage.VERIFY)).run
+
+    assert (after.deadline, after.stage_due) == (at(300), at(90))
