@@ -14,6 +14,7 @@ from local.backend import DIRECTORY
 from local.cli import main
 from local.scenarios import SCENARIOS
 from shared import config, secrets
+from shared.cloud import SECRET_VERSIONS
 from shared.commands import USAGE
 from shared.errors import Code
 from shared.policy import Policy
