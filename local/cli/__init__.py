@@ -10,6 +10,7 @@ from local.cli.doctor import doctor
 from local.cli.package import package
 from local.cli.replay import replay
 from local.cli.runs import runs, show
+from local.cli.simulate import simulate
 from local.cli.up import up
 
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
 
 
-for command in (demo, up, runs, show, package, replay, dead_letters, doctor):
+for command in (demo, up, runs, show, package, replay, dead_letters, doctor, simulate):
     main.add_command(command)

@@ -1,0 +1,10 @@
+"""What must hold, whatever happens: each a small question with its answer, asked at every step it can be about.
+
+A question yields what is wrong, in words; nothing when all is well.
+"""
+
+from local.simulation.invariants.documents import commit
+from local.simulation.invariants.outside import deployment, merge, message, notification
+from local.simulation.invariants.rest import after_replay, at_rest, effects
+
+__all__ = ["after_replay", "at_rest", "commit", "deployment", "effects", "merge", "message", "notification"]

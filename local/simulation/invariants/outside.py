@@ -1,0 +1,170 @@
+"""What must hold of all that leaves the house: messages, merges, deployments, notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from local.simulation.execution import Execution
+from local.simulation.invariants.asking import Found, Question, ask, secrets_in
+from local.simulation.invariants.documents import STAGES
+from local.world.github_model import PASSED, PullRequest
+from local.world.railway_deployment import Plan
+from shared.run import Kind, Run
+
+if TYPE_CHECKING:
+    from local.simulation.bus import Published
+    from local.simulation.witness import Made, Told, Witness
+
+LEASE = 55.0
+"""Seconds within which a worker may rely on its lease."""
+
+
+# At every message
+
+
+def messages_do_not_run_ahead(witness: Witness, _: Execution, message: Published) -> Iterator[str]:
+    """A message says what is saved already: a run was at the stage it is woken for."""
+    if message.topic in STAGES:
+        run = msgspec.json.decode(message.data).get("run_id", "")
+        if message.topic not in witness.stages[run]:
+            yield f"{run} is woken for {message.topic}, where it was never saved to be"
+
+
+def no_secrets_in_messages(_: Witness, __: Execution, message: Published) -> Iterator[str]:
+    """Messages are kept for days, and read by people when they are dead letters."""
+    yield from secrets_in(message.data, f"message {message.id}")
+
+
+def message(witness: Witness, execution: Execution, published: Published) -> Found:
+    return ask([messages_do_not_run_ahead, no_secrets_in_messages], witness, execution, published)
+
+
+# At every deployment that we asked for
+
+
+def deployments_are_asked_for(witness: Witness, made: Made) -> Iterator[str]:
+    """A deployment is of the commit, and for the target, of a run that is under way and has the target."""
+    run, id = witness.run(made.execution.about), made.deployment.id[:8]
+    if run is None or made.execution.function not in ("deploy", "rollback"):
+        yield f"{id} was made by {made.execution.name}"
+        return
+    place = witness.configured.target(run.target)
+    service = made.deployment.service
+    if place is None or (place.service_id, place.environment_id) != (service.service_id, service.environment_id):
+        yield f"{id} was made for {run.id} in another place"
+    wanted = run.commit_sha if made.execution.function == "deploy" else _way_back(run)
+    if made.deployment.commit_sha != wanted:
+        yield f"{id} is of {made.deployment.commit_sha[:7]}, which {run.id} did not ask for"
+    if (run.status.terminal or witness.target(run.target).active != run.id) and not made.execution.disturbed:
+        yield f"{id} was made for {run.id}, which is {run.status}; active is {witness.target(run.target).active}"
+
+
+def one_deployment_per_attempt(witness: Witness, made: Made) -> Iterator[str]:
+    """A run makes at most one deployment, and at most one more to go back."""
+    same = [
+        one.deployment.id[:8]
+        for one in witness.made
+        if one.deployment.source == "API"
+        and (one.execution.about, one.execution.function) == (made.execution.about, made.execution.function)
+    ]
+    if len(same) > 1:
+        yield f"{made.execution.about} made {', '.join(same)} at {made.execution.function}"
+
+
+def what_was_taken_back_stays_away(witness: Witness, made: Made) -> Iterator[str]:
+    """A quarantined commit is deployed only with a reason, and a held target only by command."""
+    run = witness.run(made.execution.about)
+    if run is None or made.execution.function != "deploy":
+        return
+    target = witness.target(run.target)
+    if target.quarantine_of(made.deployment.commit_sha) and run.trigger.force is None:
+        yield f"{run.id} deploys {made.deployment.commit_sha[:7]}, which is quarantined"
+    if target.hold is not None and run.trigger.source == "merge":
+        yield f"{run.id} deploys by itself to {target.id}, which is held: {target.hold.reason}"
+
+
+def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[str]:
+    """A deployment that was well is not taken back for want of sight."""
+    run = witness.run(made.execution.about)
+    if run is None or run.kind is not Kind.DEPLOY or made.execution.function != "rollback" or run.deployment is None:
+        return
+    service = made.deployment.service
+    if any(one.deployment.source != "API" and one.deployment.service is service for one in witness.made):
+        return
+    own = next((one.deployment for one in witness.made if one.deployment.id == run.deployment.id), None)
+    if own is not None and own.live_at is not None and own.plan == Plan():
+        yield f"{run.id} rolls back {own.id[:8]}, with which nothing was wrong: {run.error}"
+
+
+_DEPLOYMENT: list[Question[[Witness, Made]]] = [
+    deployments_are_asked_for,
+    one_deployment_per_attempt,
+    what_was_taken_back_stays_away,
+    only_what_failed_is_rolled_back,
+]
+
+
+def deployment(witness: Witness, made: Made) -> Found:
+    return ask(_DEPLOYMENT, witness, made)
+
+
+# At every merge that we make
+
+
+def only_what_was_judged_is_merged(witness: Witness, execution: Execution, pull: PullRequest) -> Iterator[str]:
+    """A merge is of the head that its run is about, with its checks passed, by the run that has the target."""
+    run = witness.run(execution.about)
+    if run is None or run.pull_request is None or run.pull_request.number != pull.number:
+        yield f"#{pull.number} was merged by {execution.name}"
+        return
+    if pull.head_sha != run.pull_request.head_sha:
+        yield f"#{pull.number} was merged at {pull.head_sha[:7]}, not at {run.pull_request.head_sha[:7]} as judged"
+    if bad := [check.name for check in pull.head_checks() if check.conclusion not in PASSED]:
+        yield f"#{pull.number} was merged although {bad} have not passed"
+    if witness.target(run.target).active != run.id and not execution.disturbed:
+        yield f"#{pull.number} was merged for {run.id}, which does not have its target"
+
+
+def merged_once(witness: Witness, _: Execution, pull: PullRequest) -> Iterator[str]:
+    """A pull request is merged at most once."""
+    if sum(number == pull.number for number, _, _ in witness.merges) > 1:
+        yield f"#{pull.number} was merged again"
+
+
+def merge(witness: Witness, execution: Execution, pull: PullRequest) -> Found:
+    return ask([only_what_was_judged_is_merged, merged_once], witness, execution, pull)
+
+
+# At every notification that n8n takes
+
+
+def told_once(witness: Witness, told: Told, _: bytes) -> Iterator[str]:
+    """Nobody is told twice, unless the first teller died, lost the answer or its lease: n8n knows no idempotency."""
+    if told.execution.disturbed:
+        return
+    id, event = told.key.split(":") if told.key.count(":") == 1 else ("", "")
+    document = witness.run(id)
+    if document is not None and f"{event}:n8n" in document.notified:
+        yield f"{told.key} is told again"
+    for earlier in witness.told:
+        usable = not earlier.execution.disturbed and told.at - earlier.execution.started < LEASE
+        if earlier.key == told.key and earlier.execution is not told.execution and usable:
+            yield f"{told.key} is told by {told.execution.token} while {earlier.execution.token} does so"
+        if earlier.key == told.key and earlier.execution is told.execution:
+            yield f"{told.key} is told twice by {told.execution.token}"
+
+
+def no_secrets_in_notifications(_: Witness, told: Told, body: bytes) -> Iterator[str]:
+    """A notification leaves the house."""
+    yield from secrets_in(body, told.key)
+
+
+def notification(witness: Witness, told: Told, body: bytes) -> Found:
+    return ask([told_once, no_secrets_in_notifications], witness, told, body)
+
+
+def _way_back(run: Run) -> str | None:
+    return run.rollback.to.commit_sha if run.rollback and run.rollback.to else None

@@ -1,0 +1,172 @@
+"""What must hold once everything has come to rest, and still after old messages came once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from local.simulation.invariants.asking import Found, Question, ask
+from local.vendors import REPOSITORY
+from local.world.github_model import PullRequest, Repository
+from shared import commands, outbox
+from shared.run import Kind, Run, Status, Target
+
+if TYPE_CHECKING:
+    from local.simulation.witness import Witness
+
+
+def every_run_has_ended(witness: Witness) -> Iterator[str]:
+    """Nothing is left under way."""
+    yield from (f"{run.id} is at {run.stage} ({run.status})" for run in witness.runs() if not run.status.terminal)
+
+
+def every_target_is_free(witness: Witness) -> Iterator[str]:
+    """Nobody has a target, and nobody waits for one."""
+    for target in witness.store.all(Target):
+        if target.active or target.queue:
+            yield f"{target.id} is taken by {target.active}, queue {target.queue}"
+
+
+def accepted_merges_are_deployed_or_explained(witness: Witness) -> Iterator[str]:
+    """A merge that was heard of has a run of its commit for each target of its branch, or one that failed over it."""
+    for event in _accepted(witness, "PullRequestMerged"):
+        pull = _pull(witness, event.number)
+        for place in witness.configured.targets:
+            if place.branch != pull.base or not place.policy.automatic or not pull.merged:
+                continue
+            runs = [run for run in witness.runs() if run.target == place.id and run.kind is Kind.DEPLOY]
+            if not any(run.commit_sha == pull.merge_sha or _failed_over(run, pull) for run in runs):
+                yield f"#{event.number} was merged as {str(pull.merge_sha)[:7]} and {place.id} has no run of it"
+
+
+def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
+    """A command that was heard has a run or a reply."""
+    for event in _accepted(witness, "CommentWritten"):
+        if not commands.is_command(event.body):
+            continue
+        started = any(run.trigger.id == str(event.comment_id) for run in witness.runs())
+        marker = f"<!-- signalbox:reply:{event.comment_id} -->"
+        if not started and all(marker not in said for said in _comments(witness, event.number)):
+            yield f"nobody answered {event.body} of {event.author} on #{event.number}"
+
+
+def one_comment_per_run(witness: Witness) -> Iterator[str]:
+    """A run has one comment on its pull request, unless GitHub took one and did not say so in time."""
+    for run in witness.runs():
+        if run.pull_request is None:
+            continue
+        marker = f"<!-- signalbox:run:{run.id} -->"
+        found = sum(marker in said for said in _comments(witness, run.pull_request.number))
+        if found > 1 + witness.lost[run.id, "comments"]:
+            yield f"{run.id} has {found} comments"
+        if found == 0:
+            yield f"{run.id} has no comment"
+
+
+def one_github_deployment_per_commit(witness: Witness) -> Iterator[str]:
+    """GitHub shows a commit's deployment to an environment once, unless it did not say in time that it had it."""
+    seen: dict[tuple[str, str], int] = {}
+    for shown in _repository(witness).deployments:
+        seen[shown.sha, shown.environment] = seen.get((shown.sha, shown.environment), 0) + 1
+    for (sha, environment), count in seen.items():
+        lost = sum(witness.lost[run.id, "deployments"] for run in witness.runs() if run.commit_sha == sha)
+        if count > 1 + lost:
+            yield f"{sha[:7]} in {environment} is shown {count} times"
+
+
+def everything_owed_is_told(witness: Witness) -> Iterator[str]:
+    """Every ending reached n8n, and nothing is owed any more."""
+    keys = {told.key for told in witness.told}
+    for run in witness.runs():
+        if run.owed:
+            yield f"{run.id} still owes {run.owed}"
+        for key, notified in run.notified.items():
+            event, _, channel = key.rpartition(":")
+            if channel == outbox.N8N and notified.outcome == outbox.SENT and f"{run.id}:{event}" not in keys:
+                yield f"{run.id} says that {key} was sent, and n8n does not have it"
+
+
+def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
+    """What serves was verified last, or people deployed it themselves, or its run failed and said so."""
+    for place in witness.configured.targets:
+        serving = witness.vendors.railway.serving(place.service_id, place.environment_id)
+        current = witness.target(place.id).current
+        made = next((one for one in witness.made if one.deployment is serving), None)
+        if serving is None or current is None or serving.id == current.deployment_id:
+            continue
+        if made is None or made.deployment.source != "API":
+            continue
+        run = witness.run(made.execution.about)
+        if run is None or run.status is not Status.FAILED or run.error is None:
+            who = run.id if run else None
+            yield f"{serving.id[:8]} of {who} serves {place.id}, recorded is {current.deployment_id[:8]}"
+
+
+def no_dead_letters(witness: Witness) -> Iterator[str]:
+    """Nothing that we published ourselves is given up."""
+    yield from (f"{dead.topic} {dead.data.decode()}" for dead in witness.dead_letters())
+
+
+_AT_REST: list[Question[[Witness]]] = [
+    every_run_has_ended,
+    every_target_is_free,
+    accepted_merges_are_deployed_or_explained,
+    accepted_commands_are_answered,
+    one_comment_per_run,
+    one_github_deployment_per_commit,
+    everything_owed_is_told,
+    what_is_recorded_serves,
+    no_dead_letters,
+]
+
+
+def at_rest(witness: Witness) -> Found:
+    return ask(_AT_REST, witness)
+
+
+def effects(witness: Witness) -> dict[str, int]:
+    """What the outside world has seen of us, counted."""
+    return {
+        "runs": len(witness.runs()),
+        "merges": len(witness.merges),
+        "deployments": len(witness.made),
+        "notifications": len([told for told in witness.told if ":health_" not in told.key]),
+        "comments": len(_repository(witness).comments),
+    }
+
+
+def old_messages_change_nothing(witness: Witness, before: dict[str, int]) -> Iterator[str]:
+    """A message that comes again days later is a look, and no more."""
+    merged = [_pull(witness, number) for number, _, _ in witness.merges]
+    if any(_failed_over(run, pull) for run in witness.runs() for pull in merged):
+        return
+    for what, count in effects(witness).items():
+        if count != before[what]:
+            yield f"there were {before[what]} {what}, and are {count}"
+
+
+def after_replay(witness: Witness, before: dict[str, int]) -> Found:
+    return ask([old_messages_change_nothing], witness, before) + at_rest(witness)
+
+
+def _failed_over(run: Run, pull: PullRequest) -> bool:
+    """It was to merge this head, and told people that it failed, not knowing that it was merged."""
+    same = run.pull_request is not None and run.pull_request.head_sha == pull.head_sha
+    return same and run.commit_sha is None and run.status is Status.FAILED
+
+
+def _accepted(witness: Witness, kind: str) -> list[Any]:
+    return [event for event in witness.accepted.values() if type(event).__name__ == kind]
+
+
+def _repository(witness: Witness) -> Repository:
+    return witness.vendors.github.repository(REPOSITORY)
+
+
+def _pull(witness: Witness, number: int) -> PullRequest:
+    return witness.vendors.github.pull(REPOSITORY, number)
+
+
+def _comments(witness: Witness, number: int) -> list[str]:
+    said = _repository(witness).comments.values()
+    return [comment.body for comment in said if comment.pull == number and comment.by_app]

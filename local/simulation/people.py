@@ -1,0 +1,169 @@
+"""What people do, mostly at bad moments: open, push, merge by hand, comment commands, deploy from the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from local.simulation.chance import Chance
+from local.simulation.place import Vendors
+from local.vendors import REPOSITORY
+from shared.config import Config
+
+DAY = 420.0
+"""Seconds in which people are about."""
+_COMMENTS = (
+    "/deploy",
+    "/deploy",
+    "/deploy production",
+    "/deploy web/production",
+    "/deploy production --force we know better",
+    "/rollback production",
+    "/rollback web/production",
+    "/rollback production to 0000000",
+    "/lock production stocktaking",
+    "/lock web/production stocktaking",
+    "/unlock production",
+    "/unlock web/production",
+    "/deploy the moon please",
+    "/status",
+)
+_PLANS: tuple[tuple[float, str, dict[str, object]], ...] = (
+    (0.13, "unhealthy", {"health": "failing"}),
+    (0.06, "build fails", {"build": "fail"}),
+    (0.04, "never starts", {"start": "fail"}),
+    (0.04, "crashes when live", {"crash_after": 25.0}),
+    (0.04, "shows the previous commit", {"shows_commit": "previous"}),
+    (0.02, "skipped", {"skipped": True}),
+    (0.02, "sleeps", {"sleep_after": 20.0}),
+)
+
+
+class Deed(Struct, frozen=True):
+    """What somebody does at that time, and in words."""
+
+    at: float
+    what: str
+    act: Callable[[], object]
+
+
+class People:
+    """Plans everybody's day; each deed is an incident that may be left out."""
+
+    def __init__(self, chance: Chance, configured: Config, vendors: Vendors) -> None:
+        self._chance = chance
+        self._configured = configured
+        self._github = vendors.github
+        self._railway = vendors.railway
+        self._deeds: list[Deed] = []
+        self._opened: dict[int, int] = {}
+        """Pull requests by the order in which they were thought of."""
+
+    def plan(self) -> list[Deed]:
+        for nth in range(self._chance.pick("pull requests", (1, 1, 2, 2, 3))):
+            self._pull_request(nth)
+        if self._rarely(0.2):
+            commit = self._chance.pick("dashboard commit", ("", "e" * 40))
+            self._add(self._sometime(60), "somebody deploys from the dashboard", lambda: self._dashboard(commit))
+        self._prepare_deployments()
+        return sorted(self._deeds, key=lambda deed: deed.at)
+
+    def _prepare_deployments(self) -> None:
+        for service in sorted({place.service_id for place in self._configured.targets}):
+            for nth in range(8):
+                self._plan(service, nth, back=False)
+            if self._rarely(0.1) and self._chance.occurs("plan of a rollback", "unhealthy"):
+                self._railway.plan(service, rollback=True, health="failing")
+
+    def _plan(self, service: str, nth: int, *, back: bool) -> None:
+        value = self._chance.number(f"plan of {service}", 0, 1)
+        for share, what, plan in _PLANS:
+            value -= share
+            if value < 0:
+                allowed = self._chance.occurs("plan", f"deployment {nth + 1} of {service} {what}")
+                self._railway.plan(service, rollback=back, **(plan if allowed else {}))
+                return
+        self._railway.plan(service, rollback=back)
+
+    def _pull_request(self, nth: int) -> None:
+        start = self._chance.number("opening", 0, DAY / 3)
+        name = f"pull request {nth + 1}"
+        self._add(start, f"{name} is opened", lambda: self._open(nth))
+        passes = "failure" if self._rarely(0.06) else "success"
+        self._add(start + self._chance.number("check", 1, 60), f"its check: {passes}", lambda: self._check(nth, passes))
+        wish = self._chance.pick("wish", ("merge", "merge", "/deploy", "/deploy production", "/deploy web/production"))
+        at = start + self._chance.number("wish at", 20, 150)
+        if wish == "merge":
+            self._add(at, f"ada merges {name}", lambda: self._merge(nth))
+        else:
+            self._add(at, f"ada comments {wish} on {name}", lambda: self._comment(nth, wish, "ada"))
+        if self._rarely(0.15):
+            self._add(self._sometime(start), f"grace pushes to {name}", lambda: self._push(nth))
+        if self._rarely(0.06):
+            self._add(start + 1, f"grace will push to {name} just before it is merged", lambda: self._interrupt(nth))
+        if self._rarely(0.15):
+            self._add(self._sometime(start), f"ada merges {name}", lambda: self._merge(nth))
+        if self._rarely(0.04):
+            self._add(self._sometime(start), f"grace closes {name}", lambda: self._close(nth))
+        for _ in range(self._chance.pick("comments", (0, 0, 1, 2))):
+            self._add_comment(nth, start)
+
+    def _add_comment(self, nth: int, start: float) -> None:
+        words = self._chance.pick("words", _COMMENTS)
+        who = self._chance.pick("who", ("ada", "ada", "grace", "mallory"))
+        what = f"{who} comments {words} on pull request {nth + 1}"
+        self._add(self._sometime(start), what, lambda: self._comment(nth, words, who))
+
+    def _add(self, at: float, what: str, act: Callable[[], object]) -> None:
+        if self._chance.occurs("people", what):
+            self._deeds.append(Deed(at, what, act))
+
+    def _rarely(self, odds: float) -> bool:
+        return self._chance.number("habit", 0, 1) < odds
+
+    def _sometime(self, start: float) -> float:
+        return self._chance.number("moment", start, DAY)
+
+    # The deeds; each does nothing where it is not possible any more
+
+    def _open(self, nth: int) -> None:
+        number = self._github.open_pull_request(REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}")
+        self._opened[nth] = number
+        self._github.report_check(REPOSITORY, number, "test", None)
+
+    def _is_open(self, nth: int) -> bool:
+        number = self._opened.get(nth)
+        return number is not None and self._github.pull(REPOSITORY, number).state == "open"
+
+    def _check(self, nth: int, conclusion: str) -> None:
+        if self._is_open(nth):
+            self._github.report_check(REPOSITORY, self._opened[nth], "test", conclusion)
+
+    def _merge(self, nth: int) -> None:
+        if self._is_open(nth):
+            self._github.merge(REPOSITORY, self._opened[nth], "ada")
+
+    def _push(self, nth: int) -> None:
+        if self._is_open(nth):
+            self._github.push(REPOSITORY, self._opened[nth])
+            self._github.report_check(REPOSITORY, self._opened[nth], "test", "success")
+
+    def _interrupt(self, nth: int) -> None:
+        if self._is_open(nth):
+            path = f"/pulls/{self._opened[nth]}/merge"
+            self._github.app.interruptions.append((path, lambda: self._push(nth)))
+
+    def _close(self, nth: int) -> None:
+        if self._is_open(nth):
+            self._github.close(REPOSITORY, self._opened[nth])
+
+    def _comment(self, nth: int, words: str, who: str) -> None:
+        if nth in self._opened:
+            self._github.comment(REPOSITORY, self._opened[nth], words, who)
+
+    def _dashboard(self, commit: str) -> None:
+        """Of some commit of their own, or of the newest on the branch."""
+        place = self._configured.targets[0]
+        sha = commit or self._github.repository(REPOSITORY).branches[place.branch]
+        self._railway.dashboard_deploy(place.service_id, place.environment_id, sha)

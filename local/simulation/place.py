@@ -1,0 +1,271 @@
+"""Where a simulation takes place: the configuration, the vendors, and the instances that run the functions."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from local import topology
+from local.secrets import EnvironmentSecrets
+from local.simulation.bus import Post, TroubledBus
+from local.simulation.chance import Chance
+from local.simulation.execution import LoopClock, current
+from local.simulation.store import MemoryStore, TroubledStore
+from local.simulation.wire import Watch, Wire
+from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY
+from local.world.application import Application
+from local.world.github import GitHubWorld
+from local.world.n8n import N8nWorld
+from local.world.railway import RailwayWorld
+from shared import config, secrets, services
+from shared.ports import Backend
+from shared.services import Services
+from shared.settings import Settings
+
+Function = Callable[[Request], Awaitable[Response]]
+SECRETS = {name.upper().replace("-", "_"): f"simulated-{name.lower()}-0123456789" for name in secrets.NAMES}
+FIRST_COMMIT = "0" * 40
+_INSTANCES = 3
+_POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)
+_SKEW = 3.0
+"""Seconds that an instance's clock may be off, either way."""
+_CONFIG = """
+[policy]
+commit_field = "commit"
+failure_threshold = 2
+queue_deadline = 1800
+merge_deadline = 900
+monitor_deadline = 300
+rollback_deadline = 600
+adopt_wait = 20
+{policy}
+[n8n]
+url = "https://n8n.test"
+{services}
+"""
+_SERVICE = """
+[repositories."{repository}".services.{service}]
+project_id = "{project}"
+service_id = "service-{service}"
+"""
+_ENVIRONMENT = """
+[repositories."{repository}".services.{service}.environments.{environment}]
+environment_id = "environment-{environment}"
+"""
+
+
+class Weather(Struct, frozen=True):
+    """How bad it is, as factors on the odds, for each of the parts that may fail."""
+
+    store: float
+    bus: float
+    vendors: float
+    delivery: float
+    webhooks: float
+    poisoned: str | None
+    """A function, or the health probe, that cannot do its work all day."""
+
+
+def weather_of(chance: Chance) -> Weather:
+    """Each part by itself is fine, ordinary or awful: failures of one kind are found best among few of the others."""
+    factors = (0.0, 0.5, 1.0, 1.0, 3.0)
+    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__ if name != "poisoned"}
+    poisoned = chance.pick("poisoned", _POISONED)
+    if poisoned is not None and not chance.occurs("poisoned", poisoned):
+        poisoned = None
+    return Weather(**parts, poisoned=poisoned)
+
+
+def configuration(chance: Chance) -> config.Config:
+    rules: dict[str, Any] = {
+        "bake": chance.pick("policy bake", (0, 30, 60)),
+        "poll": chance.pick("policy poll", (20, 30)),
+        "verify_deadline": chance.pick("policy verify", (90, 300)),
+        "hold_after_rollbacks": chance.pick("policy hold", (0, 1, 1)),
+        "max_attempts": chance.pick("policy attempts", (2, 3, 5, 10)),
+        "auto_deploy": chance.pick("policy auto-deploy", ('"off"', '"off"', '"adopt"')),
+        "rollback": chance.pick("policy rollback", ('"automatic"',) * 5 + ('"off"',)),
+        "automatic": chance.pick("policy automatic", ("true",) * 5 + ("false",)),
+    }
+    places = {"web": ["production"]}
+    if chance.number("places staging", 0, 1) < 0.25:
+        places["web"].append("staging")
+    if chance.number("places service", 0, 1) < 0.25:
+        places["api"] = ["production"]
+    tables = []
+    for service, environments in places.items():
+        tables.append(_SERVICE.format(repository=REPOSITORY, service=service, project=PROJECT))
+        named = {"repository": REPOSITORY, "service": service}
+        tables += [_ENVIRONMENT.format(environment=environment, **named) for environment in environments]
+    policy = "\n".join(f"{name} = {value}" for name, value in rules.items())
+    return config.parse(_CONFIG.format(policy=policy, services="".join(tables)), "simulated signalbox.toml")
+
+
+class Vendors:
+    """The simulated vendors, on the loop's time; a merge on GitHub is a push to Railway."""
+
+    def __init__(
+        self, configured: config.Config, deliver: Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
+    ) -> None:
+        clock = LoopClock()
+        self.github = GitHubWorld(
+            clock=clock,
+            webhook_secret=SECRETS["GITHUB_WEBHOOK_SECRET"],
+            app_id=APP_ID,
+            deliver=lambda headers, body: deliver("/github-webhook", headers, body),
+        )
+        self.railway = RailwayWorld(
+            clock=clock,
+            token=SECRETS["RAILWAY_API"],
+            webhook_secret=SECRETS["RAILWAY_WEBHOOK_SECRET"],
+            deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
+            pace=8.0,
+        )
+        self.n8n = N8nWorld(token=SECRETS["N8N_API"])
+        self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
+        self._applications: dict[str, Application] = {}
+        for place in configured.targets:
+            domain = f"{place.service}-{place.environment}.up.railway.app"
+            self.railway.add_service(
+                project_id=PROJECT,
+                environment_id=place.environment_id,
+                service_id=place.service_id,
+                name=place.service,
+                repository=REPOSITORY,
+                domain=domain,
+                auto_deploy=place.policy.auto_deploy == "adopt",
+                serving_commit=FIRST_COMMIT,
+                environment_name=place.environment,
+            )
+            self._applications[domain] = Application(
+                self.railway, service_id=place.service_id, environment_id=place.environment_id
+            )
+
+    async def edge(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """All the applications, by their hosts."""
+        host = dict(scope["headers"])[b"host"].decode()
+        await self._applications[host](scope, receive, send)
+
+
+_here: ContextVar[Services] = ContextVar("simulated_instance")
+
+
+class _Here:
+    """Stands for the services of whichever instance runs the present execution."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_here.get(), name)
+
+
+class Instances:
+    """A few processes, each with its own clock and memory; one that died starts anew with neither."""
+
+    def __init__(
+        self,
+        configured: config.Config,
+        vendors: Vendors,
+        store: MemoryStore,
+        post: Post,
+        chance: Chance,
+        weather: Weather,
+        watch: Watch,
+    ) -> None:
+        self._configured = configured
+        self._store = TroubledStore(store, chance, weather.store)
+        self._bus = TroubledBus(post, chance, weather.bus)
+        self._apps = {"github": vendors.github.app, "railway": vendors.railway.app, "n8n": vendors.n8n.app}
+        self._transports = {
+            **{
+                name: Wire(name, app, chance, watch, weather.vendors, weather.poisoned)
+                for name, app in self._apps.items()
+            },
+            "probe": Wire("application", vendors.edge, chance, watch, weather.vendors, weather.poisoned),
+        }
+        self._chance = chance
+        self._names = itertools.count(1)
+        self._running = [self._start() for _ in range(_INSTANCES)]
+
+    def any(self) -> int:
+        return self._chance.pick("instance", range(_INSTANCES))
+
+    def die(self, instance: int) -> None:
+        self._running[instance] = self._start()
+
+    async def call(self, instance: int, function: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        """One HTTP request to a function on the instance; its status. Raises Crash."""
+        token = _here.set(self._running[instance])
+        try:
+            return (await _function(function)(_request(path, headers, body))).status_code
+        finally:
+            _here.reset(token)
+
+    def _start(self) -> Services:
+        clock = LoopClock(self._chance.number("skew", -_SKEW, _SKEW))
+        return Services(
+            Settings(github_app_id=APP_ID, signalbox_console_url="https://console.test"),
+            self._configured,
+            Backend(store=self._store, bus=self._bus, secrets=EnvironmentSecrets(SECRETS), clock=clock),
+            transports=self._transports,
+            token=self._token,
+        )
+
+    def _token(self) -> str:
+        current.get().token = f"worker-{next(self._names)}"
+        return current.get().token
+
+
+def _function(name: str) -> Function:
+    """As deployed, without the framework's server around it."""
+    return getattr(module(name), name)  # type: ignore[no-any-return]
+
+
+@cache
+def module(name: str) -> ModuleType:
+    """A function's main.py; it is loaded with the services in place."""
+    before = services._current  # noqa: SLF001 - put back
+    install()
+    try:
+        return importlib.import_module(f"functions.{name}.main")
+    finally:
+        services.install(before)
+
+
+def install() -> None:
+    """The functions find the present instance by this."""
+    services.install(_Here())  # type: ignore[arg-type]
+
+
+@cache
+def subscribers() -> dict[str, str]:
+    """The function that subscribes to a topic."""
+    return {one.subscribes: one.name for one in read_topology().functions if one.subscribes}
+
+
+@cache
+def read_topology() -> topology.Topology:
+    return topology.load()
+
+
+def _request(path: str, headers: Mapping[str, str], body: bytes) -> Request:
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(scope, receive)

@@ -1,0 +1,240 @@
+"""One seed: a bad day for the pipeline, then a quiet evening, then old messages once more; and what did not hold."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+import random
+from collections.abc import Mapping
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from local.simulation import invariants, loop
+from local.simulation.bus import Post, Published
+from local.simulation.chance import Chance, Incident
+from local.simulation.execution import Crash, Execution, current
+from local.simulation.lean import lean
+from local.simulation.people import DAY, People
+from local.simulation.place import Instances, Vendors, configuration, install, read_topology, subscribers, weather_of
+from local.simulation.witness import Step, Violation, Witness
+from shared import services
+from shared.run import Run, Target
+
+TICK = 4.0
+"""Seconds between two looks of the vendors at their clocks."""
+EVENING = 7200.0
+"""By so long after the last incident everything has come to rest."""
+REPLAYED_AFTER = 2.0 * 24 * 3600
+_WEBHOOK = {"missing": 0.05, "late": 0.05, "twice": 0.04, "answer lost": 0.03}
+
+
+class Outcome(Struct, frozen=True):
+    """What became of a seed. `digest` is of every step: the same twice for the same seed and incidents."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    incidents: tuple[Incident, ...]
+    digest: str
+    runs: int
+    steps: tuple[Step, ...] = ()
+
+
+def simulate(seed: int, *, only: frozenset[Incident] | None = None, keep_steps: bool = False) -> Outcome:
+    """Play the seed to its end, or to the first violation."""
+    state, level = random.getstate(), logging.getLogger("signalbox").level
+    before = services._current  # noqa: SLF001 - put back afterwards
+    install()
+    random.seed(seed)
+    logging.getLogger("signalbox").setLevel(logging.CRITICAL + 1)
+    try:
+        with lean():
+            return loop.run(_play(seed, only, keep_steps))
+    finally:
+        random.setstate(state)
+        logging.getLogger("signalbox").setLevel(level)
+        services.install(before)
+
+
+async def _play(seed: int, only: frozenset[Incident] | None, keep_steps: bool) -> Outcome:
+    return await Simulation(seed, only).play(keep_steps)
+
+
+class Simulation:
+    """Everything that takes part, on the running loop."""
+
+    def __init__(self, seed: int, only: frozenset[Incident] | None) -> None:
+        self.seed = seed
+        self.chance = Chance(seed, only)
+        configured = configuration(self.chance)
+        weather = weather_of(self.chance)
+        self.witness = Witness(configured)
+        self.vendors = Vendors(configured, self._webhook)
+        self.vendors.github.shuffle = random.Random(seed)
+        self.witness.watch(self.vendors)
+        delivery = read_topology().delivery
+        self.post = Post(self.chance, delivery, self._push, self.witness.published, weather.delivery)
+        self.instances = Instances(
+            configured, self.vendors, self.witness.store, self.post, self.chance, weather, self.witness
+        )
+        self.people = People(self.chance, configured, self.vendors)
+        self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
+        self._arriving = 0
+        """Webhooks that were sent and are still on their way."""
+        self._executing = 0
+        """Executions under way, those too for whose answer nobody waits any more."""
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def play(self, keep_steps: bool) -> Outcome:
+        await self._day()
+        self.chance.calm = True
+        self.witness.note("world", "from now on nothing goes wrong")
+        await self._until_quiet()
+        self.witness.dead = self.post.dead
+        if not self.witness.violations:
+            self.witness.check(invariants.at_rest(self.witness))
+        if not self.witness.violations:
+            await self._replay()
+        digest = hashlib.sha256("\n".join(map(str, self.witness.steps)).encode()).hexdigest()
+        return Outcome(
+            self.seed,
+            tuple(self.witness.violations[:3]),
+            tuple(self.chance.happened),
+            digest,
+            len(self.witness.runs()),
+            tuple(self.witness.steps) if keep_steps else (),
+        )
+
+    async def _day(self) -> None:
+        deeds = self.people.plan()
+        while self.witness.now < DAY + 60 and not self.witness.violations:
+            while deeds and deeds[0].at <= self.witness.now:
+                deed = deeds.pop(0)
+                self.witness.note("people", deed.what)
+                deed.act()
+                self.witness.look()
+            await self._pass(TICK)
+
+    async def _pass(self, seconds: float) -> None:
+        """Time goes on, and the vendors and the scheduler with it."""
+        before = self.witness.now
+        await asyncio.sleep(seconds)
+        if self.vendors.github.webhooks.queue:
+            self._begin(self.vendors.github.tick())
+        self._begin(self.vendors.railway.tick())
+        if before // 60 != self.witness.now // 60:
+            self._begin(self._sweep(before // 60))
+
+    def _begin(self, doing: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(doing)  # type: ignore[arg-type]
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _until_quiet(self) -> None:
+        end = self.witness.now + EVENING
+        while not self.witness.violations:
+            await self._pass(TICK if self.post.open or self._moving() else 5 * TICK)
+            if self._quiet():
+                return
+            if self.witness.now > end:
+                self.witness.check([("comes to rest", self._unrest())])
+                return
+
+    def _quiet(self) -> bool:
+        busy = self.post.open or self._arriving or self._executing or self.vendors.github.webhooks.queue
+        return not busy and not self._unrest() and not self._moving() and not self._missed()
+
+    def _missed(self) -> bool:
+        """Whether GitHub still has a webhook that never got through, which the sweep is to ask for."""
+        attempts = self.vendors.github.webhooks.attempts()
+        arrived = {attempt.webhook.guid for attempt in attempts if attempt.status == "OK"}
+        return any(attempt.webhook.guid not in arrived for attempt in attempts)
+
+    def _moving(self) -> bool:
+        return any(made.deployment.due is not None for made in self.witness.made)
+
+    def _unrest(self) -> str:
+        store = self.witness.store
+        runs = [f"{run.id} at {run.stage} ({run.status})" for run in store.all(Run) if run.wake_at is not None]
+        targets = [target.id for target in store.all(Target) if target.wake_at is not None]
+        return ", ".join(runs + targets)
+
+    async def _replay(self) -> None:
+        """Days later, some messages come once more, and change nothing."""
+        await asyncio.sleep(REPLAYED_AFTER)
+        effects = invariants.effects(self.witness)
+        for message in list(self.post.messages):
+            if self.chance.number("replay", 0, 1) < 0.3:
+                self.post.bring(message, self.chance.number("replay at", 0, 100), again=False)
+        await self._until_quiet()
+        if not self.witness.violations:
+            self.witness.check(invariants.after_replay(self.witness, effects))
+
+    # Calling the functions
+
+    async def _push(self, message: Published) -> bool:
+        about = msgspec.json.decode(message.data)
+        execution = Execution(subscribers()[message.topic], about.get("run_id") or about.get("target_id") or "event")
+        envelope = {
+            "message": {"data": base64.b64encode(message.data).decode(), "messageId": str(message.id)},
+            "subscription": f"projects/simulated/subscriptions/{execution.function}",
+        }
+        status = await self._call(execution, "/", {}, msgspec.json.encode(envelope))
+        return 200 <= status < 300
+
+    async def _sweep(self, minute: float) -> None:
+        """The whole of it now and then only: most of it is a look at what seldom changes."""
+        execution = Execution("sweep", f"minute {int(minute)}")
+        try:
+            await self._call(execution, "/", {}, b"")
+        except Crash:
+            self.witness.note(execution.name, "dies")
+
+    async def _call(self, execution: Execution, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Raises Crash when the process dies, which takes its memory with it."""
+        instance = self.instances.any()
+        execution.started = self.witness.now
+        token = current.set(execution)
+        self._executing += 1
+        self.witness.note(execution.name, f"begins on instance {instance}")
+        try:
+            status = await self.instances.call(instance, execution.function, path, headers, body)
+        except Crash:
+            self.instances.die(instance)
+            self.witness.note(execution.name, "the process dies")
+            raise
+        finally:
+            self._executing -= 1
+            current.reset(token)
+        self.witness.note(execution.name, f"answers {status}")
+        return status
+
+    # The vendors call us
+
+    async def _webhook(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        self._arriving += 1
+        try:
+            return await self._arrive(path, headers, body)
+        finally:
+            self._arriving -= 1
+
+    async def _arrive(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        what, value = self.chance.incident(f"webhook {path}", self._webhooks)
+        await asyncio.sleep(300 * value if what == "late" else 0.05 * value)
+        if what == "missing":
+            raise httpx.ConnectError("not reached")
+        if what == "twice":
+            await self._receive(path, headers, body)
+        status = await self._receive(path, headers, body)
+        if what == "answer lost":
+            raise httpx.ReadTimeout("no answer")
+        return status
+
+    async def _receive(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        try:
+            return await self._call(Execution("webhooks", path), path, headers, body)
+        except Crash:
+            return 502

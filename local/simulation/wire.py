@@ -1,0 +1,178 @@
+"""The way to a vendor: slow, lossy, with answers that come too late, and the caller may die around each call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Protocol
+
+import httpx
+from starlette.types import ASGIApp, Message, Scope
+
+from local.simulation.chance import Chance
+from local.simulation.execution import Execution, check_alive, die, freeze
+
+_READ = {
+    "crash before": 0.003,
+    "not reached": 0.004,
+    "server error": 0.006,
+    "limited": 0.004,
+    "no answer": 0.003,
+    "error in a 200": 0.003,
+    "refused": 0.0006,
+    "freeze": 0.001,
+}
+_CHANGE = {
+    "crash before": 0.008,
+    "crash after": 0.014,
+    "not reached": 0.006,
+    "server error": 0.006,
+    "server error, applied": 0.01,
+    "limited": 0.006,
+    "no answer": 0.005,
+    "no answer, applied": 0.012,
+    "no answer, applied late": 0.01,
+    "error in a 200": 0.004,
+    "error in a 200, applied": 0.006,
+    "refused": 0.001,
+    "freeze": 0.002,
+}
+_POISON = {"server error": 0.7, "crash before": 0.3}
+_BLIND = {"not reached": 0.8}
+_TIMEOUT = 20.0
+"""The clients' own (shared/clients/http.py)."""
+_SLOWEST = 50.0
+"""An effect shows at the latest so long after it was asked for: less than `Pace.visible`."""
+
+
+class Watch(Protocol):
+    """Is shown each call that reached a vendor, and each change of which the caller learns nothing."""
+
+    def called(self, execution: Execution, request: httpx.Request) -> None: ...
+
+    def troubled(self, execution: Execution, request: httpx.Request) -> None: ...
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """One instance's connection to one vendor. An application that is looked at can only be unreachable.
+
+    `poisoned` is a function (or the `probe`) whose calls fail.
+    """
+
+    def __init__(
+        self, vendor: str, app: ASGIApp, chance: Chance, watch: Watch, weather: float, poisoned: str | None
+    ) -> None:
+        self._vendor = vendor
+        self._app = app
+        self._chance = chance
+        self._watch = watch
+        self._poisoned = poisoned
+        self._read = {what: odds * weather for what, odds in _READ.items()}
+        self._change = {what: odds * weather for what, odds in _CHANGE.items()}
+        self._probe = {what: _READ[what] * 3 * weather for what in ("crash before", "not reached")}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        execution = check_alive()
+        label, odds = self._kind(request)
+        if self._poisoned and not self._chance.calm:
+            if self._vendor == "application" and self._poisoned == "probe":
+                odds = _BLIND
+            elif self._vendor != "application" and self._poisoned == execution.function:
+                odds = _POISON
+        what, value = self._chance.incident(f"{self._vendor} {label} in {execution.function}", odds)
+        await asyncio.sleep(0.02 + 0.3 * value)
+        check_alive()
+        if what is None:
+            response = await self._reach(execution, request)
+            await asyncio.sleep(0.02)
+            check_alive()
+            return response
+        execution.disturbed += 1
+        return await self._trouble(execution, request, what, value)
+
+    def _kind(self, request: httpx.Request) -> tuple[str, Mapping[str, float]]:
+        if self._vendor == "application":
+            return "look", self._probe
+        asks = request.method == "GET" or b'"query":"query' in request.content or b"\\nquery (" in request.content
+        return ("read", self._read) if asks else ("change", self._change)
+
+    async def _reach(self, execution: Execution, request: httpx.Request) -> httpx.Response:
+        response = await answer(self._app, request)
+        self._watch.called(execution, request)
+        return response
+
+    async def _trouble(self, execution: Execution, request: httpx.Request, what: str, value: float) -> httpx.Response:
+        self._watch.troubled(execution, request)
+        if what == "freeze":
+            await freeze(30 + 200 * value)
+            check_alive()
+            return await self._reach(execution, request)
+        if what == "crash before":
+            raise die(execution)
+        if what == "not reached":
+            raise httpx.ConnectError("no route")
+        if what.endswith("applied") or what == "crash after":
+            await self._reach(execution, request)
+        if what.endswith("applied late"):
+            late = self._late(execution, request, _TIMEOUT + (_SLOWEST - _TIMEOUT) * value)
+            asyncio.get_running_loop().create_task(late)
+        if what == "crash after":
+            raise die(execution)
+        if what.startswith("no answer"):
+            await asyncio.sleep(_TIMEOUT)
+            check_alive()
+            raise httpx.ReadTimeout("no answer")
+        return self._bad_answer(request, what.partition(",")[0], value)
+
+    async def _late(self, execution: Execution, request: httpx.Request, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._reach(execution, request)
+
+    def _bad_answer(self, request: httpx.Request, what: str, value: float) -> httpx.Response:
+        """A refusal repeats what it was sent with, as some do: none of it may be shown to anybody."""
+        if what == "limited":
+            return httpx.Response(429, headers={"retry-after": str(int(5 + 60 * value))}, json={"message": "slow down"})
+        if what == "error in a 200" and request.url.path.startswith("/graphql"):
+            problem = {"message": "Problem processing request", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+            return httpx.Response(200, json={"errors": [problem], "data": None})
+        if what == "refused" and self._vendor != "n8n":
+            sent = dict(request.headers)
+            text = f"cannot do this with {sent.get('authorization', '')}"
+            if request.url.path.startswith("/graphql"):
+                return httpx.Response(200, json={"errors": [{"message": text}], "data": None})
+            return httpx.Response(422, content=json.dumps({"message": text}))
+        return httpx.Response(502, content=b"bad gateway")
+
+
+async def answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:
+    """What httpx.ASGITransport does, for apps that answer at once and with one body."""
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "scheme": request.url.scheme,
+        "path": request.url.path,
+        "raw_path": request.url.raw_path.partition(b"?")[0],
+        "query_string": request.url.query,
+        "server": (request.url.host, request.url.port),
+        "client": ("127.0.0.1", 123),
+        "root_path": "",
+    }
+    start: Message = {}
+    body = b""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": request.content, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal start, body
+        if message["type"] == "http.response.start":
+            start = message
+        else:
+            body += message.get("body", b"")
+
+    await app(scope, receive, send)
+    return httpx.Response(start["status"], headers=start["headers"], content=body)

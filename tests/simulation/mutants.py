@@ -1,0 +1,268 @@
+"""Deliberate faults in the code, to see that the invariants bite: each replaces a piece of it for the length of a run.
+
+`found_by` is a seed that is known to find the fault; it is tried first, and others after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+import shared.answering
+import shared.outbox
+import shared.pipeline
+import shared.stage
+import shared.starting
+import shared.targets
+import shared.verification
+from local.simulation.execution import Crash
+from local.simulation.lean import replaced
+from local.simulation.place import module
+from local.simulation.simulation import Outcome, Simulation, simulate
+from shared.clients.github import GitHub
+from shared.clients.railway import Railway
+from shared.errors import Conflict, Unavailable, UnknownOutcome
+from shared.ports import Create
+from shared.run import Rollback, Run, Stage, Target, Verdict
+
+Replacement = tuple[Any, str, Any]
+
+
+class Mutant(Struct, frozen=True):
+    """A fault: its name says what the code does wrong."""
+
+    name: str
+    found_by: int
+    replacements: Callable[[], list[Replacement]]
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        with replaced(self.replacements()):
+            yield
+
+    def find(self, seeds: range) -> Outcome | None:
+        """The first of the seeds, the known one before all others, on which an invariant notices it."""
+        with self.applied():
+            for seed in (self.found_by, *seeds):
+                outcome = simulate(seed)
+                if outcome.violations:
+                    return outcome
+        return None
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(name: str, found_by: int) -> Callable[[Callable[[], list[Replacement]]], Callable[[], list[Replacement]]]:
+    def register(replacements: Callable[[], list[Replacement]]) -> Callable[[], list[Replacement]]:
+        MUTANTS.append(Mutant(name, found_by, replacements))
+        return replacements
+
+    return register
+
+
+@mutant("a claim does not look at the lease", 4)
+def _no_lease() -> list[Replacement]:
+    claim = shared.pipeline.claim
+    return [(shared.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
+
+
+@mutant("a worker that lost its lease saves all the same", 57)
+def _lease_not_checked() -> list[Replacement]:
+    return [(shared.stage, "_owner", lambda _: "anybody")]
+
+
+@mutant("the next stage is woken before the run is saved", 0)
+def _publish_first() -> list[Replacement]:
+    async def save(claim: Any, outcome: Any) -> Any:
+        terms = claim.terms
+        await claim._services.publish(shared.pipeline.apply(claim.run, await claim.target(), outcome, terms).messages)
+        return await conclude(claim, outcome)
+
+    conclude = shared.stage.Claim.conclude
+    return [(shared.stage.Claim, "conclude", save)]
+
+
+@mutant("no deployment of the commit is looked for before making one", 5)
+def _no_find() -> list[Replacement]:
+    return [(module("deploy"), "find", lambda run, known: None)]
+
+
+@mutant("a lost answer is taken for a call that never arrived", 5)
+def _lost_is_not_sent() -> list[Replacement]:
+    deploy = Railway.deploy
+
+    async def send(railway: Any, **what: str) -> str:
+        try:
+            return await deploy(railway, **what)
+        except UnknownOutcome as error:
+            raise Unavailable(str(error)) from error
+
+    return [(Railway, "deploy", send), (module("deploy"), "find", lambda run, known: None)]
+
+
+@mutant("the time to be woken is forgotten", 0)
+def _no_wake_at() -> list[Replacement]:
+    def forget(document: Any) -> Any:
+        return replace(document, wake_at=None)
+
+    return [(one, "scheduled", forget) for one in (shared.outbox, shared.pipeline)]
+
+
+@mutant("the head that was judged is not named to GitHub", 28)
+def _no_head() -> list[Replacement]:
+    async def merge(github: Any, repository: str, number: int, *, head_sha: str, method: str) -> str:
+        url = f"/repos/{repository}/pulls/{number}/merge"
+        body = {"merge_method": method}
+        response = await github._app.request("PUT", url, repository=repository, changes=True, json=body)
+        return str(response.json()["sha"])
+
+    return [(GitHub, "merge", merge)]
+
+
+@mutant("a run that has ended keeps its target", 0)
+def _no_release() -> list[Replacement]:
+    return [(shared.targets, "release", lambda target, *_: (target, ()))]
+
+
+@mutant("two workers tell people at once", 0)
+def _no_notify_lease() -> list[Replacement]:
+    claim = shared.outbox.claim
+    return [(shared.outbox, "claim", lambda document, *rest: claim(replace(document, notify_lease=None), *rest))]
+
+
+@mutant("what exists already is created under another name", 0)
+def _create_twice() -> list[Replacement]:
+    start = shared.starting.start
+
+    async def insist(services: Any, run: Run) -> None:
+        await start(services, run)
+        with contextlib.suppress(Conflict):
+            begun = shared.pipeline.begin(run, services.terms(run.target))
+            await services.store.commit(Create(replace(begun.run, id=f"{run.id}-{services.token()}")))
+
+    return [(shared.starting, "start", insist), (shared.answering, "start", insist)]
+
+
+@mutant("a rollback that fails is rolled back", 0)
+def _rollback_of_rollback() -> list[Replacement]:
+    def again(run: Run, rollback: Rollback, _target: Target, message: str, terms: Any) -> Any:
+        return shared.pipeline._enter(replace(run, rollback=rollback), Stage.ROLLBACK, message, terms)
+
+    return [(shared.pipeline, "_not_restored", again)]
+
+
+@mutant("not being able to look counts as unhealthy", 146)
+def _inconclusive_fails() -> list[Replacement]:
+    conclude = shared.verification.conclude
+
+    def judge(run: Run, checks: Any, terms: Any) -> Any:
+        failing = {Verdict.INCONCLUSIVE: Verdict.FAIL}
+        return conclude(
+            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), terms
+        )
+
+    return [(module("verify"), "conclude", judge)]
+
+
+@mutant("quarantine and hold are ignored", 10)
+def _no_quarantine() -> list[Replacement]:
+    return [(shared.targets, "_refusal", lambda run, target: None)]
+
+
+@mutant("a process that dies acknowledges its message", 0)
+def _acknowledged_crash() -> list[Replacement]:
+    push = Simulation._push
+
+    async def acknowledge(simulation: Simulation, message: Any) -> bool:
+        try:
+            return await push(simulation, message)
+        except Crash:
+            return True
+
+    return [(Simulation, "_push", acknowledge)]
+
+
+@mutant("the sweep wakes nobody", 0)
+def _no_sweep() -> list[Replacement]:
+    async def sleep_on(_: Any) -> int:
+        return 0
+
+    return [(module("sweep"), "wake_due", sleep_on)]
+
+
+@mutant("attempts are never used up", 7)
+def _endless() -> list[Replacement]:
+    claim = shared.pipeline.claim
+
+    def again(run: Run, *rest: Any) -> Any:
+        return claim(replace(run, attempts=0), *rest)
+
+    return [(shared.pipeline, "claim", again)]
+
+
+@mutant("the queue is never called", 0)
+def _no_turns() -> list[Replacement]:
+    return [(shared.targets, "call_next", lambda target: (target, ()))]
+
+
+@mutant("a target that is taken is taken again", 0)
+def _no_mutual_exclusion() -> list[Replacement]:
+    take = shared.targets.take
+    return [(shared.targets, "take", lambda run, target, now: take(run, replace(target, active=None), now))]
+
+
+@mutant("a lock is ignored", 25)
+def _no_lock() -> list[Replacement]:
+    take = shared.targets.take
+
+    def through(run: Run, target: Target, now: Any) -> Any:
+        taken = take(run, replace(target, lock=None), now)
+        return replace(taken, lock=target.lock) if isinstance(taken, Target) else taken
+
+    return [(shared.targets, "take", through)]
+
+
+@mutant("history is overwritten", 0)
+def _short_history() -> list[Replacement]:
+    return [(shared.pipeline, "KEPT_HISTORY", 3)]
+
+
+@mutant("nobody is told how a run ended", 0)
+def _untold() -> list[Replacement]:
+    owe = shared.pipeline.owe
+    silent = {"failed", "succeeded", "rolled_back"}
+    return [(shared.pipeline, "owe", lambda run, event, now: run if event in silent else owe(run, event, now))]
+
+
+@mutant("a vendor's words are shown unmasked", 71)
+def _unmasked() -> list[Replacement]:
+    from shared.clients import github_answers, railway  # noqa: PLC0415 - only to be changed
+
+    return [(one, "redact", str) for one in (github_answers, railway, shared.stage)]
+
+
+@mutant("a worker that tells too long ends the lease of the next", 34)
+def _settles_for_others() -> list[Replacement]:
+    settle = shared.outbox.settle
+    return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
+
+
+@mutant("what was verified is not recorded", 1)
+def _wrong_record() -> list[Replacement]:
+    def standing(target: Target, *_: Any) -> Target:
+        return target
+
+    return [(shared.targets, "standing", standing)]
+
+
+@mutant("what is about to be done is not saved first", 0)
+def _no_intent() -> list[Replacement]:
+    async def forget(claim: Any, **changes: Any) -> None:
+        claim.run = replace(claim.run, **changes)
+
+    return [(shared.stage.Claim, "checkpoint", forget)]
