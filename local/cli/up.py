@@ -16,12 +16,14 @@ import click
 from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
 from local.cli import output
 from local.engines import KINDS, Kind
-from local.host import Host, Options, running
+from local.folder import held
+from local.host import VENDOR_PORTS, Host, Options, running
 from local.place import CONFIGURATION
 from local.scene import PREVIOUS_COMMIT
+from local.serving import bind
 from local.vendors import APP_ID, REPOSITORY, variable
 from shared import log, secrets
-from shared.errors import SignalboxError
+from shared.errors import ConfigError, SignalboxError
 from shared.settings import read
 
 ENVIRONMENT = "environment"
@@ -47,15 +49,24 @@ def up(port: int, backend: Kind, as_json: bool) -> None:
     The functions' log goes to standard error. Secrets come from the environment (GITHUB_WEBHOOK_SECRET, …) or are
     made up and shown. The store starts empty; `signalbox runs` and `signalbox show` read it from another terminal.
     """
-    log.configure(read(os.environ), sys.stderr)
     folder = Path(os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
-    _empty(folder)
     try:
-        asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json))
-    except OSError as error:
-        raise click.ClickException(f"port {port} to {port + 6}: {error.strerror or error}") from error
-    except SignalboxError as error:
+        log.configure(read(os.environ), sys.stderr)
+        with held(folder):
+            _refuse_taken_ports(port)
+            _empty(folder)
+            asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json))
+    except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _refuse_taken_ports(first: int) -> None:
+    """Before anything is changed. Raises ConfigError."""
+    for port in range(first, first + 1 + len(VENDOR_PORTS)) if first else ():
+        try:
+            bind(port).close()
+        except OSError as error:
+            raise ConfigError(f"port {port}: {error.strerror}; choose others with --port (0: free ones)") from error
 
 
 def _empty(folder: Path) -> None:

@@ -158,6 +158,37 @@ def test_up_says_when_its_port_is_taken(tmp_path: Path) -> None:
         shown = signalbox("up", "--port", str(taken.getsockname()[1]), folder=tmp_path / "store")
     assert shown.returncode == 1
     assert "in use" in shown.stderr
+    assert "--port" in shown.stderr
+
+
+def test_a_second_up_leaves_the_first_ones_store_alone(up: tuple[dict[str, Any], Path]) -> None:
+    # Given an emulation whose pull request was merged
+    started, folder = up
+    httpx.post(f"{started['urls']['people']}/pulls/1/merge", json={"by": "ada"}).raise_for_status()
+    eventually(lambda: json.loads(signalbox("runs", "--json", folder=folder).stdout))
+
+    # When somebody starts another in the same folder, on other ports
+    second = signalbox("up", "--port", "0", folder=folder)
+
+    # Then that one says who is there already, in one line, and the first has lost nothing
+    assert second.returncode == 1
+    assert f"the folder {folder} is in use by process " in second.stderr
+    assert "up --port 0 --json" in second.stderr
+    assert "--port" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    assert (folder / "environment").exists()
+    assert json.loads(signalbox("runs", "--json", folder=folder).stdout)
+
+
+def test_an_up_without_free_ports_leaves_an_earlier_store_alone(tmp_path: Path) -> None:
+    (tmp_path / "documents.sqlite").write_text("of a run that somebody wants to look at")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        shown = signalbox("up", "--port", str(port - 1), folder=tmp_path)
+    assert shown.returncode == 1
+    assert (tmp_path / "documents.sqlite").exists()
 
 
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:

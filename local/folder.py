@@ -1,0 +1,49 @@
+"""The folder of `signalbox up`: made when missing, and one process's alone for as long as that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.errors import ConfigError
+
+LOCK = "up.lock"
+"""Locked while somebody uses the folder; says who does. The system unlocks it when that process is gone."""
+
+
+def make(folder: Path) -> Path:
+    """Raises ConfigError when there can be no such folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    return folder
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Nobody else's until the end. Raises ConfigError that says who holds it, or why it cannot be used."""
+    path = make(folder) / LOCK
+    try:
+        lock = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} cannot be written to: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise ConfigError(
+                f"the folder {folder} is in use by {holder}: stop that one first, or start this one with other ports"
+                " (--port) and another folder (SIGNALBOX_LOCAL_DIR)"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, `{shlex.join(sys.argv)}`\n")
+        lock.flush()
+        yield
