@@ -14,7 +14,7 @@ import msgspec
 
 from local.sqlite import connect, reading, timestamp, transaction
 from shared.errors import Conflict
-from shared.ports import Condition, Create, Document, Found, Update
+from shared.ports import Condition, Create, Document, Found, Update, can_be_id
 from shared.run import Run, Target
 
 D = TypeVar("D", Run, Target)
@@ -44,6 +44,8 @@ class SqliteStore:
         self._connection = connect(path, _SCHEMA)
 
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
+        if not can_be_id(id):
+            return None
         with reading():
             row = self._connection.execute(
                 "SELECT version, body FROM documents WHERE collection = ? AND id = ?", (_COLLECTIONS[kind], id)

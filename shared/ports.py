@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -15,6 +16,22 @@ D = TypeVar("D", Run, Target)
 Comparison = Literal["==", "<", "<=", ">", ">="]
 Condition = tuple[str, Comparison, Any]
 """A top-level or dotted field of the document, a comparison, and a value (str, int, bool, datetime or None)."""
+
+LONGEST_ID = 1500
+"""Bytes of UTF-8."""
+_RESERVED = re.compile(r"\.|\.\.|__.*__", re.DOTALL)
+
+
+def can_be_id(id: str) -> bool:
+    """Whether Firestore can hold a document of that id; no other store holds one that Firestore cannot.
+
+    Source: firebase.google.com/docs/firestore/quotas, "Constraints on document IDs".
+    """
+    try:
+        size = len(id.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= LONGEST_ID and "/" not in id and not _RESERVED.fullmatch(id)
 
 
 class Found(Struct, Generic[D], frozen=True):
@@ -38,7 +55,9 @@ class Update(Struct, frozen=True):
 
 
 class Store(Protocol):
-    async def get(self, kind: type[D], id: str) -> Found[D] | None: ...
+    async def get(self, kind: type[D], id: str) -> Found[D] | None:
+        """None when there is no such document, and when there cannot be one (`can_be_id`)."""
+        ...
 
     async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
         """Write all or nothing and return the new versions, in order.

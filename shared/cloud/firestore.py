@@ -31,7 +31,7 @@ from shared.cloud import documents, queries
 from shared.cloud.channel import FAILURES, RETRY, connect, explain
 from shared.cloud.indexes import COLLECTIONS
 from shared.errors import ConfigError, Conflict, SignalboxError
-from shared.ports import Condition, Create, Found, Update
+from shared.ports import Condition, Create, Found, Update, can_be_id
 from shared.run import Run, Target
 
 D = TypeVar("D", Run, Target)
@@ -54,6 +54,8 @@ class FirestoreStore:
 
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
         """Raises Unavailable, or a VendorError that says what is missing."""
+        if not can_be_id(id):
+            return None
         request = GetDocumentRequest(name=self._name(kind, id))
         try:
             document = await self._client.get_document(

@@ -223,6 +223,21 @@ async def test_a_document_near_the_limit_of_a_mebibyte(store):
     assert found.document.history == tail
 
 
+@pytest.mark.parametrize(
+    "id",
+    ["", "/", "a/b", "a/b/c", "../targets/x", ".", "..", "__x__", "____", "__a\nb__", "x" * 1501, "é" * 751, "\udcff"],
+)
+async def test_an_id_that_firestore_cannot_hold_is_no_document(store, id):
+    assert await store.get(Run, id) is None
+
+
+@pytest.mark.parametrize("id", ["...", ".a", "__x_", "_x__", "a b", "a%2Fb", "\x00", "x" * 1500, "日本"])
+async def test_an_unusual_id_is_a_document_like_others(store, id):
+    assert await store.get(Run, id) is None
+    await store.commit(Create(a_run(id)))
+    assert (await store.get(Run, id)).document.id == id
+
+
 # Conflicts
 
 
