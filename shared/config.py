@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from shared.errors import ConfigError
 from shared.policy import Policy
@@ -17,6 +20,7 @@ from shared.run import target_id
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+Given = Annotated[str, Meta(min_length=1)]
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -44,7 +48,7 @@ class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where n8n answers, and the webhook path of the notification workflow."""
 
     url: str
-    notification: str = "signalbox-notification"
+    notification: Given = "signalbox-notification"
 
 
 class Railway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,15 +86,15 @@ class _Repository(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Service(Struct, frozen=True, forbid_unknown_fields=True):
-    project_id: str
-    service_id: str
+    project_id: Given
+    service_id: Given
     environments: dict[str, Any]
     policy: dict[str, Any] = {}
 
 
 class _Environment(Struct, frozen=True, forbid_unknown_fields=True):
-    environment_id: str
-    branch: str = "main"
+    environment_id: Given
+    branch: Given = "main"
     policy: dict[str, Any] = {}
 
 
@@ -121,10 +125,11 @@ class _Reader:
 
     def config(self, raw: dict[str, Any]) -> Config:
         top = self._convert(raw, _Top, "")
-        read = [self._try(self._repository, *entry, top.policy) for entry in top.repositories.items()]
+        rules = self._rules({}, top.policy, "policy")
+        read = [self._try(self._repository, *entry, rules) for entry in top.repositories.items()]
         targets = [target for of_repository in read for target in of_repository or ()]
         railway = self._try(self._convert, top.railway, Railway, "railway")
-        n8n = None if top.n8n is None else self._try(self._convert, top.n8n, N8n, "n8n")
+        n8n = None if top.n8n is None else self._try(self._n8n, top.n8n)
         self._try(self._refuse_shared_services, targets)
         if not targets and not self._problems:
             raise self._error("repositories", "names no service with an environment: nothing would ever be deployed")
@@ -137,7 +142,7 @@ class _Reader:
         if not _REPOSITORY.fullmatch(name):
             raise self._error(key, "is not of the form owner/name")
         repository = self._convert(raw, _Repository, key)
-        rules = policy | repository.policy
+        rules = self._rules(policy, repository.policy, f"{key}.policy")
         read = [self._try(self._service, name, *entry, rules) for entry in repository.services.items()]
         return [target for of_service in read for target in of_service or ()]
 
@@ -145,7 +150,7 @@ class _Reader:
         key = f'repositories."{repository}".services.{name}'
         self._check_name(key, name)
         service = self._convert(raw, _Service, key)
-        rules = policy | service.policy
+        rules = self._rules(policy, service.policy, f"{key}.policy")
         read = [self._try(self._target, repository, name, service, *of, rules) for of in service.environments.items()]
         return [target for target in read if target is not None]
 
@@ -155,6 +160,7 @@ class _Reader:
         key = f'repositories."{repository}".services.{service}.environments.{name}'
         self._check_name(key, name)
         environment = self._convert(raw, _Environment, key)
+        rules = self._rules(policy, environment.policy, f"{key}.policy")
         return TargetConfig(
             id=target_id(repository, service, name),
             repository=repository,
@@ -164,8 +170,29 @@ class _Reader:
             service_id=of.service_id,
             environment_id=environment.environment_id,
             branch=environment.branch,
-            policy=self._convert(policy | environment.policy, Policy, f"{key}.policy"),
+            policy=self._convert(rules, Policy, f"{key}.policy"),
         )
+
+    def _rules(self, farther: dict[str, Any], table: dict[str, Any], key: str) -> dict[str, Any]:
+        """The table over the farther ones. It is checked where it stands; a wrong one is left out, the problem kept."""
+        return farther if self._try(self._policy, table, key) is None else farther | table
+
+    def _policy(self, table: dict[str, Any], key: str) -> Policy:
+        for name in table:
+            if name not in Policy.__struct_fields__:
+                raise self._error(f"{key}.{name}", "there is no such rule")
+        policy = self._convert(table, Policy, key)
+        for name, value in asdict(policy).items():
+            if isinstance(value, float) and math.isnan(value):  # which no bound refuses
+                raise self._error(f"{key}.{name}", "is not a number")
+        if policy.health_url is not None:
+            self._check_url(f"{key}.health_url", policy.health_url)
+        return policy
+
+    def _n8n(self, table: dict[str, Any]) -> N8n:
+        n8n = self._convert(table, N8n, "n8n")
+        self._check_url("n8n.url", n8n.url)
+        return n8n
 
     def _refuse_shared_services(self, targets: list[TargetConfig]) -> None:
         """Two targets on one Railway service instance would deploy over each other: each has its own lock."""
@@ -190,6 +217,10 @@ class _Reader:
         if not _NAME.fullmatch(name):
             raise self._error(key, "a name is 1 to 39 lower-case letters, digits and hyphens, not starting with one")
 
+    def _check_url(self, key: str, url: str) -> None:
+        if not _is_url(url):
+            raise self._error(key, f"{url!r} is not a URL such as https://shop.example")
+
     def _convert(self, raw: Any, kind: type[S], key: str) -> S:
         try:
             return msgspec.convert(raw, kind)
@@ -199,3 +230,17 @@ class _Reader:
 
     def _error(self, key: str, reason: str) -> ConfigError:
         return ConfigError(f"{self._source}: {key or 'top level'}: {reason}")
+
+
+def _is_url(text: str) -> bool:
+    """Of http or https, with a host."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", text)
+        )
+    except ValueError:
+        return False

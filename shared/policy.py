@@ -6,8 +6,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-Seconds = Annotated[float, Meta(ge=0)]
-PositiveSeconds = Annotated[float, Meta(gt=0)]
+DAY = 86400
+Seconds = Annotated[float, Meta(ge=0, le=DAY)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=DAY)]
+LookSeconds = Annotated[float, Meta(gt=0, le=60)]
+"""A function takes several looks while it is called once."""
+PatientSeconds = Annotated[float, Meta(gt=0, le=30 * DAY)]
+"""For what waits for people."""
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -24,7 +29,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     adopt_wait: Seconds = 60.0
 
     health_path: str = "/health"
-    health_timeout: PositiveSeconds = 10.0
+    health_timeout: LookSeconds = 10.0
     health_url: str | None = None
     """Where to probe when not at the service's Railway domain: scheme and host, without a path."""
     commit_field: str | None = None
@@ -36,12 +41,12 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bake: Seconds = 300.0
     """How long the new deployment must stay healthy before the run succeeds."""
 
-    merge_deadline: PositiveSeconds = 1800.0
+    merge_deadline: PatientSeconds = 1800.0
     deploy_deadline: PositiveSeconds = 600.0
     monitor_deadline: PositiveSeconds = 900.0
     verify_deadline: PositiveSeconds = 300.0
     rollback_deadline: PositiveSeconds = 600.0
-    queue_deadline: PositiveSeconds = 86400.0
+    queue_deadline: PatientSeconds = 86400.0
     poll: PositiveSeconds = 60.0
     """How soon to look again when no webhook comes first."""
     max_attempts: Count = 10

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from shared.config import N8n, Railway, load, parse
 from shared.errors import ConfigError
+from shared.policy import Policy
 
 SMALLEST = """
 [repositories."acme/shop".services.api]
@@ -97,8 +100,12 @@ def test_targets_are_found_by_what_others_call_them():
         (SMALLEST.replace(".production.", ".Prod."), r"environments\.Prod: a name is"),
         (SMALLEST.replace("environment_id", "id"), r"environments\.production: Object "),
         (SMALLEST.replace('"e1"', "1"), r"environments\.production\.environment_id: Expected `str`, got `int`"),
-        (SMALLEST + "policy.bakes = 1.0", r"environments\.production\.policy: Object contains unknown field `bakes`"),
-        (SMALLEST + "policy.bake = -1.0", r"environments\.production\.policy\.bake: Expected `float` >= 0"),
+        (SMALLEST + "policy.bakes = 1.0", r"services\.api\.policy\.bakes: there is no such rule"),
+        (SMALLEST + "policy.bake = -1.0", r"services\.api\.policy\.bake: Expected `float` >= 0"),
+        ("policy.bakes = 1\n" + SMALLEST, r"policy\.bakes: there is no such rule"),
+        ("policy.bake = -1\n" + SMALLEST, r"policy\.bake: Expected `float` >= 0"),
+        ('[repositories."acme/shop".policy]\nx = 1\n' + SMALLEST, r'repositories\."acme/shop"\.policy\.x: there is no'),
+        (SMALLEST + "environments.production.policy.x = 1", r"environments\.production\.policy\.x: there is no such"),
         (
             SMALLEST + 'environments.b.environment_id = "e1"',
             r"environments\.b: is the same Railway service.*production",
@@ -110,6 +117,39 @@ def test_targets_are_found_by_what_others_call_them():
 def test_what_is_wrong_is_named(text, complaint):
     with pytest.raises(ConfigError, match=f"^pipeline.toml: .*{complaint}"):
         parse(text, "pipeline.toml")
+
+
+DURATIONS = [name for name in Policy.__struct_fields__ if isinstance(getattr(Policy(), name), float)]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "3e6"])
+@pytest.mark.parametrize("key", DURATIONS)
+def test_a_duration_ends(key, value):
+    with pytest.raises(ConfigError, match=rf"^signalbox\.toml: policy\.{key}: "):
+        parse(f"policy.{key} = {value}\n{SMALLEST}")
+
+
+def test_a_queued_run_may_wait_for_a_month():
+    assert parse(f"policy.queue_deadline = 2_592_000\n{SMALLEST}").targets[0].policy.queue_deadline == 2_592_000
+
+
+@pytest.mark.parametrize("key", ["project_id", "service_id", "environment_id", "branch"])
+def test_nothing_is_no_id_and_no_branch(key):
+    emptied = re.sub(rf'{key} = "\w+"', f'{key} = ""', SMALLEST + 'environments.production.branch = "main"')
+    with pytest.raises(ConfigError, match=rf"\.{key}: Expected `str` of length >= 1$"):
+        parse(emptied)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "shop.example", "//shop.example", "ftp://shop.example", "https://", "http://[::1", "http://a b", "http://a:x"],
+)
+def test_an_address_is_a_url_with_a_host(url):
+    with pytest.raises(ConfigError) as caught:
+        parse(f'policy.health_url = "{url}"\nn8n.url = "{url}"\n{SMALLEST}')
+
+    keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert keys == ["policy.health_url", "n8n.url"]
 
 
 def test_a_file_is_read(tmp_path):
