@@ -7,6 +7,7 @@ from pathlib import Path
 
 from local import topology
 from local.bus import EmbeddedBus
+from local.folder import make_folder
 from local.journal import Journal, Subscription
 from local.secrets import EnvironmentSecrets
 from local.store import SqliteStore
@@ -41,9 +42,8 @@ def open_emulated(environ: Mapping[str, str]) -> Backend:
 
 
 def directory(environ: Mapping[str, str]) -> Path:
-    folder = Path(environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Raises ConfigError when it cannot be made."""
+    return make_folder(Path(environ.get(DIRECTORY) or DEFAULT_DIRECTORY))
 
 
 def open_journal(folder: Path, base_url: str, delivery: topology.Delivery | None = None) -> Journal:

@@ -16,10 +16,12 @@ LOCK = "up.lock"
 """Locked while somebody uses the folder; says who does. The system unlocks it when that process is gone."""
 
 
-def make(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     """Raises ConfigError when there can be no such folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(f"{folder} is a file, and a folder is wanted") from error
     except OSError as error:
         raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}") from error
     return folder
@@ -28,7 +30,7 @@ def make(folder: Path) -> Path:
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Nobody else's until the end. Raises ConfigError that says who holds it, or why it cannot be used."""
-    path = make(folder) / LOCK
+    path = make_folder(folder) / LOCK
     try:
         lock = path.open("a+", encoding="utf-8")
     except OSError as error:

@@ -16,6 +16,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from msgspec import Struct
 
 from local import requirements, topology
+from local.folder import make_folder
 from local.imports import reach
 from local.requirements import Lock
 from local.topology import Function
@@ -66,7 +67,7 @@ def build(out: Path, *, root: Path = ROOT, config: Path | None = None) -> list[P
     configuration.load(settings)
     lock = Lock(root / requirements.PATH)
     packages = []
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for function in functions:
         pins, content = _content(function, root, lock)
         zipped = _zip({**content, CONFIG: settings.read_bytes()})

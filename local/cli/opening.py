@@ -17,6 +17,8 @@ from local.place import Place, open_place
 from shared.errors import SignalboxError
 
 T = TypeVar("T")
+LONGEST = timedelta(days=31)
+"""Pub/Sub keeps no message longer (cloud.google.com/pubsub/docs/replay-overview)."""
 
 folder = click.option(
     "--dir",
@@ -50,7 +52,8 @@ class Duration(click.ParamType[timedelta]):
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        found = re.fullmatch(r"(\d+)([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a duration such as 90s, 30m, 2h or 1d", param, ctx)
-        return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
+        found = re.fullmatch(r"(\d{1,9})([smhd])", str(value))
+        seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else None
+        if seconds is None or seconds > LONGEST.total_seconds():
+            self.fail(f"{value!r} is not a duration such as 90s, 30m, 2h or 1d, of {LONGEST.days}d at most", param, ctx)
+        return timedelta(seconds=seconds)

@@ -31,7 +31,7 @@ def package(out: Path, config: Path | None, as_json: bool) -> None:
     """Write one zip per function, as Cloud Functions takes it; the same source gives the same bytes."""
     try:
         made = packages.build(out, config=config)
-    except SignalboxError as error:
+    except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         output.as_json([{**asdict(one), "file": str(one.file)} for one in made])

@@ -191,6 +191,25 @@ def test_an_up_without_free_ports_leaves_an_earlier_store_alone(tmp_path: Path) 
     assert (tmp_path / "documents.sqlite").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["up", "--port", "0"], "is a file, and a folder is wanted"),
+        (["runs"], "there is no store in"),
+        (["package", "--out", "{file}/packages"], "cannot be made: Not a directory"),
+        (["replay", "--subscription", "merge", "--since", "99999999999999d"], "is not a duration"),
+        (["replay", "--subscription", "merge", "--since", "999999d"], "of 31d at most"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, words: list[str], told: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    shown = signalbox(*(word.format(file=file) for word in words), folder=file)
+    assert shown.returncode in (1, 2)
+    assert told in shown.stderr.splitlines()[-1]
+    assert "Traceback" not in shown.stderr
+
+
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
     # Given functions-framework on the function's own source, as the README starts it
     port = free_port()
