@@ -104,8 +104,9 @@ class TroubledBus:
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:  # noqa: ARG002
         execution = check_alive()
         what, value = self._chance.incident(f"publish in {execution.function}", self._odds)
-        await asyncio.sleep(0.005 + 0.02 * value)
-        check_alive()
+        if value < 0.5:
+            await asyncio.sleep(0.005 + 0.04 * value)
+            check_alive()
         execution.disturbed += what is not None
         if what == "crash before":
             raise die(execution)
@@ -116,8 +117,9 @@ class TroubledBus:
             raise TransientError("the bus did not answer")
         if what == "crash after":
             raise die(execution)
-        await asyncio.sleep(0.005)
-        check_alive()
+        if value >= 0.5:
+            await asyncio.sleep(0.04 * value - 0.015)
+            check_alive()
         return id
 
     async def close(self) -> None:

@@ -116,8 +116,9 @@ class TroubledStore:
     async def commit(self, *writes: Create | Update) -> tuple[int, ...]:
         execution = check_alive()
         what, value = self._chance.incident(f"commit in {execution.function}", self._commit)
-        await asyncio.sleep(0.005 + 0.03 * value)
-        check_alive()
+        if value < 0.5:
+            await asyncio.sleep(0.005 + 0.06 * value)
+            check_alive()
         execution.disturbed += what is not None
         if what == "crash before":
             raise die(execution)
@@ -133,8 +134,9 @@ class TroubledStore:
             raise UnknownOutcome("the store did not answer")
         if what == "crash after":
             raise die(execution)
-        await asyncio.sleep(0.005)
-        check_alive()
+        if value >= 0.5:
+            await asyncio.sleep(0.06 * value - 0.025)
+            check_alive()
         return versions
 
     async def close(self) -> None:

@@ -81,12 +81,14 @@ class Wire(httpx.AsyncBaseTransport):
             elif self._vendor != "application" and self._poisoned == execution.function:
                 odds = _POISON
         what, value = self._chance.incident(f"{self._vendor} {label} in {execution.function}", odds)
-        await asyncio.sleep(0.02 + 0.3 * value)
-        check_alive()
+        if value < 0.5:  # half of the time is lost on the way there, half on the way back
+            await asyncio.sleep(0.02 + 0.6 * value)
+            check_alive()
         if what is None:
             response = await self._reach(execution, request)
-            await asyncio.sleep(0.02)
-            check_alive()
+            if value >= 0.5:
+                await asyncio.sleep(0.6 * value - 0.25)
+                check_alive()
             return response
         execution.disturbed += 1
         return await self._trouble(execution, request, what, value)

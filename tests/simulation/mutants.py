@@ -148,15 +148,19 @@ def _create_twice() -> list[Replacement]:
     return [(shared.starting, "start", insist), (shared.answering, "start", insist)]
 
 
-@mutant("a rollback that fails is rolled back", 0)
+@mutant("a rollback that fails is rolled back", 25)
 def _rollback_of_rollback() -> list[Replacement]:
-    def again(run: Run, rollback: Rollback, _target: Target, message: str, terms: Any) -> Any:
+    give_up = shared.pipeline._not_restored
+
+    def again(run: Run, rollback: Rollback, target: Target, message: str, terms: Any) -> Any:
+        if run.stage is Stage.ROLLBACK:
+            return give_up(run, rollback, target, message, terms)
         return shared.pipeline._enter(replace(run, rollback=rollback), Stage.ROLLBACK, message, terms)
 
     return [(shared.pipeline, "_not_restored", again)]
 
 
-@mutant("not being able to look counts as unhealthy", 146)
+@mutant("not being able to look counts as unhealthy", 1810)
 def _inconclusive_fails() -> list[Replacement]:
     conclude = shared.verification.conclude
 
@@ -246,7 +250,7 @@ def _unmasked() -> list[Replacement]:
     return [(one, "redact", str) for one in (github_answers, railway, shared.stage)]
 
 
-@mutant("a worker that tells too long ends the lease of the next", 34)
+@mutant("a worker that tells too long ends the lease of the next", 18)
 def _settles_for_others() -> list[Replacement]:
     settle = shared.outbox.settle
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
