@@ -17,6 +17,7 @@ from shared.events import CommentWritten
 from shared.outcome import Message
 from shared.run import Kind, Run, Target, Trigger, run_id
 from shared.run import Lock as TargetLock
+from shared.run import Rollback as RollbackState
 from shared.services import Services
 from shared.starting import latest_of, new_run, runs_of, start
 
@@ -71,7 +72,7 @@ async def _started(services: Services, comment: CommentWritten, places: list[Tar
 async def _carry_out(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> Unusable | None:
     permission = await services.github.permission(places[0].repository, comment.author)
     if permission not in MAY_DEPLOY:
-        return Unusable(Code.NOT_AUTHORIZED, f"@{comment.author} has {permission} permission; write is needed")
+        return Unusable(Code.NOT_AUTHORIZED, f"{comment.author} has permission `{permission}`; `write` is needed")
     command = commands.parse(comment.body)
     if isinstance(command, Unusable):
         return command
@@ -109,7 +110,13 @@ async def _rollback(services: Services, asked: Asked, command: Rollback) -> Unus
     place = commands.choose(command.target, asked.places)
     if isinstance(place, Unusable):
         return place
-    run = new_run(services, place, asked.pull, _trigger(asked.comment), kind=Kind.ROLLBACK, to_commit=command.to)
+    found = await services.store.get(Target, place.id)
+    deploying = found is not None and found.document.active is not None
+    current = found.document.current if found is not None and deploying else None
+    back = RollbackState(
+        reason=Code.ROLLED_BACK_BY_COMMAND, to_commit=command.to, unless=current.commit_sha if current else None
+    )
+    run = new_run(services, place, asked.pull, _trigger(asked.comment), back=back)
     under_way = next((one for one in await latest_of(services, place) if _is_rollback_under_way(one)), None)
     if under_way is not None and under_way.id != run.id:
         return Unusable(Code.ALREADY_RUNNING, f"`{under_way.id}` is at {under_way.stage} ({under_way.status})")
@@ -132,7 +139,9 @@ async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | N
         return place
     lock = TargetLock(by=asked.comment.author, reason=reason, at=services.clock.now())
     await _amend_in_order(services, asked, place, lambda target: replace(target, lock=lock))
-    text = f"🔒 **{place.name}** is locked: {reason}. Deployments wait until somebody comments `/unlock`."
+    text = (
+        f"🔒 **{place.name}** is locked: {texts.harmless(reason)}. Deployments wait until somebody comments `/unlock`."
+    )
     await _reply(services, asked.comment, asked.places, text)
     return None
 

@@ -16,7 +16,7 @@ USAGE = {
     "lock": "/lock [service/][environment] <reason>",
     "unlock": "/unlock [service/][environment]",
 }
-_WORD = re.compile(r"/([a-z]+)(?:\s|$)")
+_WORD = re.compile(r"/([A-Za-z]+)(?:\s|$)")
 _TARGET = re.compile(r"(?:[a-z0-9][a-z0-9-]*/)?[a-z0-9][a-z0-9-]*")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -54,12 +54,13 @@ class Unusable(Struct, frozen=True):
 def is_command(line: str) -> bool:
     """Whether the line starts with one of our commands; other words after a slash are somebody else's."""
     found = _WORD.match(line)
-    return found is not None and found[1] in USAGE
+    return found is not None and found[1].lower() in USAGE
 
 
 def parse(line: str) -> Command | Unusable:
     """The command in a line for which `is_command` holds."""
-    name, *words = line[1:].split()
+    first, *words = line[1:].split()
+    name = first.lower()
     match name:
         case "deploy":
             return _deploy(words)

@@ -132,8 +132,8 @@ def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transitio
     if isinstance(outcome, Enqueue):
         return _enqueue(run, target, outcome, terms)
     run = replace(run, **outcome.changes)
-    if isinstance(outcome, Wait) and run.status is Status.QUEUED:
-        return _leave_queue(run, target, outcome, terms)
+    if isinstance(outcome, Wait) and _before_the_target(run):
+        return _step_aside(run, target, outcome, terms)
     if isinstance(outcome, Wait):
         return _wait(run, outcome, terms)
     if isinstance(outcome, Fail):
@@ -146,9 +146,9 @@ def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transitio
 
 def touches_target(run: Run, outcome: Outcome) -> bool:
     """Whether `apply` looks at the target for this (judged) outcome: the shell need not read it otherwise."""
-    called_in_vain = isinstance(outcome, Wait) and run.status is Status.QUEUED
+    aside = isinstance(outcome, Wait) and _before_the_target(run)
     ending = isinstance(outcome, Advance) and run.stage is Stage.VERIFY
-    return isinstance(outcome, Fail | Enqueue) or called_in_vain or ending
+    return isinstance(outcome, Fail | Enqueue) or aside or ending
 
 
 def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
@@ -202,10 +202,17 @@ def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transi
     return replace(waiting, target=standing, messages=(*called, *waiting.messages))
 
 
-def _leave_queue(run: Run, target: Target, outcome: Wait, terms: Terms) -> Transition:
-    """Called, but not ready after all: others go first, and it takes the target when it is ready."""
-    run = replace(run, status=Status.WAITING, deadline=deadline_of(run.stage, terms))
-    free, called = targets.release(target, run.id, terms.now)
+def _before_the_target(run: Run) -> bool:
+    """Whether waiting in this state means that somebody else may have the target meanwhile."""
+    return run.stage is Stage.MERGE or run.status is Status.QUEUED
+
+
+def _step_aside(run: Run, target: Target, outcome: Wait, terms: Terms) -> Transition:
+    """Not ready after all: others go first, and the run takes the target when it is ready."""
+    if run.status is Status.QUEUED:
+        run = replace(run, status=Status.WAITING, deadline=deadline_of(run.stage, terms))
+    concerned = target.active == run.id or any(entry.run_id == run.id for entry in target.queue)
+    free, called = targets.release(target, run.id, terms.now) if concerned else (None, ())
     waiting = _wait(run, outcome, terms)
     return replace(waiting, target=free, messages=(*called, *waiting.messages))
 
@@ -231,7 +238,9 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
     if run.rollback.needed:
         target = targets.restored(target, run, terms.now, terms.policy)
         status = Status.SUCCEEDED if run.kind is Kind.ROLLBACK else Status.ROLLED_BACK
-        return _end(run, target, status, outcome.message, "rolled_back", terms)
+        taken_back = f"; {run.commit_sha[:7]} is quarantined" if run.commit_sha else ""
+        held = ", and nothing is deployed automatically until somebody asks" if target.hold else ""
+        return _end(run, target, status, outcome.message + taken_back + held, "rolled_back", terms)
     if run.kind is Kind.ROLLBACK:
         return _end(run, target, Status.SUCCEEDED, "that version serves already", "succeeded", terms)
     message = "the previous version serves and is healthy; there was nothing to roll back"
@@ -241,9 +250,11 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
 def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     if fail.code is Code.VERIFY_INCONCLUSIVE and run.rollback is not None and run.rollback.needed:
         fail = replace(fail, code=Code.ROLLBACK_UNVERIFIED)
+    message = f"{fail.code}: {fail.message}"
+    if fail.code is Code.DEPLOYMENT_REPLACED and run.error is not None:
+        return _end(run, target, Status.FAILED, message, "failed", terms)  # for its own reason, which is kept
     failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=fail.log_tail)
     run = replace(run, error=failure)
-    message = f"{fail.code}: {fail.message}"
     if fail.code is Code.DEPLOYMENT_REPLACED:
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
     if run.rollback is not None:
@@ -266,7 +277,7 @@ def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, te
 
 def _end(run: Run, target: Target, status: Status, message: str, event: str, terms: Terms) -> Transition:
     ended = note(replace(run, status=status, stage_due=None, deadline=None), terms, message)
-    ended = owe(replace(ended, stage=Stage.DONE), event, terms.now)
+    ended = owe_event(replace(ended, stage=Stage.DONE), event, terms)
     free, messages = targets.release(target, run.id, terms.now)
     return Transition(scheduled(ended), free, messages_of(ended, *messages))
 

@@ -31,7 +31,8 @@ def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transiti
     again = _cleared(run, stage, request)
     taken = targets.take(again, target, terms.now) if stage is not Stage.MERGE else target
     if isinstance(taken, Enqueue):
-        return Fail(Code.NOT_REPLAYABLE, f"the target is not free: {taken.message}")
+        locked = taken.otherwise is Code.TARGET_LOCKED
+        return Fail(Code.TARGET_LOCKED if locked else Code.NOT_REPLAYABLE, f"the target is not free: {taken.message}")
     if isinstance(taken, Fail):
         return taken
     again = note(again, terms, f"replayed from {stage} by {request.by}, attempt {again.attempt}")
@@ -58,6 +59,8 @@ def _refusal(run: Run, stage: Stage) -> Fail | None:
         return Fail(Code.NOT_REPLAYABLE, f"the run has not ended: it is at {run.stage}")
     if stage is Stage.DONE or (run.kind is Kind.ROLLBACK and stage is not Stage.ROLLBACK):
         return Fail(Code.NOT_REPLAYABLE, f"a {run.kind} run cannot begin at {stage}")
+    if stage is Stage.ROLLBACK and run.kind is Kind.DEPLOY and run.status is Status.SUCCEEDED:
+        return Fail(Code.NOT_REPLAYABLE, "the run succeeded; to take it back, comment `/rollback`")
     if stage in (Stage.DEPLOY, Stage.ROLLBACK) and run.kind is Kind.DEPLOY and run.commit_sha is None:
         return Fail(Code.NOT_REPLAYABLE, "nothing was merged yet; replay from merge")
     if stage in (Stage.MONITOR, Stage.VERIFY) and (run.deployment is None or run.deployment.id is None):

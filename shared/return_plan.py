@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
@@ -41,15 +42,15 @@ def plan(
     to = _asked_for(run, target, bad) if run.kind is Kind.ROLLBACK else target.current
     if isinstance(to, Fail):
         return to
-    stranger = _stranger(run, target, active)
+    stranger = _stranger(run, target, live)
     if stranger is not None and run.kind is Kind.DEPLOY:
         if to is None and run.deployment and stranger.id in run.deployment.baseline:
             return NothingToDo(_as_verified(stranger, run))
         return Fail(Code.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of somebody else serves; left alone")
     if to is None:
         return Fail(Code.ROLLBACK_TARGET_MISSING, "no verified deployment of this target is known to return to")
-    if serving is not None and serving.id == to.deployment_id:
-        return NothingToDo(to)
+    if serving is not None and serving.commit_sha == to.commit_sha:
+        return NothingToDo(replace(to, deployment_id=serving.id))
     kept = next((deployment for deployment in known if deployment.id == to.deployment_id), None)
     if kept is not None and kept.status == "REMOVING":
         return Wait(message=f"{kept.id[:8]} is still being taken away", wake_in=5, otherwise=Code.ROLLBACK_TIMEOUT)
@@ -63,21 +64,38 @@ def _crashed(known: Sequence[DeploymentState]) -> DeploymentState | None:
 
 
 def _asked_for(run: Run, target: Target, bad: DeploymentState | None) -> Verified | Fail:
-    """The commit named in the command, else the last verified version that is not the one serving (or crashed)."""
+    """The commit named in the command, else the last verified version that is not the one serving (or crashed).
+
+    A command that stood in the queue behind a deployment is done when that was taken back meanwhile.
+    """
     wanted = run.rollback.to_commit if run.rollback else None
+    current = target.current
+    returned = run.rollback.unless if run.rollback else None
+    at_current = current is not None and bad is not None and bad.commit_sha == current.commit_sha
+    if wanted is None and current is not None and at_current and returned == current.commit_sha:
+        return current
     for verified in target.verified:
         if wanted is not None and verified.commit_sha.startswith(wanted):
             return verified
         if wanted is None and (bad is None or verified.commit_sha != bad.commit_sha):
             return verified
-    asked = f"of commit {wanted}" if wanted else "other than the one that serves"
-    return Fail(Code.ROLLBACK_TARGET_MISSING, f"no verified deployment {asked} is known")
+    known = ", ".join(dict.fromkeys(f"`{verified.commit_sha[:7]}`" for verified in target.verified)) or "none"
+    asked = f"{wanted} was never verified here" if wanted else "no other version than the one that serves was verified"
+    return Fail(Code.ROLLBACK_TARGET_MISSING, f"{asked}; verified are: {known}")
 
 
-def _stranger(run: Run, target: Target, active: Sequence[DeploymentState]) -> DeploymentState | None:
-    """A live deployment that is neither the run's own nor the target's last verified one."""
-    own = {run.deployment.id if run.deployment else None, target.current.deployment_id if target.current else None}
-    return next((deployment for deployment in active if deployment.live and deployment.id not in own), None)
+def _stranger(run: Run, target: Target, live: Sequence[DeploymentState]) -> DeploymentState | None:
+    """A live deployment of another commit than the run's own and the target's last verified one.
+
+    Railway itself redeploys a commit now and then, under a new id: that is nobody else's.
+    """
+    deployments = {run.deployment.id if run.deployment else None}
+    commits = {run.commit_sha}
+    if target.current is not None:
+        deployments.add(target.current.deployment_id)
+        commits.add(target.current.commit_sha)
+    others = (d for d in live if d.id not in deployments and (d.commit_sha is None or d.commit_sha not in commits))
+    return next(others, None)
 
 
 def _as_verified(deployment: DeploymentState, run: Run) -> Verified:

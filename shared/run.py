@@ -109,6 +109,9 @@ class Rollback(Struct, frozen=True, kw_only=True):
     to: Verified | None = None
     to_commit: str | None = None
     """The commit asked for by `/rollback to <sha>`, a prefix of at least seven characters."""
+    unless: str | None = None
+    """What was verified last when the command was given while a deployment was under way: if this commit serves when
+    its turn comes, that deployment was taken back already."""
     method: Literal["image", "rebuild"] = "image"
     """`rebuild` when Railway no longer keeps the image: the old commit is deployed anew, with today's variables."""
     needed: bool | None = None
@@ -151,7 +154,10 @@ class Verification(Struct, frozen=True, kw_only=True):
     failures: int = 0
     """Failed looks in a row."""
     healthy_since: datetime | None = None
-    """When the bake began."""
+    """When the bake began, moved on by the time in which nothing could be seen."""
+    looked_at: datetime | None = None
+    relapses: int = 0
+    """How often a failed look ended a bake, which then had to begin anew."""
 
 
 class Notified(Struct, frozen=True):

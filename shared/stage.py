@@ -67,7 +67,8 @@ class Claim:
 
         def change(run: Run, target: Target) -> Transition:
             nonlocal refused
-            taken = targets.take(run, target, self.terms.now)
+            adopting = self.terms.policy.auto_deploy == "adopt"
+            taken = targets.take(run, target, self.terms.now, adopting=adopting)
             if not isinstance(taken, Target):
                 refused = taken
                 return Transition(run)

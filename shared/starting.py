@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
 
 from shared import log, pipeline
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
-from shared.errors import Code, Conflict
+from shared.errors import Conflict
 from shared.outcome import Message
 from shared.ports import Condition, Create
 from shared.run import Kind, PullRequest, Rollback, Run, Stage, Status, Target, Trigger, run_id
@@ -44,7 +43,7 @@ async def _deploy_merged(services: Services, place: TargetConfig, pull: PullRequ
         if run.commit_sha == commit:
             log.info("deployed already", run_id=run.id)
             return
-    trigger = Trigger(source="merge", actor=pull.author, id=commit, url=pull.url)
+    trigger = Trigger(source="merge", actor=pull.merged_by or pull.author, id=commit, url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
 
 
@@ -82,15 +81,13 @@ def new_run(
     pull: PullRequestState,
     trigger: Trigger,
     *,
-    kind: Literal[Kind.DEPLOY, Kind.ROLLBACK] = Kind.DEPLOY,
-    to_commit: str | None = None,
+    back: Rollback | None = None,
 ) -> Run:
-    """A run that is not saved yet. For a pull request merged already it names the merge commit."""
+    """A run that is not saved yet: with `back`, a rollback. For a merged pull request it names the merge commit."""
     now = services.clock.now()
-    back = kind is Kind.ROLLBACK
     return Run(
         id=run_id(place.id, pull.number, f"{trigger.source} {trigger.id}"),
-        kind=kind,
+        kind=Kind.ROLLBACK if back else Kind.DEPLOY,
         target=place.id,
         repository=place.repository,
         service=place.service,
@@ -107,7 +104,7 @@ def new_run(
         trigger=trigger,
         stage=Stage.ROLLBACK if back else Stage.MERGE,
         status=Status.RUNNING,
-        rollback=Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, to_commit=to_commit) if back else None,
+        rollback=back,
         created_at=now,
         updated_at=now,
         expire_at=now + RETENTION,

@@ -20,13 +20,14 @@ KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
 
 
-def take(run: Run, target: Target, now: datetime) -> Target | Enqueue | Fail:
+def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> Target | Enqueue | Fail:
     """The target as the run's own, or why the run cannot have it (now, or at all).
 
     A run that was called from the queue has the target already, and is refused all the same when it has come to be
-    held or its commit quarantined meanwhile.
+    held or its commit quarantined meanwhile. `adopting`: Railway deploys the merge by itself, whatever is said here, so
+    it is followed and verified all the same.
     """
-    refused = _refusal(run, target)
+    refused = None if adopting and run.trigger.source == "merge" else _refusal(run, target)
     if refused is not None:
         return refused
     if target.active not in (None, run.id):

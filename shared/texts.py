@@ -33,7 +33,7 @@ ADVICE: Mapping[Code, str] = {
     Code.WRONG_VERSION: "See whether the service shows its commit where `commit_field` or `commit_header` says.",
     Code.VERIFY_INCONCLUSIVE: "Nothing was rolled back. Look at the service yourself; `/rollback` if it is bad.",
     Code.ROLLED_BACK_BY_COMMAND: "Merge a fix, or comment `/deploy --force <reason>` to deploy the commit again.",
-    Code.ROLLBACK_TARGET_MISSING: "No earlier version was ever verified. Deploy a good commit by hand, then `/unlock`.",
+    Code.ROLLBACK_TARGET_MISSING: "Name a verified commit, or deploy a good one; `/unlock` the target if it is locked.",
     Code.ROLLBACK_REFUSED: "Railway refused to roll back. Do it in its dashboard, then comment `/unlock`.",
     Code.ROLLBACK_AMBIGUOUS: "Somebody deployed at the same moment. See what serves, then comment `/unlock`.",
     Code.ROLLBACK_TIMEOUT: "See on Railway whether the old version serves, then comment `/unlock`.",
@@ -87,9 +87,13 @@ def reply_marker(comment_id: int) -> str:
 
 def headline(run: Run) -> str:
     place = f"**{run.service}/{run.environment}**"
+    if run.status is Status.QUEUED:
+        return f"{_HEADLINES[Status.QUEUED]} {place}"
     if run.kind is Kind.ROLLBACK:
         verb = {Status.SUCCEEDED: "↩️ returned", Status.FAILED: "❌ not returned"}.get(run.status, "↩️ returning")
         return f"{verb} to an earlier version on {place}"
+    if _stuck(run):
+        return f"🚨 bad, and not taken back from {place}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
         return f"❔ deployed, but not verified, on {place}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
@@ -99,16 +103,12 @@ def headline(run: Run) -> str:
 
 def comment(run: Run, console_url: str) -> str:
     """The run's comment on its pull request, as the run is now."""
-    parts = [f"### {headline(run)}"]
-    if run.commit_sha:
-        parts.append(f"Commit `{run.commit_sha[:7]}`, asked for by @{run.trigger.actor}.")
-    if run.error is not None:
-        parts.append(f"**`{run.error.code}`** {_short(run.error.message, LONGEST_MESSAGE)}\n\n{ADVICE[run.error.code]}")
+    parts = [f"### {headline(run)}", _who(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
     parts.append(_timeline(run))
     if run.verification is not None:
-        checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {c.detail}" for c in run.verification.checks)
+        checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {harmless(c.detail)}" for c in run.verification.checks)
         parts.append(f"Last look:\n{checks}")
     if run.error is not None and run.error.log_tail:
         tail = "\n".join(_log_tail(run)).replace("```", "'''")
@@ -118,10 +118,47 @@ def comment(run: Run, console_url: str) -> str:
     return "\n\n".join((*map(redact, parts), run_marker(run.id)))
 
 
+def harmless(text: str) -> str:
+    """Other people's words inside our comment: no HTML (our own markers are HTML too), nobody mentioned."""
+    return text.replace("<", "&lt;").replace("@", "@\u200b")
+
+
+def _stuck(run: Run) -> bool:
+    """The way back was begun, or had to be, and failed: a person must look."""
+    return run.status is Status.FAILED and run.rollback is not None and run.rollback.needed is not False
+
+
+def _who(run: Run) -> str:
+    commit = f"Commit `{run.commit_sha[:7]}`, asked" if run.commit_sha else "Asked"
+    if run.trigger.source == "replay":  # an operator's name there, which may be a stranger's here
+        return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
+    return f"{commit} for by @{run.trigger.actor}.{_force(run)}"
+
+
+def _force(run: Run) -> str:
+    return f" Forced: {harmless(run.trigger.force)}" if run.trigger.force else ""
+
+
+def _why(run: Run) -> list[str]:
+    """The reason and the next step; after a way back, what holds now."""
+    if run.error is None:
+        return []
+    message = harmless(_short(run.error.message, LONGEST_MESSAGE))
+    parts = [f"**`{run.error.code}`** {message}\n\n{ADVICE[run.error.code]}"]
+    if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
+        parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. The target is locked.")
+    if run.status is Status.ROLLED_BACK:
+        parts.append(
+            "The commit is quarantined here. While the target is held, a fix that is merged is not deployed by itself: "
+            "comment `/deploy` on its pull request. `/deploy --force <reason>` here deploys this commit again."
+        )
+    return parts
+
+
 def refusal(code: Code, message: str, usage: str = "") -> str:
     """The reply to a command that was not carried out."""
     shown = f"\n\nUsage: `{usage}`" if usage else ""
-    return redact(f"**`{code}`** {message}{shown}\n\n{ADVICE[code]}")
+    return redact(f"**`{code}`** {harmless(message)}{shown}\n\n{ADVICE[code]}")
 
 
 def description(run: Run) -> str:
@@ -141,8 +178,8 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "key": f"{run.id}:{event}",
         "event": name,
         "attempt": run.attempt,
-        "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{headline(run).replace('**', '')}: {run.history[-1].message}"),
+        "severity": _severity(run, name),
+        "text": redact(_sentence(run)),
         "run_id": run.id,
         "status": run.status,
         "repository": run.repository,
@@ -158,6 +195,21 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "log_tail": _log_tail(run),
         "url": run_url(run.id, console_url) or (pull.url if pull else ""),
     }
+
+
+def _severity(run: Run, event: str) -> str:
+    """Somebody's own rollback that went well is no error."""
+    by_hand = run.kind is Kind.ROLLBACK and run.status is Status.SUCCEEDED
+    return "info" if by_hand else _SEVERITIES.get(event, "info")
+
+
+def _sentence(run: Run) -> str:
+    """What happened, to what, by whom: plain text for people who see nothing else."""
+    pull = f" · #{run.pull_request.number} {run.pull_request.title}" if run.pull_request else ""
+    commit = f" · {run.commit_sha[:7]}" if run.commit_sha else ""
+    reason = f" ({run.error.code})" if run.error else ""
+    what = f"{headline(run).replace('**', '')}{reason}: {run.history[-1].message}"
+    return f"{what}{pull}{commit} · {run.trigger.actor}"
 
 
 def health_notification(target: Target, event: str) -> dict[str, object]:
@@ -183,6 +235,7 @@ def _way_back(run: Run) -> str:
     if not rollback.needed:
         return f"The previous version {commit} kept serving: there was nothing to roll back."
     done = "was restored" if run.status in (Status.ROLLED_BACK, Status.SUCCEEDED) else "is to be restored"
+    done = "was to be restored, and was not" if _stuck(run) else done
     rebuilt = " It is built anew, with today's variables: Railway no longer keeps its image." * (
         rollback.method == "rebuild"
     )
@@ -205,7 +258,7 @@ def _log_tail(run: Run) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return _short(text, LONGEST_CELL).replace("|", "\\|").replace("\n", " ")
+    return harmless(_short(text, LONGEST_CELL)).replace("|", "\\|").replace("\n", " ")
 
 
 def _short(text: str, longest: int) -> str:

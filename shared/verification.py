@@ -5,9 +5,10 @@ Only a *fail* counts against a deployment. *Inconclusive* is our own blindness: 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.clients.probe import Answer
 from shared.clients.railway import DeploymentState
@@ -40,9 +41,16 @@ def conclude(run: Run, checks: tuple[Check, ...], terms: Terms) -> Advance | Wai
     if bad is not None:
         return _failing(before, bad, checks, terms)
     if unclear is not None:
-        seen = Verification(checks=checks, failures=before.failures, healthy_since=before.healthy_since)
+        seen = replace(before, checks=checks, healthy_since=_moved_on(before, terms), looked_at=terms.now)
         return _waiting(seen, f"cannot tell: {unclear.detail}", Code.VERIFY_INCONCLUSIVE, terms)
     return _baking(run, before, checks, terms)
+
+
+def _moved_on(before: Verification, terms: Terms) -> datetime | None:
+    """The bake's beginning, later by the time since the last look: it counts only between two good looks."""
+    if before.healthy_since is None or before.looked_at is None:
+        return before.healthy_since
+    return before.healthy_since + (terms.now - before.looked_at)
 
 
 def _railway(deployment: DeploymentState) -> Check:
@@ -78,9 +86,12 @@ def _health(answer: Answer | None) -> Check:
 def _failing(before: Verification, bad: Check, checks: tuple[Check, ...], terms: Terms) -> Wait | Fail:
     """The old version may answer for a while after the new one went live; an unhealthy answer counts at once."""
     code = Code.WRONG_VERSION if bad.name == "version" else Code.UNHEALTHY
-    overlap = code is Code.WRONG_VERSION and before.healthy_since is None
+    baking = before.healthy_since is not None
+    overlap = code is Code.WRONG_VERSION and not baking and not before.relapses
     failures = before.failures if overlap else before.failures + 1
-    seen = Verification(checks=checks, failures=failures, healthy_since=before.healthy_since)
+    seen = Verification(
+        checks=checks, failures=failures, looked_at=terms.now, relapses=before.relapses + (1 if baking else 0)
+    )
     if failures >= terms.policy.failure_threshold:
         return Fail(code, f"{bad.detail} ({failures} looks in a row)", changes={"verification": seen})
     return _waiting(seen, f"{bad.name}: {bad.detail}", code, terms)
@@ -91,18 +102,24 @@ def _waiting(seen: Verification, message: str, code: Code, terms: Terms) -> Wait
 
 
 def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Terms) -> Advance | Wait:
-    """The bake begins with the first good look, and from then on has its own deadline."""
+    """The bake begins with a good look, and the first time gets a deadline of its own.
+
+    After a relapse it begins anew, but within that deadline: what does not stay healthy for a whole bake is not.
+    """
     bake = timedelta(seconds=terms.policy.bake if run.rollback is None else 0.0)
-    since = before.healthy_since or terms.now
-    seen = Verification(checks=checks, healthy_since=since)
+    blind = any(check.verdict is Verdict.INCONCLUSIVE for check in before.checks)
+    since = (_moved_on(before, terms) if blind else before.healthy_since) or terms.now
+    seen = Verification(checks=checks, healthy_since=since, looked_at=terms.now, relapses=before.relapses)
     left = since + bake - terms.now
     if left <= timedelta(0):
         what = "the restored version is healthy" if run.rollback else "healthy"
         baked = f" for {bake.total_seconds():g} s" if bake else ""
         return Advance(what + baked, {"verification": seen})
+    first = before.healthy_since is None and not before.relapses
+    deadline = {"deadline": since + bake + timedelta(seconds=terms.policy.verify_deadline)} if first else {}
     return Wait(
         message=f"healthy; to stay so for {bake.total_seconds():g} s",
         wake_in=min(terms.policy.poll, left.total_seconds()),
-        otherwise=Code.VERIFY_INCONCLUSIVE,
-        changes={"verification": seen, "deadline": since + bake + timedelta(seconds=terms.policy.verify_deadline)},
+        otherwise=Code.UNHEALTHY if before.relapses else Code.VERIFY_INCONCLUSIVE,
+        changes={"verification": seen, **deadline},
     )

@@ -120,7 +120,7 @@ async def _comment(services: Services, run: Run) -> str:
 
 async def _deployment_status(services: Services, run: Run) -> str:
     """GitHub's own record of the deployment, found by commit, task and environment, set to what the run is now."""
-    if run.commit_sha is None:
+    if run.commit_sha is None or (run.deployment is None and run.rollback is None):
         return "nothing was deployed"
     find = {"sha": run.commit_sha, "task": TASK, "environment": f"{run.service}/{run.environment}"}
     id = await services.github.find_deployment(run.repository, **find)

@@ -14,7 +14,7 @@ from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
 from shared.failed import failure_of
-from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.outcome import Fail, Outcome
 from shared.run import Deployment, Rollback, Run, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim
@@ -44,9 +44,7 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     answer = await look(services, place, base) if base else None
     checks = assess(run, place.policy, Sight(deployment=deployment, answer=answer))
     outcome = conclude(run, checks, terms)
-    if isinstance(outcome, Advance | Wait):
-        return replace(outcome, changes={**outcome.changes, **_seen(run, deployment.id, base)})
-    return outcome
+    return replace(outcome, changes={**outcome.changes, **_seen(run, deployment.id, base)})
 
 
 def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | None:

@@ -14,7 +14,7 @@ from local.cli.runs import find
 from local.place import Place
 from shared.amend import COLLISIONS, pause
 from shared.envelope import encode
-from shared.errors import Conflict
+from shared.errors import Code, Conflict
 from shared.outcome import Fail, Message
 from shared.pipeline import Terms, Transition
 from shared.policy import Policy
@@ -29,7 +29,12 @@ STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--from", "stage", type=click.Choice(STAGES), help="Where to begin; left out: where it failed.")
+@click.option(
+    "--from",
+    "stage",
+    type=click.Choice(STAGES),
+    help="Where to begin; left out: where it failed, and after a way back at the deployment.",
+)
 @click.option("--force", metavar="REASON", help="Deploy a quarantined commit all the same, for this reason.")
 @click.option("--since", type=Duration(), help="Deliver again what was published since so long ago: 90s, 30m, 2h, 1d.")
 @click.option("--subscription", help="Whose messages; a function's name.")
@@ -85,7 +90,8 @@ async def _try(place: Place, id: str, request: Request) -> Transition | None:
     terms = Terms(place.clock.now(), configured.policy if configured else Policy(), place.pace)
     begun = attempt_again(run, target, request, terms)
     if isinstance(begun, Fail):
-        raise click.ClickException(f"{begun.code}: {begun.message}. {ADVICE[begun.code]}")
+        advice = "Deploy it all the same with --force REASON." if begun.code is Code.QUARANTINED else ADVICE[begun.code]
+        raise click.ClickException(f"{begun.code}: {begun.message}. {advice}")
     writes: list[Create | Update] = [Update(begun.run, found.version)]
     if begun.target is not None and begun.target != target:
         writes.append(Update(begun.target, held.version) if held else Create(begun.target))

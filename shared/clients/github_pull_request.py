@@ -13,7 +13,7 @@ QUERY = """
 query ($owner: String!, $name: String!, $number: Int!, $after: String) {
   repository(owner: $owner, name: $name) { pullRequest(number: $number) {
     number title url state isDraft merged mergedAt headRefOid baseRefName mergeable mergeStateStatus reviewDecision
-    isMergeQueueEnabled author { login } mergeCommit { oid }
+    isMergeQueueEnabled author { login } mergedBy { login } mergeCommit { oid }
     commits(last: 1) { nodes { commit { oid statusCheckRollup {
       contexts(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
         __typename
@@ -64,6 +64,7 @@ class PullRequestState(Struct, frozen=True, kw_only=True):
     """None where no rule asks for reviews."""
     merge_queue: bool
     checks: tuple[CheckState, ...]
+    merged_by: str | None = None
 
 
 class _Login(Struct):
@@ -142,6 +143,7 @@ class PullRequestPage(Struct, rename="camel"):
     review_decision: Literal["APPROVED", "CHANGES_REQUESTED", "REVIEW_REQUIRED"] | None = None
     is_merge_queue_enabled: bool = False
     author: _Login | None = None
+    merged_by: _Login | None = None
     merge_commit: _Oid | None = None
 
     def contexts(self) -> _Contexts | None:
@@ -197,6 +199,7 @@ def assemble(pages: list[PullRequestPage], own_app: str) -> PullRequestState:
         state="open" if first.state == "OPEN" else "closed",
         draft=first.is_draft,
         merged=first.merged,
+        merged_by=first.merged_by.login if first.merged_by else None,
         merge_sha=first.merge_commit.oid if first.merged and first.merge_commit else None,
         head_sha=first.head_ref_oid,
         base=first.base_ref_name,

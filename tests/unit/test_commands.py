@@ -39,7 +39,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("/deploy!", False),
         ("/deploy-all", False),
         ("/deployment", False),
-        ("/Deploy", False),
+        ("/Deploy", True),
         (" /deploy", False),
         ("please /deploy", False),
         ("/assign @mona", False),

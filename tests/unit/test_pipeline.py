@@ -157,6 +157,9 @@ class TestTaken:
         assert pipeline.taken(run, terms()) is run
 
 
+RESTORED = f"it answers; {MERGE[:7]} is quarantined, and nothing is deployed automatically until somebody asks"
+
+
 class TestAdvance:
     @pytest.mark.parametrize(
         ("stage", "follows", "seconds", "owed"),
@@ -243,8 +246,8 @@ class TestAdvance:
     @pytest.mark.parametrize(
         ("kind", "needed", "status", "event", "message"),
         [
-            (Kind.DEPLOY, True, Status.ROLLED_BACK, "rolled_back", "it answers"),
-            (Kind.ROLLBACK, True, Status.SUCCEEDED, "rolled_back", "it answers"),
+            (Kind.DEPLOY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
+            (Kind.ROLLBACK, True, Status.SUCCEEDED, "rolled_back", RESTORED),
             (
                 Kind.DEPLOY,
                 False,
@@ -282,7 +285,7 @@ class TestAdvance:
 class TestWait:
     @pytest.mark.parametrize("stage", STAGES)
     def test_the_run_is_looked_at_again(self, stage):
-        after = apply(a_run(stage, attempts=4), wait(changes={"commit_sha": HEAD}))
+        after = apply(a_run(stage, attempts=4), wait(changes={"commit_sha": HEAD}), a_target(active="other"))
 
         run = after.run
         assert (run.stage, run.status, run.attempts, run.lease) == (stage, Status.WAITING, 0, None)
@@ -328,6 +331,12 @@ class TestWait:
         assert (after.run.status, after.run.deadline) == (Status.WAITING, at(1800))
         assert (after.target.active, after.target.queue) == ("next", ())
         assert Message(Stage.MERGE, "next") in after.messages
+
+    def test_a_run_that_has_the_target_and_must_wait_for_a_check_again_gives_it_up(self):
+        after = apply(a_run(), wait(), a_target(active=RUN, queue=queued("next")))
+
+        assert (after.run.status, after.run.deadline) == (Status.WAITING, at(540))
+        assert after.target.active == "next"
 
     def test_a_run_that_stands_in_the_queue_and_is_not_ready_leaves_it(self):
         after = apply(a_run(status=Status.QUEUED), wait(), a_target(active="other", queue=queued(RUN)))
@@ -578,6 +587,23 @@ class TestFail:
         assert target.lock == Lock(by="signalbox", reason=f"{code}: still bad", at=NOON, run_id=RUN)
         assert (target.active, target.queue) == (None, queued("next")), "a locked target calls nobody"
         assert after.messages == (NOTIFIES,)
+
+    def test_somebody_else_s_deployment_does_not_hide_why_ours_failed(self):
+        failure = Failure(code=Code.BUILD_FAILED, message="no", stage=Stage.MONITOR)
+        run = a_run(Stage.ROLLBACK, error=failure, rollback=Rollback(reason=Code.BUILD_FAILED))
+
+        after = apply(run, Fail(Code.DEPLOYMENT_REPLACED, "of somebody else"), a_target())
+
+        assert (after.run.status, after.run.error) == (Status.FAILED, failure)
+        assert after.run.owed == keys("failed", *END_CHANNELS)
+
+    def test_the_end_of_another_attempt_is_told_although_the_first_ended_alike(self):
+        told = {key: Notified(NOON, "sent") for key in keys("failed", *END_CHANNELS)}
+        run = a_run(Stage.MERGE, attempt=2, notified=told)
+
+        after = apply(run, Fail(Code.CHECKS_FAILED, "test"), a_target())
+
+        assert after.run.owed == keys("failed@2", *END_CHANNELS)
 
     def test_a_person_s_lock_is_not_forgotten_over_ours(self):
         run = a_run(Stage.ROLLBACK, rollback=a_way_back())

@@ -127,6 +127,7 @@ def test_a_hold_is_for_automatic_runs_and_a_quarantine_is_not() -> None:
         (a_run(Stage.MONITOR), None),
         (finished(), Stage.DONE),
         (finished(kind=Kind.ROLLBACK, rollback=a_way_back()), Stage.DEPLOY),
+        (finished(status=Status.SUCCEEDED, error=None), Stage.ROLLBACK),
         (finished(commit_sha=None), Stage.DEPLOY),
         (finished(commit_sha=None), Stage.ROLLBACK),
         (finished(deployment=None), Stage.MONITOR),

@@ -52,6 +52,16 @@ class TestAfterABadDeployment:
     def test_when_the_old_version_serves_there_is_nothing_to_do(self, active):
         assert plan(self.run(), both, active, (new, old)) == NothingToDo(a_version())
 
+    def test_railway_s_own_redeployment_of_the_old_commit_is_the_old_version(self):
+        again = a_deployment("d-again", "SUCCESS", commit_sha=OLD)
+
+        assert plan(self.run(), both, (again,), (again, new)) == NothingToDo(a_version("d-again"))
+
+    def test_railway_s_own_redeployment_of_the_bad_commit_is_as_bad(self):
+        again = a_deployment("d-again", "SUCCESS", commit_sha=MERGE)
+
+        assert isinstance(plan(self.run(), both, (again,), (again, old_kept)), Return)
+
     @pytest.mark.parametrize("active", [(new, old), (old, new)], ids=["new first", "old first"])
     def test_while_both_serve_the_new_one_is_taken_back(self, active):
         assert plan(self.run(), both, active, (new, old)) == Return(to=a_version(), image=False, replaces=MERGE)
@@ -118,6 +128,13 @@ class TestAskedFor:
         assert isinstance(decision, Return)
         assert decision.to == a_version()
 
+    def test_a_command_that_waited_for_a_deployment_that_was_taken_back_is_done(self):
+        way = Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, unless=OLD)
+        run = a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=way)
+
+        assert plan(run, both, (old,), (old, older_kept)) == NothingToDo(a_version())
+        assert isinstance(plan(run, self.current, (new,), (new, old_kept)), Return), "it was not taken back"
+
     def test_a_verified_version_that_crashed_is_not_returned_to(self):
         assert plan(self.run(), self.current, (), (new_crashed, old_kept)) == Return(
             to=a_version(), image=True, replaces=MERGE
@@ -138,8 +155,8 @@ class TestAskedFor:
     @pytest.mark.parametrize(
         ("wanted", "message"),
         [
-            ("9999999", "no verified deployment of commit 9999999 is known"),
-            (None, "no verified deployment other than the one that serves is known"),
+            ("9999999", "9999999 was never verified here; verified are: `2222222`"),
+            (None, "no other version than the one that serves was verified; verified are: `2222222`"),
         ],
     )
     def test_nowhere_to_return_to(self, wanted, message):

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 from msgspec.structs import replace
-from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_version, a_way_back, at
+from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_trigger, a_version, a_way_back, at
 
 from shared import outbox, texts
 from shared.commands import USAGE
@@ -85,11 +85,43 @@ class TestComment:
     def test_a_new_run(self):
         assert texts.comment(a_run(), "") == (
             "### 🚂 on its way to **web/production**\n\n"
+            "Asked for by @mona.\n\n"
             "| at (UTC) | stage | status | what |\n|---|---|---|---|\n"
             "| 11:59:00 | merge | running | asked for by mona |\n\n"
             f"`{RUN}`\n\n"
             f"<!-- signalbox:run:{RUN} -->"
         )
+
+    def test_other_people_s_words_stay_words(self):
+        words = "<!-- signalbox:run:other --> <img> @team"
+        failed = ended(Status.FAILED, error=a_failure(Code.CHECKS_FAILED, words), trigger=a_trigger(force=words))
+
+        text = texts.comment(failed, CONSOLE)
+
+        assert "<img>" not in text
+        assert "@team" not in text
+        assert text.count("<!-- signalbox:run:") == 1
+        assert "<img>" not in texts.refusal(Code.COMMAND_INVALID, words)
+
+    def test_an_operator_s_name_mentions_nobody(self):
+        assert "@root" not in texts.comment(a_run(trigger=a_trigger("replay", actor="root"), attempt=2), "")
+
+    def test_a_way_back_that_failed_says_what_for_and_that_it_is_locked(self):
+        stuck = ended(
+            Status.FAILED,
+            rollback=a_way_back(reason=Code.UNHEALTHY),
+            error=a_failure(Code.ROLLBACK_REFUSED, "answered false"),
+        )
+
+        text = texts.comment(stuck, "")
+
+        assert "🚨 bad, and not taken back from **web/production**" in text
+        assert "because of **`unhealthy`**. The target is locked." in text
+
+    def test_after_a_way_back_the_next_step_is_one_that_works(self):
+        back = ended(Status.ROLLED_BACK, rollback=a_way_back(), error=a_failure())
+
+        assert "comment `/deploy` on its pull request" in texts.comment(back, "")
 
     def test_everything_that_is_known_is_shown(self):
         run = ended(
@@ -116,7 +148,10 @@ class TestComment:
         ("run", "sentence"),
         [
             (a_run(Stage.MONITOR, rollback=a_way_back()), "The last verified version `3333333` is to be restored."),
-            (ended(Status.FAILED, rollback=a_way_back()), "The last verified version `3333333` is to be restored."),
+            (
+                ended(Status.FAILED, rollback=a_way_back()),
+                "The last verified version `3333333` was to be restored, and was not.",
+            ),
             (
                 ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back()),
                 "The last verified version `3333333` was restored.",
@@ -244,7 +279,7 @@ class TestNotification:
             "key": f"{RUN}:rolled_back",
             "event": "rolled_back",
             "severity": "error",
-            "text": "↩️ rolled back on web/production: asked for by mona",
+            "text": "↩️ rolled back on web/production (unhealthy): asked for by mona · #42 Sell socks · 2222222 · mona",
             "run_id": RUN,
             "status": "rolled_back",
             "repository": "acme/shop",
@@ -265,6 +300,11 @@ class TestNotification:
             "url": f"https://console.example/runs/{RUN}",
         }
         assert {field: payload[field] for field in expected} == expected, "fields may join, none may leave"
+
+    def test_a_rollback_by_hand_that_went_well_is_no_error(self):
+        by_hand = ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back())
+
+        assert texts.notification(by_hand, "rolled_back", CONSOLE)["severity"] == "info"
 
     @pytest.mark.parametrize(
         ("run", "console", "url"),

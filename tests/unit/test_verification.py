@@ -152,7 +152,10 @@ class TestWell:
             message="healthy; to stay so for 300 s",
             wake_in=60,
             otherwise=Code.VERIFY_INCONCLUSIVE,
-            changes={"verification": Verification(checks=ALL_WELL, healthy_since=NOON), "deadline": at(300 + 300)},
+            changes={
+                "verification": Verification(checks=ALL_WELL, healthy_since=NOON, looked_at=NOON),
+                "deadline": at(300 + 300),
+            },
         )
 
     def test_a_bake_that_begins_late_has_all_its_time(self):
@@ -192,7 +195,35 @@ class TestWell:
     def test_a_good_look_forgets_the_failures_but_not_the_bake(self):
         outcome = looked(ALL_WELL, failures=2, healthy_since=at(-100))
 
-        assert outcome.changes["verification"] == Verification(checks=ALL_WELL, failures=0, healthy_since=at(-100))
+        assert outcome.changes["verification"] == Verification(
+            checks=ALL_WELL, failures=0, healthy_since=at(-100), looked_at=NOON
+        )
+
+    def test_a_failed_look_ends_the_bake_which_then_begins_anew(self):
+        relapsed = looked((railway_well, new_answers, sick), now=at(200), healthy_since=NOON)
+        seen = relapsed.changes["verification"]
+        assert (seen.healthy_since, seen.relapses, seen.failures) == (None, 1, 1)
+
+        run = a_run(Stage.VERIFY, verification=seen, deadline=IN_TEN_MINUTES)
+        again = conclude(run, ALL_WELL, terms(at(260)))
+
+        assert isinstance(again, Wait)
+        assert again.changes["verification"].healthy_since == at(260)
+        assert "deadline" not in again.changes, "what never stays healthy has an end"
+        assert again.otherwise is Code.UNHEALTHY
+
+    def test_the_time_in_which_nothing_was_seen_is_no_bake(self):
+        before = Verification(checks=ALL_WELL, healthy_since=NOON, looked_at=at(60))
+        blind = (railway_well, no_version, unreached)
+        run = a_run(Stage.VERIFY, verification=before, deadline=IN_TEN_MINUTES)
+
+        first = conclude(run, blind, terms(at(120)))
+        assert first.changes["verification"].healthy_since == at(60)
+        run = replace(run, verification=first.changes["verification"])
+        second = conclude(run, ALL_WELL, terms(at(180)))
+
+        assert isinstance(second, Wait)
+        assert second.changes["verification"].healthy_since == at(120)
 
 
 class TestOverlap:
@@ -208,7 +239,7 @@ class TestOverlap:
             message="version: 3333333 answers instead of 2222222",
             wake_in=60,
             otherwise=Code.WRONG_VERSION,
-            changes={"verification": Verification(checks=self.checks, failures=failures)},
+            changes={"verification": Verification(checks=self.checks, failures=failures, looked_at=NOON)},
         )
 
     @pytest.mark.parametrize(("failures", "fails"), [(0, False), (1, False), (2, True)])
@@ -231,7 +262,8 @@ class TestFailing:
     def test_so_many_failed_looks_in_a_row_are_a_failure(self, healthy_since, failures, threshold, fails):
         outcome = looked(self.checks, failures=failures, healthy_since=healthy_since, failure_threshold=threshold)
 
-        seen = Verification(checks=self.checks, failures=failures + 1, healthy_since=healthy_since)
+        relapses = 1 if healthy_since else 0
+        seen = Verification(checks=self.checks, failures=failures + 1, looked_at=NOON, relapses=relapses)
         if fails:
             said = f"503 Service Unavailable ({failures + 1} looks in a row)"
             assert outcome == Fail(Code.UNHEALTHY, said, changes={"verification": seen})
@@ -280,7 +312,9 @@ class TestUnclear:
             message=message,
             wake_in=60,
             otherwise=Code.VERIFY_INCONCLUSIVE,
-            changes={"verification": Verification(checks=checks, failures=failures, healthy_since=at(-60))},
+            changes={
+                "verification": Verification(checks=checks, failures=failures, healthy_since=at(-60), looked_at=NOON)
+            },
         )
 
     def test_a_run_without_a_deadline_waits(self):

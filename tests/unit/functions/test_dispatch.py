@@ -288,7 +288,7 @@ async def test_a_command_that_comes_again_after_its_run_is_not_refused_for_what_
 async def test_without_write_access_nothing_is_carried_out(scene: Scene, who: str, body: str) -> None:
     reply = await command(scene, body, by=who)
     assert f"**`{Code.NOT_AUTHORIZED}`**" in reply
-    assert f"@{who}" in reply
+    assert f"{who} has permission" in reply
     assert await scene.runs() == []
     assert await scene.target() == Target(id=TARGET)
     line = scene.logged("command refused")[0]

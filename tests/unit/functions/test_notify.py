@@ -15,7 +15,7 @@ from local.world.faults import Fault
 from shared import envelope, outbox
 from shared.errors import Code
 from shared.outcome import Message
-from shared.run import Failure, Kind, Lease, Run, Stage, Status, Target
+from shared.run import Deployment, Failure, Kind, Lease, Run, Stage, Status, Target
 
 DONE: dict[str, Any] = {"stage": Stage.DONE, "stage_due": None}
 
@@ -24,7 +24,7 @@ async def owing(scene: Scene, *events: str, **changes: Any) -> Run:
     """A run of pull request 1 of which people are to hear these events."""
     if 1 not in scene.github.repository(REPOSITORY).pulls:
         scene.open_pull_request()
-    run = replace(scene.new_run(Stage.MERGE), **changes)
+    run = replace(scene.new_run(Stage.MERGE), **{"deployment": Deployment(id="d-new"), **changes})
     for event in events:
         run = outbox.owe(run, event, scene.clock.now())
     await scene.save(run)
