@@ -28,6 +28,7 @@ from shared.settings import read
 
 ENVIRONMENT = "environment"
 """File in the folder of the store: `set -a; . .signalbox/environment; set +a` in another terminal."""
+LOG = "functions.log"
 _FACTORIES: dict[Kind, str] = {"embedded": "open_backend", "emulators": "open_emulated"}
 
 
@@ -43,11 +44,13 @@ _FACTORIES: dict[Kind, str] = {"embedded": "open_backend", "emulators": "open_em
     "--backend", type=click.Choice(KINDS), default="embedded", show_default=True, help="What carries the functions."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses and secrets as one JSON document.")
-def up(port: int, backend: Kind, as_json: bool) -> None:
+@click.option("--log", "show_log", is_flag=True, help="Print the functions' log on standard error, not to a file.")
+def up(port: int, backend: Kind, as_json: bool, show_log: bool) -> None:
     """Start the functions, the bus, the store and the simulated vendors, and leave them running until Ctrl-C.
 
-    The functions' log goes to standard error. Secrets come from the environment (GITHUB_WEBHOOK_SECRET, …) or are
-    made up and shown. The store starts empty; `signalbox runs` and `signalbox show` read it from another terminal.
+    The functions' log goes to functions.log in the folder. Secrets come from the environment (GITHUB_WEBHOOK_SECRET,
+    …) or are made up and shown. The store starts empty; `signalbox runs` and `signalbox show` read it from another
+    terminal.
     """
     folder = Path(os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
     try:
@@ -55,7 +58,8 @@ def up(port: int, backend: Kind, as_json: bool) -> None:
         with held(folder):
             _refuse_taken_ports(port)
             _empty(folder)
-            asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json))
+            with contextlib.nullcontext() if show_log else _logging_to(folder / LOG):
+                asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json, show_log))
     except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -69,6 +73,18 @@ def _refuse_taken_ports(first: int) -> None:
             raise ConfigError(f"port {port}: {error.strerror}; choose others with --port (0: free ones)") from error
 
 
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """The sweep alone logs several times a second: on a terminal the addresses would scroll away."""
+    settings = read(os.environ)
+    with path.open("w", encoding="utf-8", buffering=1) as kept:
+        log.configure(settings, kept)
+        try:
+            yield
+        finally:
+            log.configure(settings, sys.stderr)
+
+
 def _empty(folder: Path) -> None:
     """Remove what an earlier start left there, and nothing else."""
     (folder / ENVIRONMENT).unlink(missing_ok=True)
@@ -77,7 +93,7 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
-async def _run(options: Options, as_json: bool) -> None:
+async def _run(options: Options, as_json: bool, show_log: bool) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
@@ -87,7 +103,7 @@ async def _run(options: Options, as_json: bool) -> None:
         number = host.vendors.github.open_pull_request(REPOSITORY, title="Faster checkout", author="ada")
         host.vendors.github.report_check(REPOSITORY, number, "test", "success")
         with _environment(host):
-            _show(host, as_json)
+            _show(host, as_json, "standard error" if show_log else str(options.folder / LOG))
             await stop.wait()
     if not as_json:
         click.echo("stopped")
@@ -117,7 +133,7 @@ def _environment(host: Host) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _show(host: Host, as_json: bool) -> None:
+def _show(host: Host, as_json: bool, logged_to: str) -> None:
     shown = {variable(name): host.secrets[variable(name)] for name in secrets.NAMES}
     urls = {
         "github webhook": f"{host.urls['functions']}/github-webhook",
@@ -126,12 +142,13 @@ def _show(host: Host, as_json: bool) -> None:
         **host.urls,
     }
     if as_json:
-        output.as_json({"urls": urls, "secrets": shown, "store": str(host.options.folder)})
+        output.as_json({"urls": urls, "secrets": shown, "store": str(host.options.folder), "log": logged_to})
         return
     out = output.console()
     output.addresses(out, urls)
     for name, value in shown.items():
         out.print(f"  {name}={'(a private key)' if 'PRIVATE_KEY' in name else value}", soft_wrap=True)
+    out.print(f"  functions' log: {logged_to}", soft_wrap=True)
     _show_what_to_do(host)
 
 

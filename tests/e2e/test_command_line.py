@@ -180,6 +180,29 @@ def test_a_second_up_leaves_the_first_ones_store_alone(up: tuple[dict[str, Any],
     assert json.loads(signalbox("runs", "--json", folder=folder).stdout)
 
 
+@pytest.mark.parametrize("words", [[], ["--log"]])
+def test_up_keeps_the_terminal_for_the_addresses(tmp_path: Path, words: list[str]) -> None:
+    # Given an emulation, started without or with --log
+    folder, told = tmp_path / "store", tmp_path / "told"
+    environ = {**os.environ, "SIGNALBOX_LOCAL_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    with told.open("w") as out:
+        process = subprocess.Popen(
+            [SIGNALBOX, "up", "--port", "0", *words], cwd=ROOT, env=environ, stdout=out, stderr=out
+        )
+        try:
+            # When the sweep has run
+            log = told if words else folder / "functions.log"
+            eventually(lambda: log.exists() and '"message":"swept"' in log.read_text())
+            eventually(lambda: "Ctrl-C ends it." in told.read_text())
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+    # Then the terminal says where the log is, and has it only when that was asked for
+    assert ("swept" in told.read_text()) == bool(words)
+    assert f"log: {'standard error' if words else log}" in told.read_text()
+
+
 def test_an_up_without_free_ports_leaves_an_earlier_store_alone(tmp_path: Path) -> None:
     (tmp_path / "documents.sqlite").write_text("of a run that somebody wants to look at")
     with socket.socket() as taken:
