@@ -102,9 +102,9 @@ class N8nWorld:
 
 
 def _text(payload: dict[str, Any]) -> str:
-    """The payload's own text, or one made of its plain fields."""
+    """The payload's own text, which is plain, or one made of its plain fields."""
     if payload.get("text"):
-        return str(payload["text"])
+        return html.escape(str(payload["text"]), quote=False)
     lines = [f"{name}: {value}" for name, value in payload.items() if name != "event" and isinstance(value, str | int)]
     return "\n".join([f"<b>{html.escape(str(payload['event']))}</b>", *(html.escape(line) for line in lines)])
 

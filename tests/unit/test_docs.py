@@ -8,16 +8,18 @@ from pathlib import Path
 
 import click
 import pytest
+from unit.building import a_run, a_target
 
 from local import topology
 from local.backend import DIRECTORY
 from local.cli import main
 from local.scenarios import SCENARIOS
-from shared import config, secrets
+from shared import config, outbox, secrets, texts
 from shared.cloud import SECRET_VERSIONS
 from shared.commands import USAGE
 from shared.errors import Code
 from shared.policy import Policy
+from shared.run import Health
 from shared.settings import Settings
 from shared.texts import ADVICE
 
@@ -89,6 +91,25 @@ def test_the_command_line_is_documented_with_its_options(command: click.Command)
     lines = [line for line in page("docs/local.md").splitlines() if line.startswith(f"| `signalbox {command.name}")]
     options = {name for param in command.params for name in param.opts if name.startswith("--")}
     assert options <= set(re.findall(r"--[a-z]+", "\n".join(lines)))
+
+
+@pytest.mark.parametrize(
+    ("heading", "payload"),
+    [
+        ("A run's notification", texts.notification(a_run(), "succeeded", "")),
+        ("A target's notification", texts.health_notification(a_target(health=Health()), "health_lost@now")),
+    ],
+)
+def test_what_n8n_gets_is_documented_field_by_field(heading: str, payload: dict[str, object]) -> None:
+    section = page("docs/n8n.md").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == list(payload)
+
+
+def test_the_events_that_n8n_hears_of_are_documented() -> None:
+    rows = "\n".join(line for line in page("docs/n8n.md").splitlines() if line.startswith("| `event` |"))
+    assert set(re.findall(r"`([a-z_]+)`", rows)) - {"event"} == {
+        e for e, to in outbox.CHANNELS.items() if outbox.N8N in to
+    }
 
 
 def test_links_between_the_docs_lead_somewhere() -> None:

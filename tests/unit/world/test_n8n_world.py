@@ -46,10 +46,12 @@ async def test_a_notification_becomes_a_telegram_message(n8n, world, telegram):
     assert [m.plain for m in telegram.messages] == ["succeeded\ntarget: api <3\ntext: "]
 
 
-async def test_the_payloads_own_text_is_sent(n8n, telegram):
-    await n8n.post(HOOK, headers=TOKEN, json={"event": "succeeded", "text": "<b>done</b>"})
+async def test_the_payloads_own_text_is_plain(n8n, telegram):
+    answer = await n8n.post(HOOK, headers=TOKEN, json={"event": "succeeded", "text": 'a < b & "<c>"'})
 
-    assert [(m.text, m.plain, m.parse_mode) for m in telegram.messages] == [("<b>done</b>", "done", "HTML")]
+    assert answer.status_code == 200
+    assert [m.plain for m in telegram.messages] == ['a < b & "<c>"']
+    assert [(m.text, m.parse_mode) for m in telegram.messages] == [('a &lt; b &amp; "&lt;c&gt;"', "HTML")]
 
 
 async def test_a_repeated_key_is_a_repeated_message(n8n, world, telegram):
