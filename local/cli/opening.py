@@ -11,22 +11,42 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 
 from local.backend import DEFAULT_DIRECTORY, DIRECTORY
-from local.place import Place, open_place
+from local.place import PROJECT, Place, open_place
 from shared.errors import SignalboxError
 
 T = TypeVar("T")
 LONGEST = timedelta(days=31)
 """Pub/Sub keeps no message longer (cloud.google.com/pubsub/docs/replay-overview)."""
 
+
+def _one_place(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
+    """Refuses a folder that was asked for where the environment names a real project: it would not be looked at.
+
+    The environment that `signalbox up` leaves in that very folder may name a project too, of the emulators.
+    """
+    asked_for = ctx.get_parameter_source("folder") is ParameterSource.COMMANDLINE
+    own = os.environ.get(DIRECTORY)
+    if asked_for and os.environ.get(PROJECT) and (own is None or Path(own).absolute() != value.absolute()):
+        raise click.BadParameter(
+            f"{PROJECT} is set, so the project {os.environ[PROJECT]} would be used and not {value}; unset the one or"
+            " leave out the other",
+            ctx,
+            param,
+        )
+    return value
+
+
 folder = click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path),
+    callback=_one_place,
     default=lambda: os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY,
     show_default=f"{DIRECTORY}, or {DEFAULT_DIRECTORY}",
-    help="The folder of `signalbox up`. With GOOGLE_CLOUD_PROJECT set, the real project is used instead.",
+    help="The folder of `signalbox up`; not together with GOOGLE_CLOUD_PROJECT, by which the real project is used.",
 )
 
 

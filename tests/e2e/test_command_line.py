@@ -17,6 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
+
+from local.cli import main
 
 ROOT = Path(__file__).parents[2]
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
@@ -231,6 +234,26 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, words: list[str], to
     assert shown.returncode in (1, 2)
     assert told in shown.stderr.splitlines()[-1]
     assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("command", [["runs"], ["show", "x"], ["replay", "x"], ["dead-letters", "list"]])
+def test_a_folder_and_a_project_are_not_asked_for_together(tmp_path: Path, command: list[str]) -> None:
+    runner, store = CliRunner(), str(tmp_path / "store")
+    words = [*command, "--dir", store]
+
+    both = runner.invoke(main, words, env={"GOOGLE_CLOUD_PROJECT": "acme-prod", "SIGNALBOX_LOCAL_DIR": None})
+    elsewhere = runner.invoke(main, words, env={"GOOGLE_CLOUD_PROJECT": "acme-prod", "SIGNALBOX_LOCAL_DIR": "/other"})
+    folder_only = runner.invoke(main, words, env={"GOOGLE_CLOUD_PROJECT": None, "SIGNALBOX_LOCAL_DIR": None})
+
+    assert (both.exit_code, elsewhere.exit_code, folder_only.exit_code) == (2, 2, 1)
+    assert f"the project acme-prod would be used and not {store}" in both.output.replace("\n", " ")
+    assert "there is no store in" in folder_only.output
+
+
+def test_an_emulations_own_environment_and_its_folder_are_the_same_place(tmp_path: Path) -> None:
+    environ = {"GOOGLE_CLOUD_PROJECT": "signalbox-local-1", "SIGNALBOX_LOCAL_DIR": str(tmp_path)}
+    shown = CliRunner().invoke(main, ["runs", "--dir", str(tmp_path)], env={**environ, "SIGNALBOX_CONFIG": "nowhere"})
+    assert "nowhere: cannot be read" in shown.output
 
 
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
