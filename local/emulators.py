@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,13 @@ SDK_FOLDERS = (
     "/opt/homebrew/share/google-cloud-sdk",
     "~/google-cloud-sdk",
 )
+_ENDS_WITH_US = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, which the program keeps (prctl(2))
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes the program that it is given, one that Linux ends when its parent is gone, however that went."""
 _FIRESTORE = ("platform/cloud-firestore-emulator", "cloud-firestore-emulator*.jar")
 _PUBSUB = ("platform/pubsub-emulator/lib", "cloud-pubsub-emulator-*.jar")
 
@@ -136,12 +144,16 @@ def running(installation: Installation, logs: Path) -> Iterator[Emulators]:
 
 
 def _start(name: str, java: str, arguments: tuple[str, ...], port: int, log: Path) -> Emulator:
-    command = [java, *arguments, "--host=127.0.0.1", f"--port={port}"]
+    command = [*_ending_with_us(), java, *arguments, "--host=127.0.0.1", f"--port={port}"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a jar that was found, no shell
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     return Emulator(name, f"127.0.0.1:{port}", process, log)
+
+
+def _ending_with_us() -> tuple[str, ...]:
+    return (sys.executable, "-ISc", _ENDS_WITH_US, str(os.getpid())) if sys.platform == "linux" else ()
 
 
 def _java(environ: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 
 import click
@@ -39,6 +40,7 @@ def demo(name: str, show_list: bool, as_json: bool, backend: Kind, show_log: boo
         return
     if name not in SCENARIOS:
         raise click.BadParameter(f"no scenario {name!r}; there are: {', '.join(SCENARIOS)}", param_hint="--scenario")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # which cleans up, as after Ctrl-C
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path
         log.configure(read(os.environ), sys.stderr if show_log else nowhere)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -20,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from local.cli import main
+from local.emulators import Emulators
 
 ROOT = Path(__file__).parents[2]
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
@@ -254,6 +256,35 @@ def test_an_emulations_own_environment_and_its_folder_are_the_same_place(tmp_pat
     environ = {"GOOGLE_CLOUD_PROJECT": "signalbox-local-1", "SIGNALBOX_LOCAL_DIR": str(tmp_path)}
     shown = CliRunner().invoke(main, ["runs", "--dir", str(tmp_path)], env={**environ, "SIGNALBOX_CONFIG": "nowhere"})
     assert "nowhere: cannot be read" in shown.output
+
+
+def emulators_in(tmp: Path) -> list[int]:
+    """The Java processes that log into a folder of this demo."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+            if Path(command[0].decode()).name == "java" and str(tmp) in str((entry / "fd/1").readlink()):
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and the kernel's help is Linux's")
+@pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_on_the_emulators_leaves_none_running(google: Emulators, tmp_path: Path, order: signal.Signals) -> None:
+    # Given a demo on emulators of its own
+    command = [SIGNALBOX, "demo", "--backend", "emulators"]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: len(emulators_in(tmp_path)) == 2)
+
+    # When it is told to end, or is killed
+    process.send_signal(order)
+    process.wait(PATIENCE)
+
+    # Then its emulators end too, and what it could clean up it has
+    eventually(lambda: not emulators_in(tmp_path))
+    assert order == signal.SIGKILL or not list(tmp_path.glob("signalbox-demo-*"))
 
 
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
