@@ -217,15 +217,19 @@ def _no_turns() -> list[Replacement]:
 @mutant("a target that is taken is taken again", 0)
 def _no_mutual_exclusion() -> list[Replacement]:
     take = shared.targets.take
-    return [(shared.targets, "take", lambda run, target, now: take(run, replace(target, active=None), now))]
+
+    def through(run: Run, target: Target, now: Any, **adopting: Any) -> Any:
+        return take(run, replace(target, active=None), now, **adopting)
+
+    return [(shared.targets, "take", through)]
 
 
 @mutant("a lock is ignored", 25)
 def _no_lock() -> list[Replacement]:
     take = shared.targets.take
 
-    def through(run: Run, target: Target, now: Any) -> Any:
-        taken = take(run, replace(target, lock=None), now)
+    def through(run: Run, target: Target, now: Any, **adopting: Any) -> Any:
+        taken = take(run, replace(target, lock=None), now, **adopting)
         return replace(taken, lock=target.lock) if isinstance(taken, Target) else taken
 
     return [(shared.targets, "take", through)]
