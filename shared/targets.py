@@ -27,7 +27,7 @@ def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> 
     held or its commit quarantined meanwhile. `adopting`: Railway deploys the merge by itself, whatever is said here, so
     it is followed and verified all the same.
     """
-    refused = None if adopting and run.trigger.source == "merge" else _refusal(run, target)
+    refused = None if adopting and run.trigger.source == "merge" else refusal(run, target)
     if refused is not None:
         return refused
     if target.active not in (None, run.id):
@@ -131,7 +131,8 @@ def observe(target: Target, healthy: bool | None, detail: str, now: datetime, th
     return owe(after, f"{'health_regained' if healthy else 'health_lost'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
 
 
-def _refusal(run: Run, target: Target) -> Fail | None:
+def refusal(run: Run, target: Target) -> Fail | None:
+    """Why nothing may be deployed here for the run: its commit is quarantined, or the target held."""
     if run.kind is Kind.ROLLBACK:
         return None
     quarantine = target.quarantine_of(run.commit_sha) if run.commit_sha else None

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import stage
+from shared import stage, targets
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
@@ -36,13 +36,19 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     known = await services.railway.deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )
-    await _remember_what_serves(claim, services, place)
+    target = await claim.target()
+    if target.current is None:
+        await _remember_what_serves(claim, services, place)
     existing = find(run, known)
     if existing is not None:
         return _adopt(run, existing, known)
     waiting = await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
+    # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
+    refused = targets.refusal(run, target)
+    if refused is not None:
+        return refused
     return await _create(claim, services, place, known)
 
 
@@ -99,8 +105,6 @@ async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
 
 async def _remember_what_serves(claim: Claim, services: Services, place: TargetConfig) -> None:
     """Before the first deployment to a target: what serves healthily now is what to come back to."""
-    if (await claim.target()).current is not None:
-        return
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
     if serving is None or serving.commit_sha in (None, claim.run.commit_sha):

@@ -13,7 +13,7 @@ from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
 from shared.errors import Code
 from shared.pipeline import Pace
-from shared.run import Deployment, Run, Stage, Status, Target
+from shared.run import Deployment, Hold, Run, Stage, Status, Target
 
 DEPLOY = "mutation Deploy"
 
@@ -203,6 +203,25 @@ async def test_when_railways_own_deployment_does_not_come_one_is_made(scene: Sce
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
     assert ([deployment(after).id], deployment(after).adopted) == (made(scene), False)
+
+
+@pytest.mark.parametrize("railway_deploys", [True, False])
+async def test_on_a_held_target_railways_own_deployment_is_followed_and_none_is_made(
+    scene: Scene, railway_deploys: bool
+) -> None:
+    scene.configure(auto_deploy="adopt", adopt_wait=0)
+    run = scene.new_run(Stage.DEPLOY)
+    hold = Hold(reason="bad", at=scene.clock.now(), run_id="another")
+    await scene.save(Target(id=TARGET, active=run.id, hold=hold, verified=(scene.serving(),)))
+    if railway_deploys:
+        scene.railway.dashboard_deploy(SERVICE, ENVIRONMENT, NEW)
+    after = await scene.execute(run)
+    if railway_deploys:
+        assert after.stage is Stage.MONITOR
+    else:
+        assert after.error is not None
+        assert after.error.code is Code.TARGET_HELD
+        assert made(scene) == []
 
 
 async def test_without_adoption_nothing_is_waited_for(scene: Scene, run: Run) -> None:
