@@ -26,6 +26,10 @@ MergeHook = Callable[[str, str, str], None]
 """Called with repository, merge commit and branch when something is merged."""
 
 
+class NotMergeable(Exception):
+    """In GitHub's words."""
+
+
 class GitHubWorld:
     """GitHub as a scenario sees it: each method is something a person or a CI system does there.
 
@@ -161,9 +165,12 @@ class GitHubWorld:
     def merge(self, repository: str, number: int, by: str) -> str:
         """Squash-merge, whatever the rules say; returns the merge commit, which is not the head.
 
-        Other pull requests into the same branch have their mergeability computed anew.
+        Other pull requests into the same branch have their mergeability computed anew. Raises NotMergeable for one that
+        is closed or merged.
         """
         repo, pull = self.repository(repository), self.pull(repository, number)
+        if pull.state == "closed":
+            raise NotMergeable(repo.refusal(pull))
         before, merged = repo.branches[pull.base], self.ids.sha()
         pull.merge_sha, pull.merged_by = merged, by
         pull.closed_at = pull.updated_at = self.clock.now()

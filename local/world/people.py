@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.world.github import GitHubWorld
+from local.world.github import GitHubWorld, NotMergeable
 
 
 class _Deed(Struct, frozen=True):
@@ -39,6 +39,7 @@ class People:
             exception_handlers={
                 msgspec.MsgspecError: _unusable,
                 KeyError: _unknown,
+                NotMergeable: _refused,
             },
         )
 
@@ -78,6 +79,10 @@ async def _deed(request: Request) -> _Deed:
 
 async def _unusable(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=400)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, status_code=405)
 
 
 async def _unknown(_: Request, error: Exception) -> Response:

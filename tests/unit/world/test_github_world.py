@@ -13,6 +13,7 @@ import jwt
 import pytest
 
 from local.world.github import GitHubWorld
+from local.world.people import People
 
 REPO = "acme/shop"
 
@@ -272,6 +273,22 @@ async def test_mergeability_is_computed_by_the_first_read_and_again_when_the_bas
     assert [await read(), await read()] == ["UNKNOWN", "MERGEABLE"]
     world.merge(REPO, first, "ann")
     assert [await read(), await read()] == ["UNKNOWN", "MERGEABLE"]
+
+
+async def test_a_person_merges_once_and_not_what_is_closed(world):
+    merged, closed = (world.open_pull_request(REPO, title="t", author="ann", branch=name) for name in "ab")
+    world.merge(REPO, merged, "ann")
+    world.close(REPO, closed)
+    transport = httpx.ASGITransport(app=People(world, REPO).app)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://people") as people:
+        answers = [await people.post(f"/pulls/{number}/merge", json={"by": "ann"}) for number in (merged, closed)]
+
+    assert [(a.status_code, a.json()["error"]) for a in answers] == [
+        (405, "Pull Request is not mergeable"),
+        (405, "Pull Request is closed"),
+    ]
+    assert [number for _, number, _ in world.merges] == [merged]
 
 
 @pytest.mark.parametrize(
