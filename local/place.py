@@ -12,6 +12,7 @@ from msgspec import Struct
 from local import topology
 from local.backend import DOCUMENTS, open_journal
 from local.bus import EmbeddedBus
+from local.called import command
 from local.messages import JournalMessages, Messages
 from local.store import SqliteStore
 from shared import config
@@ -87,7 +88,7 @@ def _read(folder: Path) -> Left:
         return msgspec.json.decode((folder / LEFT_BEHIND).read_bytes(), type=Left)
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(
-            f"there is no store in {folder}: start one with `signalbox up`, or name a project in {PROJECT}"
+            f"there is no store in {folder}: start one with `{command()} up`, or name a project in {PROJECT}"
         ) from error
 
 

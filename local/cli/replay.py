@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from local.called import command
 from local.cli import output
 from local.cli.opening import Duration, at_place, folder
 from local.cli.runs import find
@@ -110,7 +111,7 @@ def _show_run(run: Run, as_json: bool) -> None:
     if as_json:
         output.as_json(run)
     else:
-        click.echo(f"{run.id}: attempt {run.attempt} begins at {run.stage}; follow it with: signalbox show {run.id}")
+        click.echo(f"{run.id}: attempt {run.attempt} begins at {run.stage}; follow it with: {command()} show {run.id}")
 
 
 def _show_count(subscription: str, many: int | None, as_json: bool) -> None:

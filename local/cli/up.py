@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
+from local.called import command
 from local.cli import output
 from local.engines import KINDS, Kind
 from local.folder import held
@@ -155,9 +156,11 @@ def _show(host: Host, as_json: bool, logged_to: str) -> None:
 def _show_what_to_do(host: Host) -> None:
     people = host.urls["people"]
     click.echo(
-        "\nPull request #1 is open in the simulated GitHub. Be one of its people:\n"
+        "\nPull request #1 is open in the simulated GitHub, its check green. Be one of its people: have it merged and\n"
+        "deployed; open #2, and merge that yourself; read what Signalbox says there.\n"
         f'  curl -X POST {people}/pulls/1/comments -d \'{{"by": "grace", "body": "/deploy"}}\'\n'
-        f'  curl -X POST {people}/pulls/1/merge -d \'{{"by": "ada"}}\'\n'
         f'  curl -X POST {people}/pulls -d \'{{"by": "ada", "title": "Another"}}\'\n'
-        "and look on from another terminal: signalbox runs\nCtrl-C ends it."
+        f'  curl -X POST {people}/pulls/2/merge -d \'{{"by": "ada"}}\'\n'
+        f"  curl {people}/pulls/2/comments\n"
+        f"Look on from another terminal: {command()} runs\nCtrl-C ends it."
     )

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -285,6 +286,43 @@ def test_a_demo_on_the_emulators_leaves_none_running(google: Emulators, tmp_path
     # Then its emulators end too, and what it could clean up it has
     eventually(lambda: not emulators_in(tmp_path))
     assert order == signal.SIGKILL or not list(tmp_path.glob("signalbox-demo-*"))
+
+
+def test_the_lines_that_up_prints_work_as_they_are_in_their_order(tmp_path: Path) -> None:
+    # Given an emulation that was started by somebody without the command on their PATH
+    folder, told = tmp_path / "store", tmp_path / "told"
+    environ = {**os.environ, "SIGNALBOX_LOCAL_DIR": str(folder), "PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin"}
+    with told.open("w") as out:
+        process = subprocess.Popen([SIGNALBOX, "up", "--port", "0"], cwd=ROOT, env=environ, stdout=out, stderr=out)
+        try:
+            eventually(lambda: "Ctrl-C ends it." in told.read_text())
+            lines = told.read_text().splitlines()
+
+            # When they are copied one after the other, each when the one before has had its effect
+            answers = []
+            for done, line in enumerate(line for line in lines if line.startswith("  curl ")):
+                words = shlex.split(line)
+                body = words[words.index("-d") + 1] if "-d" in words else None
+                url = next(word for word in words if word.startswith("http"))
+                answers.append(httpx.request("POST" if body else "GET", url, content=body))
+                if url.endswith(("/pulls/1/comments", "/merge")):
+                    eventually(lambda wanted=2 if done else 1: succeeded(folder) == wanted)
+            [look] = [line for line in lines if line.startswith("Look on")]
+            command = look.removeprefix("Look on from another terminal: ")
+            looked = subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=environ, capture_output=True)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+    # Then all of them did something
+    assert [answer.status_code for answer in answers] == [201, 201, 200, 200]
+    assert "signalbox:run:" in answers[-1].text
+    assert looked.stdout.count(b"succeeded") == 2
+
+
+def succeeded(folder: Path) -> int:
+    runs = json.loads(signalbox("runs", "--json", folder=folder).stdout)
+    return [run["status"] for run in runs].count("succeeded")
 
 
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
