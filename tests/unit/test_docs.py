@@ -10,12 +10,13 @@ import click
 import pytest
 from unit.building import a_run, a_target
 
-from local import topology
+from local import emulators, topology
 from local.backend import DIRECTORY
 from local.cli import main
+from local.engines import KINDS
 from local.scenarios import SCENARIOS
 from shared import config, outbox, secrets, texts
-from shared.cloud import SECRET_VERSIONS
+from shared.cloud import FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
 from shared.commands import USAGE
 from shared.errors import Code
 from shared.policy import Policy
@@ -24,6 +25,9 @@ from shared.settings import Settings
 from shared.texts import ADVICE
 
 ROOT = Path(__file__).parents[2]
+
+LOCAL_VARIABLES = ("CLOUDSDK_ROOT_DIR", "JAVA_HOME", FIRESTORE_EMULATOR, PUBSUB_EMULATOR)
+"""What only an operator's machine reads."""
 
 
 def page(name: str) -> str:
@@ -57,10 +61,32 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
         *Policy.__struct_fields__,
         SECRET_VERSIONS.lower(),
         DIRECTORY.lower(),
+        *(name.lower() for name in LOCAL_VARIABLES),
         *(n.lower() for n in secrets.NAMES),
     }
     rows = re.findall(r"^\| `([A-Za-z_-]+)` \|", page("docs/configuration.md"), re.MULTILINE)
     assert {row.lower() for row in rows} - known == set()
+
+
+@pytest.mark.parametrize("name", LOCAL_VARIABLES)
+def test_the_variables_of_an_operators_machine_are_documented(name: str) -> None:
+    assert f"| `{name}` |" in page("docs/configuration.md")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_backend_is_documented_with_what_it_needs(kind: str) -> None:
+    assert f"\n| `{kind}` |" in page("docs/local.md")
+
+
+def test_how_to_install_the_emulators_is_documented() -> None:
+    assert emulators.INSTALL in page("docs/local.md")
+
+
+def test_the_readme_says_where_a_function_by_itself_listens_and_what_it_answers() -> None:
+    _, _, after = page("README.md").partition("functions-framework --source functions/webhooks/main.py")
+    [path] = re.findall(r"curl .* http://127\.0\.0\.1:8080(/\S+)", after)
+    assert "401" in after.partition("curl")[0]
+    assert any(path.startswith(known) for function in topology.load().functions for known in function.paths)
 
 
 @pytest.mark.parametrize("name", secrets.NAMES)
