@@ -40,7 +40,9 @@ async def test_a_run_is_shown_whole(scene: Scene) -> None:
     assert await get(scene, f"/runs/{run.id}/") == shown
 
 
-@pytest.mark.parametrize("path", ["/runs/nobody", "/nowhere", "/", "/metrics", "/runs/a/b", "/runs/a%2Fb", "/runs/__x__"])
+@pytest.mark.parametrize(
+    "path", ["/runs/nobody", "/nowhere", "/", "/metrics", "/runs/a/b", "/runs/a%2Fb", "/runs/__x__"]
+)
 async def test_what_there_is_not_is_not_found(scene: Scene, path: str) -> None:
     assert (await scene.web.get(path)).status_code == 404
 
