@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from asyncio import Task, TaskGroup
-from collections import Counter, defaultdict
+from asyncio import TaskGroup
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
-from random import Random
 
 import httpx
 import msgspec
@@ -44,23 +43,9 @@ class EmbeddedBus:
 
 
 class Pump:
-    """Pushes what the journal owes. Several may work on one file, in one process or in many.
+    """Pushes what the journal owes. Several may work on one file, in one process or in many."""
 
-    A storm: each delivery is pushed `copies` times at once, in an order shuffled by `shuffle`, and acked when all
-    copies were.
-    """
-
-    def __init__(
-        self,
-        journal: Journal,
-        clock: Clock,
-        client: httpx.AsyncClient,
-        *,
-        copies: int = 1,
-        shuffle: Random | None = None,
-    ) -> None:
-        self.copies = copies
-        self.shuffle = shuffle
+    def __init__(self, journal: Journal, clock: Clock, client: httpx.AsyncClient) -> None:
         self._journal = journal
         self._clock = clock
         self._client = client
@@ -88,15 +73,9 @@ class Pump:
         """Claim what is due and begin to push it; how many deliveries that is."""
         room = {name: AT_ONCE - self._under_way[name] for name in self._journal.subscriptions}
         deliveries = self._journal.claim(room, self._clock.now())
-        order = [index for index in range(len(deliveries)) for _ in range(self.copies)]
-        if self.shuffle is not None:
-            self.shuffle.shuffle(order)
-        pushes: dict[int, list[Task[str | None]]] = defaultdict(list)
-        for index in order:
-            pushes[index].append(group.create_task(self._push(deliveries[index])))
-        for index, delivery in enumerate(deliveries):
+        for delivery in deliveries:
             self._under_way[delivery.subscription] += 1
-            group.create_task(self._settle(delivery, pushes[index]))
+            group.create_task(self._deliver(delivery))
         return len(deliveries)
 
     async def _push(self, delivery: Delivery) -> str | None:
@@ -116,10 +95,9 @@ class Pump:
             return describe(error)
         return None if answer.status_code in ACKS else f"answered {answer.status_code}"
 
-    async def _settle(self, delivery: Delivery, pushes: list[Task[str | None]]) -> None:
+    async def _deliver(self, delivery: Delivery) -> None:
         try:
-            refusals = [refusal for refusal in await asyncio.gather(*pushes) if refusal is not None]
-            self._record(delivery, refusals)
+            self._record(delivery, await self._push(delivery))
         except asyncio.CancelledError:
             with contextlib.suppress(Unavailable):  # its lease will run out
                 self._journal.hand_back(delivery, self._clock.now(), "the pump was stopped")
@@ -129,16 +107,16 @@ class Pump:
         finally:
             self._under_way[delivery.subscription] -= 1
 
-    def _record(self, delivery: Delivery, refusals: list[str]) -> None:
+    def _record(self, delivery: Delivery, refusal: str | None) -> None:
         subscription = self._journal.subscriptions[delivery.subscription]
         now = self._clock.now()
-        if not refusals:
+        if refusal is None:
             self._journal.ack(delivery, now)
         elif subscription.dead_letter_topic is not None and delivery.attempt >= subscription.max_attempts:
-            self._journal.bury(delivery, now, refusals[0])
+            self._journal.bury(delivery, now, refusal)
         else:
             again = now + timedelta(seconds=subscription.backoff(delivery.attempt))
-            self._journal.hand_back(delivery, again, refusals[0])
+            self._journal.hand_back(delivery, again, refusal)
 
     def _envelope(self, delivery: Delivery) -> bytes:
         """Pub/Sub's wrapped push body; like there, only a subscription with a dead letter topic counts attempts."""

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from random import Random
 
 import httpx
 import pytest
@@ -402,43 +401,6 @@ async def test_a_closed_door_is_told_to_the_publisher(tmp_path, clock, monkeypat
 
     await bus.close()
     await blocker.close()
-
-
-# Storms
-
-
-async def test_a_storm_pushes_copies_in_shuffled_order_and_acks_once(journal, bus, clock, endpoint, client):
-    for n in range(6):
-        await bus.publish("events", b"%d" % n, {})
-
-    assert await Pump(journal, clock, client, copies=3, shuffle=Random(7)).step() == 6
-
-    assert sorted(map(int, endpoint.data)) == sorted(list(range(6)) * 3)
-    assert list(map(int, endpoint.data)) != sorted(map(int, endpoint.data))
-    assert journal.backlog() == {"dispatch": 0}
-
-
-async def test_the_same_seed_is_the_same_storm(clock, endpoint, client):
-    orders = []
-    for _ in range(2):
-        journal = Journal(":memory:", TOPICS, [DISPATCH])
-        for n in range(6):
-            await EmbeddedBus(journal, clock).publish("events", b"%d" % n, {})
-        endpoint.pushed.clear()
-        await Pump(journal, clock, client, copies=2, shuffle=Random(7)).step()
-        orders.append(endpoint.data)
-        journal.close()
-
-    assert orders[0] == orders[1]
-
-
-async def test_one_refused_copy_brings_all_back(journal, bus, clock, endpoint, client):
-    await bus.publish("events", b"", {})
-    endpoint.answers = [204, 503]
-
-    await Pump(journal, clock, client, copies=2).step()
-
-    assert journal.backlog() == {"dispatch": 1}
 
 
 # The loop, over real HTTP
