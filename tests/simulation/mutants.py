@@ -175,7 +175,7 @@ def _inconclusive_fails() -> list[Replacement]:
 
 @mutant("quarantine and hold are ignored", 10)
 def _no_quarantine() -> list[Replacement]:
-    return [(shared.targets, "_refusal", lambda run, target: None)]
+    return [(shared.targets, "refusal", lambda run, target: None)]
 
 
 @mutant("a process that dies acknowledges its message", 0)
