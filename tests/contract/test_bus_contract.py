@@ -140,7 +140,7 @@ async def test_each_topic_has_its_function(bench, endpoint):
     for topic in TOPOLOGY.topics:
         await bench.bus.publish(topic, topic.encode(), {})
 
-    await endpoint.until(lambda: len(endpoint.pushed) == len(TOPOLOGY.topics))
+    await endpoint.until(lambda: len(endpoint.pushed) >= len(TOPOLOGY.topics))
 
     subscribers = {f.subscribes: f"/functions/{f.name}" for f in TOPOLOGY.functions if f.subscribes}
     assert dict(zip((d.decode() for d in endpoint.data), endpoint.paths, strict=True)) == subscribers
@@ -164,9 +164,13 @@ async def test_an_ack_ends_it_and_anything_else_brings_it_again(bench, endpoint)
 
     for status in (*acks, *nacks):
         await bench.bus.publish("events", b"%d" % status, {})
-    await endpoint.until(lambda: len(endpoint.pushed) == len(acks) + 3 * len(nacks))
+    wanted = Counter({**{b"%d" % s: 1 for s in acks}, **{b"%d" % s: 3 for s in nacks}})
+    await endpoint.until(lambda: Counter(endpoint.data) >= wanted)
 
-    assert Counter(endpoint.data) == {**{b"%d" % s: 1 for s in acks}, **{b"%d" % s: 3 for s in nacks}}
+    if isinstance(bench, PubSubBench):  # at least once: an ack that comes late is followed by another push
+        assert set(endpoint.data) == set(wanted)
+    else:
+        assert Counter(endpoint.data) == wanted
 
 
 async def test_an_endpoint_that_was_down_gets_everything_when_it_is_back(idle, tmp_path, endpoint):
@@ -190,7 +194,7 @@ async def test_after_the_last_attempt_it_is_a_dead_letter(bench, endpoint):
     await bench.bus.publish("events", b"poison", {"run_id": "r1"})
     await bench.bus.publish("events", b"good", {})
 
-    await endpoint.until(lambda: endpoint.data.count(b"poison") == QUICK.max_attempts)
+    await endpoint.until(lambda: endpoint.data.count(b"poison") >= QUICK.max_attempts)
     async with asyncio.timeout(20):
         while not (letters := await bench.dead_letters()):  # noqa: ASYNC110 - nobody tells when it has got there
             await asyncio.sleep(0.05)
