@@ -210,16 +210,16 @@ async def test_after_the_last_attempt_it_is_a_dead_letter(bench, endpoint):
 
 async def test_a_replay_brings_back_what_was_acked_since(bench, endpoint):
     await bench.bus.publish("events", b"before", {})
-    await endpoint.until(lambda: len(endpoint.pushed) == 1)
+    await endpoint.until(lambda: len(endpoint.pushed) >= 1)
     await asyncio.sleep(0.05)  # the clocks of the emulator and of the test may differ by a tick
     since = datetime.now(UTC)
     await asyncio.sleep(0.05)
     id = await bench.bus.publish("events", b"after", {})
     await bench.bus.publish("merge", b"elsewhere", {})
-    await endpoint.until(lambda: len(endpoint.pushed) == 3)
+    await endpoint.until(lambda: len(endpoint.pushed) >= 3)
 
     await bench.replay("dispatch", since)
-    await endpoint.until(lambda: len(endpoint.pushed) == 4)
+    await endpoint.until(lambda: len(endpoint.pushed) >= 4)
 
     assert Counter(endpoint.data) == {b"before": 1, b"after": 2, b"elsewhere": 1}
     assert endpoint.pushed[-1]["message"]["messageId"] == id
@@ -282,7 +282,7 @@ async def test_while_the_broker_is_down_the_publisher_is_told_and_the_next_one_s
             await bus.publish("events", b"lost", {})
         async with line.up():
             await asyncio.gather(*(bus.publish("events", b"again", {}) for _ in range(5)))
-        await endpoint.until(lambda: len(endpoint.pushed) == 6)
+        await endpoint.until(lambda: len(endpoint.pushed) >= 6)
     await bus.close()
 
     assert Counter(endpoint.data) == {b"kept": 1, b"again": 5}
