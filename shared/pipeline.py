@@ -85,7 +85,8 @@ _BAD_DEPLOYMENT = frozenset(
         Code.WRONG_VERSION,
     }
 )
-"""Reasons to look at what serves and, if it is not the last good version, to go back. Nothing else rolls back."""
+"""Reasons to look at what serves and, if it is not the last good version, to go back. Apart from a deployment that was
+asked for and never seen, nothing else rolls back."""
 
 
 def begin(run: Run, terms: Terms) -> Transition:
@@ -259,10 +260,16 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)
-    if fail.code in _BAD_DEPLOYMENT and terms.policy.rollback == "automatic" and run.deployment is not None:
+    if (fail.code in _BAD_DEPLOYMENT or _unseen(run)) and terms.policy.rollback == "automatic" and run.deployment:
         return _enter(replace(run, rollback=Rollback(reason=fail.code)), Stage.ROLLBACK, message, terms)
     event = "unverified" if fail.code is Code.VERIFY_INCONCLUSIVE else "failed"
     return _end(run, target, Status.FAILED, message, event, terms)
+
+
+def _unseen(run: Run) -> bool:
+    """Giving up after a deployment was asked for and before it was seen: it may go live all the same."""
+    asked = run.deployment is not None and run.deployment.requested_at is not None
+    return run.stage is Stage.DEPLOY and asked
 
 
 def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, terms: Terms) -> Transition:

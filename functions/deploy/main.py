@@ -13,7 +13,7 @@ from shared import stage, targets
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
-from shared.errors import Code, RateLimited, Refused, Unavailable
+from shared.errors import Code, RateLimited, Refused, Unavailable, UnknownOutcome
 from shared.outcome import Advance, Fail, Outcome, Wait
 from shared.run import Deployment, Run, Stage, Target, Verified
 from shared.services import Services, prepare
@@ -89,18 +89,25 @@ async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
     deployment = run.deployment or Deployment()
     if deployment.requested_at is not None:
         left = deployment.requested_at + timedelta(seconds=pace.visible) - now
-        message = "asked Railway for a deployment and lost the answer; looking for it"
-    elif place.policy.auto_deploy == "adopt":
+        return _lost(min(left.total_seconds(), place.policy.poll)) if left > timedelta(0) else None
+    if place.policy.auto_deploy == "adopt":
         since = deployment.awaited_since or now
         left = since + timedelta(seconds=place.policy.adopt_wait) - now
         deployment = replace(deployment, awaited_since=since)
-        message = "waiting for Railway's own deployment of the commit"
-    else:
-        return None
-    if left <= timedelta(0):
-        return None
-    wake_in = min(left.total_seconds(), place.policy.poll)
-    return Wait(message=message, wake_in=wake_in, otherwise=Code.DEPLOY_TIMEOUT, changes={"deployment": deployment})
+        if left > timedelta(0):
+            return Wait(
+                message="waiting for Railway's own deployment of the commit",
+                wake_in=min(left.total_seconds(), place.policy.poll),
+                otherwise=Code.DEPLOY_TIMEOUT,
+                changes={"deployment": deployment},
+            )
+    return None
+
+
+def _lost(wake_in: float) -> Wait:
+    """A wait and no failed attempt: however many there were before, what was asked for must be looked for."""
+    message = "asked Railway for a deployment and lost the answer; looking for it"
+    return Wait(message=message, wake_in=wake_in, otherwise=Code.DEPLOY_TIMEOUT)
 
 
 async def _remember_what_serves(claim: Claim, services: Services, place: TargetConfig) -> None:
@@ -144,6 +151,8 @@ async def _create(claim: Claim, services: Services, place: TargetConfig, known: 
     except (Unavailable, RateLimited):
         await claim.checkpoint(deployment=replace(intent, requested_at=None))
         raise
+    except UnknownOutcome:
+        return _lost(min(5.0, place.policy.poll))
     except Refused as error:
         return Fail(Code.DEPLOY_REFUSED, str(error), changes={"deployment": None})
     return Advance(f"Railway started deployment {id[:8]}", {"deployment": replace(intent, id=id)})

@@ -46,7 +46,9 @@ async def go_back(claim: Claim, services: Services) -> Outcome:
 
 
 async def _decide(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
-    await _recognise(claim, known)
+    awaited = await _recognise(claim, known)
+    if awaited is not None:
+        return awaited
     run = claim.run
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     unfinished = _unfinished(run, known)
@@ -62,15 +64,23 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     return await _return(claim, services, place, decision, known)
 
 
-async def _recognise(claim: Claim, known: list[DeploymentState]) -> None:
-    """A deployment that was asked for, whose answer was lost, and that showed only after the stage's time was up."""
+async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
+    """A deployment that was asked for, whose answer was lost, and that shows only now, or may show yet."""
     run, deployment = claim.run, claim.run.deployment
     if deployment is None or deployment.id is not None or deployment.requested_at is None:
-        return
+        return None
     new = (one for one in known if one.id not in deployment.baseline and one.commit_sha == run.commit_sha)
     found = next(new, None)
     if found is not None:
         await claim.checkpoint(deployment=replace(deployment, id=found.id, migrates=found.migrates))
+        return None
+    if claim.terms.now >= deployment.requested_at + timedelta(seconds=claim.terms.pace.visible):
+        return None
+    return Wait(
+        message="asked Railway for a deployment and lost the answer; looking for it before going back",
+        wake_in=min(5.0, claim.terms.policy.poll),
+        otherwise=Code.ROLLBACK_TIMEOUT,
+    )
 
 
 async def _cancel(services: Services, place: TargetConfig, unfinished: DeploymentState) -> Wait:

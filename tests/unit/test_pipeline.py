@@ -521,6 +521,14 @@ class TestFail:
         assert after.target.verified == a_target().verified
         assert after.messages == (Message("merge", "next"), NOTIFIES)
 
+    @pytest.mark.parametrize("code", [Code.ATTEMPTS_EXHAUSTED, Code.VENDOR_UNAVAILABLE, Code.VENDOR_REFUSED])
+    def test_giving_up_on_a_deployment_that_nobody_saw_looks_at_what_serves(self, code):
+        run = a_run(Stage.DEPLOY, deployment=Deployment(requested_at=NOON))
+
+        after = apply(run, Fail(code, "so it is"))
+
+        assert (after.run.stage, after.run.rollback) == (Stage.ROLLBACK, Rollback(reason=code))
+
     @pytest.mark.parametrize("code", BAD)
     @pytest.mark.parametrize("stage", [Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY])
     def test_a_bad_deployment_is_rolled_back(self, stage, code):

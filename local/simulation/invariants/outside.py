@@ -12,7 +12,7 @@ from local.simulation.invariants.asking import Found, Question, ask, secrets_in
 from local.simulation.invariants.documents import STAGES
 from local.world.github_model import PASSED, PullRequest
 from local.world.railway_deployment import Plan
-from shared.run import Kind, Run
+from shared.run import Kind, Run, Stage
 
 if TYPE_CHECKING:
     from local.simulation.bus import Published
@@ -87,9 +87,11 @@ def what_was_taken_back_stays_away(witness: Witness, made: Made) -> Iterator[str
 
 
 def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[str]:
-    """A deployment that was well is not taken back for want of sight."""
+    """A deployment that was well is not taken back for want of sight, once it was seen at all."""
     run = witness.run(made.execution.about)
     if run is None or run.kind is not Kind.DEPLOY or made.execution.function != "rollback" or run.deployment is None:
+        return
+    if run.error is not None and run.error.stage is Stage.DEPLOY:
         return
     service = made.deployment.service
     if any(one.deployment.source != "API" and one.deployment.service is service for one in witness.made):

@@ -331,3 +331,14 @@ async def test_an_outage_that_outlasts_the_stage_ends_the_run_and_frees_the_targ
     assert after.error is not None
     assert (after.status, after.error.code) == (Status.FAILED, Code.VENDOR_UNAVAILABLE)
     assert (await scene.target()).active is None
+
+
+async def test_the_last_attempt_of_many_does_not_end_a_run_whose_deployment_may_exist(scene: Scene, run: Run) -> None:
+    scene.railway.app.faults.append(Fault(when=DEPLOY, after_effect=True, lost=True))
+    tired = replace(run, attempts=scene.services.terms(TARGET).policy.max_attempts - 1)
+    await scene.save(tired)
+    waiting = await scene.execute(tired)
+    assert (waiting.status, waiting.attempts) == (Status.WAITING, 0)
+    await scene.live(5)
+    await scene.wake("deploy", run.id)
+    assert [deployment(await scene.run(run.id)).id] == made(scene)

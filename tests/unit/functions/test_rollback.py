@@ -93,6 +93,19 @@ async def test_a_deployment_that_showed_only_after_its_stage_is_recognised_and_c
     assert late.status == "REMOVED"
 
 
+async def test_a_deployment_that_may_show_yet_is_waited_for_before_anything_is_found_in_order(scene: Scene) -> None:
+    run = scene.new_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.ATTEMPTS_EXHAUSTED))
+    run = replace(run, deployment=Deployment(requested_at=scene.clock.now()))
+    await scene.save(Target(id=TARGET, active=run.id, verified=(scene.serving(),)))
+
+    after = await scene.execute(run)
+    assert (after.stage, after.status) == (Stage.ROLLBACK, Status.WAITING)
+
+    await scene.live(60)
+    await scene.wake("rollback", run.id)
+    assert back(await scene.run(run.id)).needed is False
+
+
 @pytest.mark.parametrize("fault", [{"lost": True}, {"status": 502}])
 async def test_a_rollback_whose_answer_was_lost_is_found_and_not_repeated(scene: Scene, fault: dict[str, Any]) -> None:
     run = await bad(scene)
