@@ -101,6 +101,7 @@ class Code(enum.StrEnum):
     TARGET_HELD = "target_held"
     QUARANTINED = "quarantined"
     QUEUE_TIMEOUT = "queue_timeout"
+    NEWER_MERGE = "newer_merge"
     # The deployment
     DEPLOY_REFUSED = "deploy_refused"
     BUILD_FAILED = "build_failed"

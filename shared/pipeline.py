@@ -6,6 +6,7 @@ send; the shell commits the states and then publishes. Nothing here reads a cloc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -199,8 +200,16 @@ def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transi
     if run.status is not Status.QUEUED:
         run = replace(run, status=Status.QUEUED, deadline=terms.after(terms.policy.queue_deadline))
         wait = replace(wait, tell="queued")
+        called = (*called, *_overtaken(run, standing))
     waiting = _wait(run, wait, terms)
     return replace(waiting, target=standing, messages=(*called, *waiting.messages))
+
+
+def _overtaken(run: Run, target: Target) -> Iterator[Message]:
+    """The merges that wait look at a newer one that has come, and end if it brings them along."""
+    if run.trigger.source == "merge":
+        older = (entry for entry in target.queue if entry.merged and entry.run_id != run.id)
+        yield from (Message(entry.stage, entry.run_id) for entry in older)
 
 
 def _before_the_target(run: Run) -> bool:
@@ -256,7 +265,7 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
         return _end(run, target, Status.FAILED, message, "failed", terms)  # for its own reason, which is kept
     failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=fail.log_tail)
     run = replace(run, error=failure)
-    if fail.code is Code.DEPLOYMENT_REPLACED:
+    if fail.code in (Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE):
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)

@@ -255,6 +255,8 @@ class QueueEntry(Struct, frozen=True):
 
     run_id: str
     stage: Stage
+    merged: str | None = None
+    """The commit of a merge that is deployed by itself: a newer one that contains it takes its place."""
 
 
 class Health(Struct, frozen=True, kw_only=True):

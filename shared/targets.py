@@ -47,8 +47,23 @@ def enqueue(run: Run, target: Target, now: datetime) -> Target:
     stands = any(entry.run_id == run.id for entry in target.queue)
     if stands and active == target.active:
         return target
-    queue = target.queue if stands else (*target.queue, QueueEntry(run.id, run.stage))
+    entry = QueueEntry(run.id, run.stage, run.commit_sha if run.trigger.source == "merge" else None)
+    queue = target.queue if stands else (*target.queue, entry)
     return replace(target, active=active, queue=queue, updated_at=now)
+
+
+def newer(run: Run, target: Target) -> tuple[str, ...]:
+    """Commits that, if they contain a merged one that is deployed by itself, make its deployment pointless.
+
+    The merges that wait with it, newest first, and then what was verified last: an event that comes late must not put
+    an older version in its place. Whoever asks for a commit by command gets it.
+    """
+    if run.trigger.source != "merge" or run.commit_sha is None:
+        return ()
+    waiting = (entry.merged for entry in reversed(target.queue) if entry.run_id != run.id)
+    serving = target.current.commit_sha if target.current else None
+    found = (commit for commit in (*waiting, serving) if commit not in (None, run.commit_sha))
+    return tuple(dict.fromkeys(commit for commit in found if commit and not target.quarantine_of(commit)))
 
 
 def release(target: Target, run_id: str, now: datetime) -> tuple[Target, tuple[Message, ...]]:

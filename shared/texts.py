@@ -22,6 +22,7 @@ ADVICE: Mapping[Code, str] = {
     Code.TARGET_HELD: "Comment `/deploy` on the pull request that is to be deployed next; that lifts the hold.",
     Code.QUARANTINED: "Merge a fix, or comment `/deploy --force <reason>` to deploy this commit all the same.",
     Code.QUEUE_TIMEOUT: "See what occupies the target; then comment `/deploy` again.",
+    Code.NEWER_MERGE: "Nothing to do: the newer merge brings this one along. See how it fares.",
     Code.DEPLOY_REFUSED: "See Railway's reason: is the repository connected, and does it have the commit?",
     Code.BUILD_FAILED: "See the end of the build log, mend it, and merge the fix.",
     Code.DEPLOY_FAILED: "See the end of the log: the service started but its health check never passed.",

@@ -6,7 +6,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import gate, stage
+from shared import gate, stage, targets
 from shared.clients.github import HeadMoved, NotMergeable, PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code
@@ -31,7 +31,7 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
         return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
     pull = await services.github.pull_request(run.repository, run.pull_request.number)
     if pull.merged:
-        return await _merged(claim, pull)
+        return await _merged(claim, services, pull)
     if pull.head_sha != run.pull_request.head_sha:
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     required = await services.github.required_checks(run.repository, pull.base)
@@ -41,8 +41,11 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
     return await claim.take_target() or await _merge(services, place, pull)
 
 
-async def _merged(claim: Claim, pull: PullRequestState) -> Outcome:
-    """Take the target for a pull request that is merged already, as long as it was merged at our commit."""
+async def _merged(claim: Claim, services: Services, pull: PullRequestState) -> Outcome:
+    """Take the target for a pull request that is merged already, as long as it was merged at our commit.
+
+    Not when a newer merge, which waits too or serves already, contains it.
+    """
     run = claim.run
     if pull.merge_sha is None:
         return Wait(
@@ -52,6 +55,9 @@ async def _merged(claim: Claim, pull: PullRequestState) -> Outcome:
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
+    for newer in targets.newer(run, await claim.target()):
+        if await services.github.contains(run.repository, pull.merge_sha, within=newer):
+            return Fail(Code.NEWER_MERGE, f"{newer[:7]}, merged later, contains it")
     return await claim.take_target() or Advance(f"merged as {pull.merge_sha[:7]}")
 
 

@@ -122,6 +122,7 @@ class GitHubWorld:
         repo, now = self.repository(repository), self.clock.now()
         number = len(repo.pulls) + 1
         repo.branches[branch] = self.ids.sha()
+        repo.parents[repo.branches[branch]] = repo.branches[base]
         pull = repo.pulls[number] = PullRequest(
             id=self.ids.number(),
             number=number,
@@ -142,6 +143,7 @@ class GitHubWorld:
         repo, pull = self.repository(repository), self.pull(repository, number)
         before, after = pull.head_sha, self.ids.sha()
         pull.head_sha = repo.branches[pull.branch] = after
+        repo.parents[after] = before
         pull.mergeable_known, pull.updated_at = False, self.clock.now()
         pushed = events.push_event(repo, pull.branch, before, events.commit(after, pull), pull.author)
         self.webhooks.enqueue("push", pushed, repo, pull.author)
@@ -175,6 +177,7 @@ class GitHubWorld:
         pull.merge_sha, pull.merged_by = merged, by
         pull.closed_at = pull.updated_at = self.clock.now()
         repo.branches[pull.base] = merged
+        repo.parents[merged] = before
         for other in repo.pulls.values():
             if other.base == pull.base:
                 other.mergeable_known = False

@@ -115,6 +115,26 @@ class Repository(Struct, kw_only=True):
     required_checks: dict[str, list[str]] = field(default_factory=dict)
     review_branches: set[str] = field(default_factory=set)
     merge_queues: set[str] = field(default_factory=set)
+    parents: dict[str, str] = field(default_factory=dict)
+    """Of each commit, as far as anybody asks: a branch's first has none."""
+
+    def history(self, sha: str) -> list[str]:
+        """The commit and those before it, newest first."""
+        line = [sha]
+        while line[-1] in self.parents:
+            line.append(self.parents[line[-1]])
+        return line
+
+    def knows(self, sha: str) -> bool:
+        return sha in self.parents or sha in self.parents.values() or sha in self.branches.values()
+
+    def compare(self, base: str, head: str) -> Literal["ahead", "behind", "diverged", "identical"]:
+        """What GitHub says of `head` seen from `base`."""
+        if base == head:
+            return "identical"
+        if base in self.history(head):
+            return "ahead"
+        return "behind" if head in self.history(base) else "diverged"
 
     @property
     def owner(self) -> str:

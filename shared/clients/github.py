@@ -101,6 +101,10 @@ class _Status(Struct):
     state: str
 
 
+class _Comparison(Struct):
+    status: Literal["ahead", "behind", "diverged", "identical"]
+
+
 class GitHub:
     """GitHub's API as an App sees it; `repository` is always `owner/name`.
 
@@ -151,6 +155,17 @@ class GitHub:
             demanding = [rule.parameters for rule in rules if rule.type == "required_status_checks" and rule.parameters]
             names.update(check.context for parameters in demanding for check in parameters.required_status_checks)
         return frozenset(names)
+
+    async def contains(self, repository: str, commit: str, *, within: str) -> bool:
+        """Whether `commit` is an ancestor of `within`; False too where one of them is gone, as after a forced push.
+
+        REST: "Compare two commits", without its list of files, which only the first page has.
+        """
+        url = f"/repos/{repository}/compare/{commit}...{within}?page=2&per_page=1"
+        try:
+            return (await self._get(url, _Comparison, repository)).status == "ahead"
+        except NotFound:
+            return False
 
     async def merge(
         self, repository: str, number: int, *, head_sha: str, method: Literal["merge", "squash", "rebase"]

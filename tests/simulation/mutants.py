@@ -76,6 +76,24 @@ def _lease_not_checked() -> list[Replacement]:
     return [(shared.stage, "_owner", lambda _: "anybody")]
 
 
+@mutant("a merge that is heard of late replaces a newer one", 4)
+def _late_merge() -> list[Replacement]:
+    def newer(run: Run, target: Target) -> tuple[str, ...]:
+        return found(run, replace(target, verified=()))
+
+    found = shared.targets.newer
+    return [(shared.targets, "newer", newer)]
+
+
+@mutant("merges that wait are deployed one after the other", 41)
+def _not_superseded() -> list[Replacement]:
+    def newer(run: Run, target: Target) -> tuple[str, ...]:
+        return found(run, replace(target, queue=()))
+
+    found = shared.targets.newer
+    return [(shared.targets, "newer", newer)]
+
+
 @mutant("the next stage is woken before the run is saved", 0)
 def _publish_first() -> list[Replacement]:
     async def save(claim: Any, outcome: Any) -> Any:

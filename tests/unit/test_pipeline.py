@@ -35,6 +35,7 @@ from shared.run import (
     Lease,
     Lock,
     Notified,
+    QueueEntry,
     Rollback,
     Run,
     Stage,
@@ -455,6 +456,23 @@ class TestEnqueue:
         assert after.target.active == "other"
         assert after.target.queue == (*queued("earlier"), *queued(RUN, stage=stage))
 
+    def test_merges_that_wait_already_look_at_the_newer_one(self):
+        merge = QueueEntry("older", Stage.MERGE, OLD)
+        busy = a_target(active="other", queue=(merge, *queued("command")))
+
+        after = apply(a_run(commit_sha=MERGE), self.behind, busy)
+        again = apply(after.run, self.behind, after.target)
+
+        assert after.messages == (Message("merge", "older"), NOTIFIES)
+        assert again.messages == ()
+
+    def test_a_command_that_queues_makes_nobody_look(self):
+        busy = a_target(active="other", queue=(QueueEntry("older", Stage.MERGE, OLD),))
+
+        after = apply(a_run(commit_sha=MERGE, trigger=a_trigger("command")), self.behind, busy)
+
+        assert after.messages == (NOTIFIES,)
+
     def test_looking_again_while_queued_changes_neither_place_nor_deadline(self):
         busy = a_target(active="other", queue=queued(RUN, "later"))
 
@@ -501,7 +519,7 @@ class TestEnqueue:
 class TestFail:
     tail = ("error: no such module",)
 
-    @pytest.mark.parametrize("code", [c for c in Code if c not in BAD and c is not Code.DEPLOYMENT_REPLACED])
+    @pytest.mark.parametrize("code", [c for c in Code if c not in {*BAD, Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE}])
     @pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY])
     def test_most_failures_end_the_run_and_free_the_target(self, stage, code):
         deployment = None if stage is Stage.MERGE else Deployment(id="d-new")
@@ -577,6 +595,14 @@ class TestFail:
         assert after.run.owed == keys("superseded", *END_CHANNELS)
         assert after.target is not None
         assert (after.target.active, after.target.lock) == ("next", None)
+
+    @pytest.mark.parametrize("target", [a_target(), a_target(active="other", queue=queued(RUN))])
+    def test_what_a_newer_merge_brings_along_ends_and_leaves_the_queue(self, target):
+        after = apply(a_run(commit_sha=MERGE), Fail(Code.NEWER_MERGE, "in another"), target)
+
+        assert (after.run.status, after.run.error.code) == (Status.SUPERSEDED, Code.NEWER_MERGE)
+        assert after.run.owed == keys("superseded", *END_CHANNELS)
+        assert (after.target.active, after.target.queue) == (None if target.active == RUN else "other", ())
 
     @pytest.mark.parametrize("code", BAD)
     @pytest.mark.parametrize("stage", [Stage.ROLLBACK, Stage.MONITOR, Stage.VERIFY])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from unit.building import (
+    HEAD,
     MERGE,
     NOON,
     OLD,
@@ -22,7 +24,7 @@ from unit.building import (
 from shared import targets
 from shared.errors import Code
 from shared.outcome import Enqueue, Fail, Message
-from shared.run import Deployment, Health, Hold, Kind, Lock, Quarantine, Stage, Target
+from shared.run import Deployment, Health, Hold, Kind, Lock, Quarantine, QueueEntry, Stage, Target
 
 LOCK = Lock(by="mona", reason="audit", at=at(-60))
 HOLD = Hold(reason="another run was rolled back", at=at(-60), run_id="another")
@@ -109,6 +111,12 @@ class TestQueue:
 
         assert targets.enqueue(merged, standing, NOON) is standing
 
+    def test_a_merge_stands_with_its_commit_and_a_command_does_not(self):
+        busy = a_target(active="other")
+
+        assert targets.enqueue(merged, busy, NOON).queue == (QueueEntry(RUN, Stage.MERGE, MERGE),)
+        assert targets.enqueue(commanded, busy, NOON).queue == queued(RUN)
+
     def test_release_names_the_next(self):
         after, messages = targets.release(a_target(queue=queued("next", "last")), RUN, NOON)
 
@@ -148,6 +156,27 @@ class TestQueue:
             order.append(target.active)
 
         assert order == ["a", "b", "c", None]
+
+
+class TestNewer:
+    waiting = (QueueEntry("a", Stage.MERGE, OLDER), QueueEntry("b", Stage.MERGE), QueueEntry("c", Stage.MERGE, HEAD))
+
+    def test_the_newest_that_waits_is_asked_about_first_and_what_serves_last(self):
+        assert targets.newer(merged, a_target(queue=self.waiting)) == (HEAD, OLDER, OLD)
+
+    def test_not_its_own_commit_nor_one_that_is_quarantined(self):
+        own = QueueEntry(RUN, Stage.MERGE, MERGE)
+        quarantine = replace(QUARANTINE, commit_sha=HEAD)
+        target = a_target(queue=(*self.waiting, own), quarantined=(quarantine,), verified=(a_version("d", MERGE),))
+
+        assert targets.newer(merged, target) == (OLDER,)
+
+    @pytest.mark.parametrize("run", [commanded, a_run(), going_back], ids=["asked for", "not merged", "way back"])
+    def test_nothing_overtakes_what_was_not_merged_to_be_deployed_by_itself(self, run):
+        assert targets.newer(run, a_target(queue=self.waiting)) == ()
+
+    def test_nothing_where_nothing_was_deployed_yet(self):
+        assert targets.newer(merged, a_target(verified=())) == ()
 
 
 class TestStanding:

@@ -86,6 +86,17 @@ def what_was_taken_back_stays_away(witness: Witness, made: Made) -> Iterator[str
         yield f"{run.id} deploys by itself to {target.id}, which is held: {target.hold.reason}"
 
 
+def nothing_older_is_deployed_by_itself(witness: Witness, made: Made) -> Iterator[str]:
+    """A merge that is heard of late does not put an older version in the place of a newer one that a run verified."""
+    run = witness.run(made.execution.about)
+    if run is None or made.execution.function != "deploy" or run.trigger.source != "merge":
+        return
+    current = witness.target(run.target).current
+    repository = witness.vendors.github.repository(run.repository)
+    if current and current.run_id and repository.compare(made.deployment.commit_sha, current.commit_sha) == "ahead":
+        yield f"{run.id} deploys {made.deployment.commit_sha[:7]}, older than {current.commit_sha[:7]}, which serves"
+
+
 def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[str]:
     """A deployment that was well is not taken back for want of sight, once it was seen at all."""
     run = witness.run(made.execution.about)
@@ -105,6 +116,7 @@ _DEPLOYMENT: list[Question[[Witness, Made]]] = [
     deployments_are_asked_for,
     one_deployment_per_attempt,
     what_was_taken_back_stays_away,
+    nothing_older_is_deployed_by_itself,
     only_what_failed_is_rolled_back,
 ]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from local.simulation.invariants.asking import Found, Question, ask
 from local.vendors import REPOSITORY
 from local.world.github_model import PullRequest, Repository
 from shared import commands, outbox
+from shared.errors import Code
 from shared.run import Kind, Run, Status, Target
 
 if TYPE_CHECKING:
@@ -48,6 +51,33 @@ def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
         marker = f"<!-- signalbox:reply:{event.comment_id} -->"
         if not started and all(marker not in said for said in _comments(witness, event.number)):
             yield f"nobody answered {event.body} of {event.author} on #{event.number}"
+
+
+def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
+    """A merge whose turn comes while a newer one waits that contains it ends for that reason, and for no other."""
+    repository = _repository(witness)
+    merged = [run for run in witness.runs() if run.commit_sha and run.kind is Kind.DEPLOY]
+    for run in merged:
+        newer = [
+            one
+            for one in merged
+            if one.target == run.target and repository.compare(run.commit_sha or "", one.commit_sha or "") == "ahead"
+        ]
+        if run.error is not None and run.error.code is Code.NEWER_MERGE and not newer:
+            yield f"{run.id} was superseded, and no newer merge contains {run.commit_sha}"
+        if run.trigger.source == "merge" and run.deployment is not None and (turn := _its_turn(run)) is not None:
+            waiting = (one.id for one in newer if one.trigger.source == "merge" and _waited(one, turn))
+            yield from (f"{run.id} was deployed while {id} waited, which contains it" for id in waiting)
+
+
+def _its_turn(run: Run) -> datetime | None:
+    return next((entry.at for entry in run.history if entry.message == "its turn has come"), None)
+
+
+def _waited(run: Run, at: datetime) -> bool:
+    """Whether it stood in the queue at that moment."""
+    waits = [(entry.at, after.at) for entry, after in pairwise(run.history) if entry.status is Status.QUEUED]
+    return any(since < at < until for since, until in waits)
 
 
 def one_comment_per_run(witness: Witness) -> Iterator[str]:
@@ -112,6 +142,7 @@ _AT_REST: list[Question[[Witness]]] = [
     every_target_is_free,
     accepted_merges_are_deployed_or_explained,
     accepted_commands_are_answered,
+    a_newer_merge_brings_older_ones_along,
     one_comment_per_run,
     one_github_deployment_per_commit,
     everything_owed_is_told,

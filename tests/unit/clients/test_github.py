@@ -333,6 +333,23 @@ async def test_other_refusals_of_the_rules_are_not_taken_for_none(scripted):
         await scripted(httpx.Response(403, json=said)).required_checks(REPO, "main")
 
 
+async def test_a_commit_contains_those_before_it(world, github):
+    base = world.repository(REPO).branches["main"]
+    older = world.merge(REPO, world.open_pull_request(REPO, title="one", author="ada"), "ada")
+    newer = world.merge(REPO, world.open_pull_request(REPO, title="two", author="ada"), "ada")
+    asked = [(base, newer), (older, newer), (newer, older), (older, older), ("f" * 40, newer), (older, "f" * 40)]
+    assert [await github.contains(REPO, commit, within=within) for commit, within in asked] == [
+        *(True, True),
+        *(False, False, False, False),
+    ]
+
+
+async def test_a_commit_of_another_branch_is_not_contained(world, github):
+    number = world.open_pull_request(REPO, title="one", author="ada")
+    merged = world.merge(REPO, number, "ada")
+    assert not await github.contains(REPO, world.pull(REPO, number).head_sha, within=merged)
+
+
 async def test_a_next_page_elsewhere_does_not_get_our_token(scripted):
     link = {"link": '<https://evil.example/rules?page=2>; rel="next"'}
     with pytest.raises(Unavailable, match=r"evil\.example"):

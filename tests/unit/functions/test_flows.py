@@ -10,6 +10,7 @@ from unit.functions.scene import OLD, STAGING, Crash, Scene, opened
 
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
+from shared import events
 from shared.errors import Code
 from shared.run import Stage, Status
 
@@ -78,6 +79,48 @@ async def test_a_run_that_waited_behind_a_rollback_is_not_deployed_to_the_held_t
     assert states[second].error.code is Code.TARGET_HELD
     assert deployed(scene) == [bad, OLD]
     assert ((await scene.target()).active, (await scene.target()).queue) == (None, ())
+
+
+async def test_of_merges_that_wait_the_newest_brings_the_others_along(scene: Scene) -> None:
+    first, second, third = (scene.open_pull_request() for _ in range(3))
+    shas = [scene.merge(first)]
+    await scene.live(5)
+    shas += [scene.merge(second), scene.merge(third)]
+    await scene.settle()
+    runs = {run.pull_request.number: run for run in await scene.runs() if run.pull_request}
+    assert [runs[n].status for n in (first, second, third)] == [
+        Status.SUCCEEDED,
+        Status.SUPERSEDED,
+        Status.SUCCEEDED,
+    ]
+    assert deployed(scene) == [shas[0], shas[2]]
+    assert "superseded" in scene.comments(second)[0]
+    assert f"{shas[2][:7]}, merged later, contains it" in scene.comments(second)[0]
+    assert sorted(scene.told()) == ["succeeded", "succeeded", "superseded"]
+
+
+async def test_a_merge_heard_of_after_a_newer_one_was_verified_does_not_put_the_old_one_back(scene: Scene) -> None:
+    first, second = scene.open_pull_request(), scene.open_pull_request()
+    scene.merge(first)
+    scene.github.webhooks.queue.clear()
+    newer = scene.merge(second)
+    await scene.settle()
+    await scene.happen(events.PullRequestMerged(repository=REPOSITORY, number=first))
+    await scene.settle()
+    runs = {run.pull_request.number: run.status for run in await scene.runs() if run.pull_request}
+    assert runs == {first: Status.SUPERSEDED, second: Status.SUCCEEDED}
+    assert deployed(scene) == [newer]
+
+
+async def test_what_a_command_asks_for_is_deployed_though_a_newer_one_serves(scene: Scene) -> None:
+    first, second = scene.open_pull_request(), scene.open_pull_request()
+    shas = [scene.merge(first)]
+    await scene.settle()
+    shas.append(scene.merge(second))
+    await scene.settle()
+    await scene.happen(scene.say(first, "/deploy"))
+    await scene.settle()
+    assert deployed(scene) == [*shas, shas[0]]
 
 
 async def test_a_build_that_fails_leaves_what_serves_and_says_so(scene: Scene) -> None:
