@@ -269,6 +269,13 @@ class Health(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class Deaf(Struct, frozen=True, kw_only=True):
+    """GitHub's webhooks about the repository do not arrive."""
+
+    since: datetime
+    reason: str
+
+
 class Target(Struct, frozen=True, kw_only=True):
     """One service in one environment of one repository."""
 
@@ -295,6 +302,9 @@ class Target(Struct, frozen=True, kw_only=True):
     notify_due: datetime | None = None
     notify_attempts: int = 0
     wake_at: datetime | None = None
+    watched_since: datetime | None = None
+    """When the sweep first saw it in signalbox.toml: merges before that are not its business."""
+    deaf: Deaf | None = None
     heard: dict[str, datetime] = {}
     """When the last webhook about it arrived, by vendor; no more precise than five minutes."""
     updated_at: datetime | None = None

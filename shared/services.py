@@ -57,6 +57,10 @@ class Services:
         )
         self.heard: dict[tuple[str, str], datetime] = {}
         """When this instance last noted that a vendor's webhook about a target arrived."""
+        self.watched: dict[str, datetime] = {}
+        """Since when the sweep knows each target."""
+        self.settled: set[tuple[str, int]] = set()
+        """Merged pull requests that this instance has seen to have their runs."""
         self._transports = dict(transports or {})
 
     @cached_property

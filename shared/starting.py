@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 from shared import log, pipeline
 from shared.clients.github_pull_request import PullRequestState
@@ -30,21 +31,25 @@ async def merged(services: Services, repository: str, number: int) -> None:
         return
     for place in places:
         if place.branch == pull.base and place.policy.automatic:
-            await _deploy_merged(services, place, pull, pull.merge_sha)
+            await deploy_merged(services, place, pull, pull.merge_sha)
 
 
-async def _deploy_merged(services: Services, place: TargetConfig, pull: PullRequestState, commit: str) -> None:
+async def deploy_merged(
+    services: Services, place: TargetConfig, pull: PullRequestState, commit: str
+) -> Literal["started", "under way", "known"]:
+    """`under way`: by a run that is about this merge, though it may not know the merge commit yet."""
     for run in await runs_of(services, place, pull.number):
         if run.kind is not Kind.DEPLOY:
             continue
         if not run.status.terminal and _is_about(run, pull, commit):
             await services.publish([Message(run.stage, run.id)])
-            return
+            return "known" if run.commit_sha == commit else "under way"
         if run.commit_sha == commit:
             log.info("deployed already", run_id=run.id)
-            return
+            return "known"
     trigger = Trigger(source="merge", actor=pull.merged_by or pull.author, id=commit, url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
+    return "started"
 
 
 def _is_about(run: Run, pull: PullRequestState, commit: str) -> bool:

@@ -72,6 +72,7 @@ _SEVERITIES = {
     "failed": "error",
     "rolled_back": "error",
     "health_lost": "error",
+    "webhooks_lost": "error",
     "unverified": "warning",
     "needs_approval": "warning",
 }
@@ -213,19 +214,36 @@ def _sentence(run: Run) -> str:
     return f"{what}{pull}{commit} · {run.trigger.actor}"
 
 
-def health_notification(target: Target, event: str) -> dict[str, object]:
-    """What n8n gets when a target's health changes; `event` is `health_lost@TIME` or `health_regained@TIME`."""
+def target_notification(target: Target, event: str) -> dict[str, object]:
+    """What n8n gets when something about a target changes; `event` is a name, `@`, and the time."""
     name = event.partition("@")[0]
-    lost = name == "health_lost"
     return {
         "key": f"{target.id}:{event}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{target.id} {'is unhealthy' if lost else 'is healthy again'}: {target.health.detail}"),
+        "text": redact(f"{target.id} {_news(target, name)}"),
         "target": target.id,
         "commit_sha": target.current.commit_sha if target.current else None,
         "url": target.address or "",
     }
+
+
+def _news(target: Target, event: str) -> str:
+    """What happened, and for an alarm the next step. By the time that it is told it may be over."""
+    match event:
+        case "health_lost":
+            return f"is unhealthy: {target.health.detail}"
+        case "health_regained":
+            return f"is healthy again: {target.health.detail}"
+        case "webhooks_lost":
+            reason = target.deaf.reason if target.deaf else "they did not, and do again"
+            return (
+                f"does not hear of GitHub's webhooks: {reason}. "
+                "Run `signalbox doctor`, and see Recent Deliveries in the GitHub App's settings."
+            )
+        case "webhooks_regained":
+            return "hears of GitHub's webhooks again"
+    raise AssertionError(f"no text for {event}")
 
 
 def _way_back(run: Run) -> str:

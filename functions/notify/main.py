@@ -94,7 +94,7 @@ async def deliver_for_run(services: Services, run: Run, results: Results) -> Non
 
 async def deliver_for_target(services: Services, target: Target, results: Results) -> None:
     for key in results:
-        payload = texts.health_notification(target, key.removesuffix(f":{N8N}"))
+        payload = texts.target_notification(target, key.removesuffix(f":{N8N}"))
         results[key] = await _attempt(_call_n8n(services, payload))
 
 

@@ -1,8 +1,9 @@
-"""sweep: once a minute, wake what is due, look at the health of what serves, and fetch webhooks that were missed."""
+"""sweep: once a minute, wake what is due, look at the health of what serves, make up for webhooks missed."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 import functions_framework.aio
 from starlette.requests import Request
@@ -11,8 +12,11 @@ from starlette.responses import JSONResponse, Response
 from shared import log
 from shared.errors import SecretMissing, TransientError, VendorError
 from shared.services import current, prepare
+from shared.sweeping.deafness import listen
 from shared.sweeping.due import wake_due
+from shared.sweeping.glance import Glance
 from shared.sweeping.health import probe_all
+from shared.sweeping.merges import start_unnoticed
 from shared.sweeping.redelivery import redeliver_missed
 
 prepare()
@@ -24,8 +28,18 @@ async def sweep(request: Request) -> Response:
         return JSONResponse({"error": "POST only"}, status_code=405, headers={"Allow": "POST"})
     services = current()
     with log.context(stage="sweep"):
-        parts = {"woken": wake_due, "probed": probe_all, "redelivered": redeliver_missed}
-        done = {name: await _part(name, part(services)) for name, part in parts.items()}
+        glance = Glance(services)
+        parts = {
+            "woken": partial(wake_due, services),
+            "probed": partial(probe_all, services),
+            "redelivered": partial(redeliver_missed, services, glance),
+            "unnoticed": partial(start_unnoticed, services, glance),
+            "deaf": partial(listen, services, glance),
+        }
+        try:
+            done = {name: await _part(name, part()) for name, part in parts.items()}
+        finally:
+            glance.close()
         log.info("swept", **done)
     return JSONResponse(done, status_code=503 if done["woken"] is None else 200)
 

@@ -32,6 +32,7 @@ from local.simulation.place import (
     weather_of,
 )
 from local.simulation.witness import Step, Violation, Witness
+from local.world.github_hooks import Webhook
 from shared import services
 from shared.run import Run, Target
 
@@ -41,6 +42,8 @@ WHOLE_SWEEP_EVERY = 3
 EVENING = 7200.0
 """By so long after the last incident everything has come to rest."""
 REPLAYED_AFTER = 2.0 * 24 * 3600
+_SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "listen")
+_WITHHELD = {"never sent": 0.02}
 _WEBHOOK = {"missing": 0.05, "late": 0.05, "twice": 0.04, "answer lost": 0.03}
 
 
@@ -63,7 +66,7 @@ def simulate(seed: int, *, only: frozenset[Incident] | None = None, keep_steps: 
     random.seed(seed)
     logging.getLogger("signalbox").setLevel(logging.CRITICAL + 1)
     try:
-        with lean(), replaced([(module("sweep"), name, _seldom(name)) for name in ("probe_all", "redeliver_missed")]):
+        with lean(), replaced([(module("sweep"), name, _seldom(name)) for name in _SELDOM]):
             return loop.run(_play(seed, only, keep_steps))
     finally:
         random.setstate(state)
@@ -75,9 +78,9 @@ def _seldom(name: str) -> Callable[[Any], Awaitable[int]]:
     """A part of the sweep, only every third minute: it looks at what seldom changes, and would cost the most."""
     part = getattr(module("sweep"), name)
 
-    async def now_and_then(services: Any) -> int:
+    async def now_and_then(*args: Any) -> int:
         minute = int(current.get().about.removeprefix("minute "))
-        return await part(services) if minute % WHOLE_SWEEP_EVERY == 0 else 0
+        return await part(*args) if minute % WHOLE_SWEEP_EVERY == 0 else 0
 
     return now_and_then
 
@@ -104,6 +107,7 @@ class Simulation:
             configured, self.vendors, self.witness.store, self.post, self.chance, weather, self.witness
         )
         self.people = People(self.chance, configured, self.vendors)
+        self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}
         self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
         self._arriving = 0
         """Webhooks that were sent and are still on their way."""
@@ -145,11 +149,20 @@ class Simulation:
         """Time goes on, and the vendors and the scheduler with it."""
         before = self.witness.now
         await asyncio.sleep(seconds)
+        self._withhold()
         if self.vendors.github.webhooks.queue:
             self._begin(self.vendors.github.tick())
         self._begin(self.vendors.railway.tick())
         if before // 60 != self.witness.now // 60:
             self._begin(self._sweep(before // 60))
+
+    def _withhold(self) -> None:
+        """GitHub itself loses a webhook now and then, and then lists no delivery of it either."""
+        webhooks = self.vendors.github.webhooks
+        webhooks.queue = [one for one in webhooks.queue if self._is_sent(one)]
+
+    def _is_sent(self, webhook: Webhook) -> bool:
+        return self.chance.incident(f"GitHub's {webhook.event}", self._withheld)[0] is None
 
     def _begin(self, doing: object) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(doing)  # type: ignore[arg-type]
@@ -168,13 +181,17 @@ class Simulation:
 
     def _quiet(self) -> bool:
         busy = self.post.open or self._arriving or self._executing or self.vendors.github.webhooks.queue
-        return not busy and not self._unrest() and not self._moving() and not self._missed()
+        return not busy and not self._unrest() and not self._moving() and not self._missed() and not self._unnoticed()
 
     def _missed(self) -> bool:
         """Whether GitHub still has a webhook that never got through, which the sweep is to ask for."""
         attempts = self.vendors.github.webhooks.attempts()
         arrived = {attempt.webhook.guid for attempt in attempts if attempt.status == "OK"}
         return any(attempt.webhook.guid not in arrived for attempt in attempts)
+
+    def _unnoticed(self) -> bool:
+        """Whether there is a merge that the sweep has yet to find."""
+        return any(invariants.merges_are_deployed(self.witness))
 
     def _moving(self) -> bool:
         return any(made.deployment.due is not None for made in self.witness.made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,23 +59,58 @@ def _repository(
         raise _not_found(f"Could not resolve to a Repository with the name '{owner}/{name}'.")
     return {
         "nameWithOwner": repository.full_name,
+        "databaseId": repository.id,
         "pullRequest": functools.partial(_pull_request, repository),
+        "pullRequests": functools.partial(_pull_requests, repository),
     }
+
+
+_ORDERS: dict[str, Callable[[PullRequest], Any]] = {
+    "CREATED_AT": lambda pull: (pull.created_at, pull.number),
+    "UPDATED_AT": lambda pull: (pull.updated_at, pull.number),
+}
+
+
+def _pull_requests(
+    repository: Repository,
+    _info: Any,
+    first: int | None = None,
+    states: Sequence[str] | None = None,
+    orderBy: Mapping[str, str] | None = None,  # noqa: N803 - GitHub's name
+    **_: Any,
+) -> dict[str, Any]:
+    _check_page(first)
+    order = orderBy or {"field": "CREATED_AT", "direction": "ASC"}
+    found = [pull for pull in repository.pulls.values() if states is None or _state(pull) in states]
+    found.sort(key=_ORDERS[order["field"]], reverse=order["direction"] == "DESC")
+    return {"totalCount": len(found), "nodes": [_shown(repository, pull) for pull in found[:first]]}
+
+
+def _state(pull: PullRequest) -> str:
+    return "MERGED" if pull.merged else pull.state.upper()
 
 
 def _pull_request(repository: Repository, _info: Any, number: int) -> dict[str, Any]:
     pull = repository.pulls.get(number)
     if pull is None:
         raise _not_found(f"Could not resolve to a PullRequest with the number of {number}.")
-    content = {
+    content = _shown(repository, pull)
+    pull.mergeable_known = True  # the first read makes GitHub compute it for the next
+    return content
+
+
+def _shown(repository: Repository, pull: PullRequest) -> dict[str, Any]:
+    return {
         "id": f"PR_{pull.id}",
         "number": pull.number,
         "title": pull.title,
         "url": f"https://github.com/{repository.full_name}/pull/{pull.number}",
         "author": {"__typename": "User", "login": pull.author, "url": f"https://github.com/{pull.author}"},
-        "state": "MERGED" if pull.merged else pull.state.upper(),
+        "state": _state(pull),
         "isDraft": pull.draft,
         "merged": pull.merged,
+        "createdAt": pull.created_at.isoformat(),
+        "updatedAt": pull.updated_at.isoformat(),
         "mergedAt": pull.closed_at.isoformat() if pull.merged and pull.closed_at else None,
         "headRefOid": pull.head_sha,
         "headRefName": pull.branch,
@@ -90,8 +125,6 @@ def _pull_request(repository: Repository, _info: Any, number: int) -> dict[str, 
         "isInMergeQueue": pull.in_merge_queue,
         "commits": {"totalCount": 1, "nodes": [{"commit": _commit(repository, pull)}]},
     }
-    pull.mergeable_known = True  # the first read makes GitHub compute it for the next
-    return content
 
 
 def _commit(repository: Repository, pull: PullRequest) -> dict[str, Any]:
@@ -111,12 +144,16 @@ def _rollup(checks: list[Check]) -> str:
 def _contexts(
     nodes: list[dict[str, Any]], _info: Any, first: int | None = None, after: str | None = None, **_: Any
 ) -> dict[str, Any]:
-    if first is None or not 0 < first <= LARGEST_PAGE:
-        raise GraphQLError("You must provide a `first` value between 1 and 100 to properly paginate.")
+    _check_page(first)
     start = int(after) if after else 0
-    end = start + first
+    end = start + (first or 0)
     page_info = {"hasNextPage": end < len(nodes), "endCursor": str(min(end, len(nodes)))}
     return {"nodes": nodes[start:end], "pageInfo": page_info, "totalCount": len(nodes)}
+
+
+def _check_page(first: int | None) -> None:
+    if first is None or not 0 < first <= LARGEST_PAGE:
+        raise GraphQLError("You must provide a `first` value between 1 and 100 to properly paginate.")
 
 
 def _context(repository: Repository, pull: PullRequest, check: Check) -> dict[str, Any]:

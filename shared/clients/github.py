@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -10,6 +9,8 @@ from urllib.parse import quote
 import httpx
 from msgspec import Struct
 
+from shared.clients import github_activity
+from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_pull_request import (
@@ -20,7 +21,7 @@ from shared.clients.github_pull_request import (
     PullRequestState,
     assemble,
 )
-from shared.clients.github_registration import Registration
+from shared.clients.github_registration import Delivery, Registration, undelivered
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.ports import Clock
 from shared.secrets import Secrets
@@ -42,17 +43,6 @@ class HeadMoved(Refused):
 
 class NotMergeable(Refused):
     """GitHub will not merge it as it stands: conflict, closed, already merged, a rule, the merge queue, the method."""
-
-
-class Delivery(Struct, frozen=True):
-    """One attempt to deliver a webhook; `guid` is the same over all attempts, `id` is of this one."""
-
-    id: int
-    guid: str
-    event: str
-    delivered_at: datetime
-    attempts: int = 1
-    """How often it has been tried since the moment asked about."""
 
 
 class _RequiredCheck(Struct):
@@ -136,6 +126,12 @@ class GitHub:
         while cursor := pages[-1].next_cursor():
             pages.append(await self._pull_request_page(repository, number, cursor))
         return assemble(pages, self._app.app_id)
+
+    async def activity(self, repository: str) -> Activity:
+        """The newest merges, and when the newest pull request was opened, in one query (GraphQL: pullRequests)."""
+        owner, _, name = repository.partition("/")
+        body = {"query": github_activity.QUERY, "variables": {"owner": owner, "name": name}}
+        return (await self._query(repository, body, ActivityAnswer)).activity()
 
     async def required_checks(self, repository: str, branch: str) -> frozenset[str]:
         """Names of the checks that rulesets demand on the branch (REST: "Get rules for a branch").
@@ -279,17 +275,8 @@ class GitHub:
         return statuses[0].state if statuses else None
 
     async def failed_deliveries(self, since: datetime) -> list[Delivery]:
-        """Webhooks of which no attempt since then got through: the newest attempt of each, oldest first.
-
-        GitHub never repeats a delivery by itself and remembers them for three days
-        (docs: "Handling failed webhook deliveries", "List deliveries for an app webhook").
-        """
-        attempts = await self.registration.recent_deliveries(since)
-        delivered = {attempt.guid for attempt in attempts if attempt.delivered}
-        newest = {attempt.guid: attempt for attempt in reversed(attempts) if attempt.guid not in delivered}
-        kept = sorted(newest.values(), key=lambda attempt: (attempt.delivered_at, attempt.id))
-        tries = Counter(attempt.guid for attempt in attempts)
-        return [Delivery(one.id, one.guid, one.event, one.delivered_at, tries[one.guid]) for one in kept]
+        """Webhooks of which no attempt since then got through: the newest attempt of each, oldest first."""
+        return undelivered(await self.registration.recent_deliveries(since))
 
     async def redeliver(self, delivery_id: int) -> None:
         """Ask for another attempt; it carries the same guid, so asking twice is harmless."""
@@ -302,10 +289,12 @@ class GitHub:
     async def _pull_request_page(self, repository: str, number: int, after: str | None) -> PullRequestPage:
         owner, _, name = repository.partition("/")
         variables = {"owner": owner, "name": name, "number": number, "after": after}
-        body = {"query": QUERY, "variables": variables}
+        return (await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)).page()
+
+    async def _query(self, repository: str, body: dict[str, Any], type: type[T]) -> T:
         response = await self._app.request("POST", "/graphql", repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
-        return decode(response, PullRequestAnswer, changes=False).page()
+        return decode(response, type, changes=False)
 
     async def _own_comment(self, repository: str, number: int, marker: str) -> _Comment | None:
         url: str | None = f"/repos/{repository}/issues/{number}/comments?per_page=100"

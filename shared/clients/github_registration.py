@@ -5,6 +5,8 @@ Source: docs.github.com/rest/apps (apps, webhooks). All of it is asked as the Ap
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -51,10 +53,41 @@ class Attempt(Struct, frozen=True):
     event: str
     delivered_at: datetime
     status: str
+    repository_id: int | None = None
 
     @property
     def delivered(self) -> bool:
         return self.status == "OK"
+
+
+class Delivery(Struct, frozen=True):
+    """A webhook that did not get through; `guid` is the same over all attempts, `id` is of the newest one."""
+
+    id: int
+    guid: str
+    event: str
+    delivered_at: datetime
+    attempts: int = 1
+    """How often it has been tried since the moment asked about."""
+
+
+def undelivered(attempts: Sequence[Attempt]) -> list[Delivery]:
+    """Webhooks of which none of these attempts got through, oldest first.
+
+    GitHub never repeats a delivery by itself and remembers them for three days
+    (docs: "Handling failed webhook deliveries", "List deliveries for an app webhook").
+    """
+    delivered = {attempt.guid for attempt in attempts if attempt.delivered}
+    newest: dict[str, Attempt] = {}
+    for attempt in sorted(attempts, key=lambda attempt: (attempt.delivered_at, attempt.id)):
+        newest[attempt.guid] = attempt
+    kept = sorted(newest.values(), key=lambda attempt: (attempt.delivered_at, attempt.id))
+    tries = Counter(attempt.guid for attempt in attempts)
+    return [
+        Delivery(one.id, one.guid, one.event, one.delivered_at, tries[one.guid])
+        for one in kept
+        if one.guid not in delivered
+    ]
 
 
 class Registration:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared import log
-from shared.clients.github import Delivery
+from shared.clients.github_registration import Delivery, undelivered
 from shared.errors import VendorError
 from shared.services import Services
+from shared.sweeping.glance import Glance
 
-LOOK_BACK = timedelta(hours=6)
 REDELIVER_AFTER = timedelta(minutes=1)
 MOST_ATTEMPTS = 8
 
 
-async def redeliver_missed(services: Services) -> int:
+async def redeliver_missed(services: Services, glance: Glance) -> int:
     """Ask GitHub to send again what never arrived: it does not do so by itself, and forgets after three days.
 
     What we refuse each time (a wrong secret, say) is asked for at doubling intervals, and then no more.
     """
     now = services.clock.now()
-    missed = await services.github.failed_deliveries(now - LOOK_BACK)
+    missed = undelivered(await glance.deliveries())
     due = [
         delivery
         for delivery in missed

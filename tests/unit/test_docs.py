@@ -123,7 +123,7 @@ def test_the_command_line_is_documented_with_its_options(command: click.Command)
     ("heading", "payload"),
     [
         ("A run's notification", texts.notification(a_run(), "succeeded", "")),
-        ("A target's notification", texts.health_notification(a_target(health=Health()), "health_lost@now")),
+        ("A target's notification", texts.target_notification(a_target(health=Health()), "health_lost@now")),
     ],
 )
 def test_what_n8n_gets_is_documented_field_by_field(heading: str, payload: dict[str, object]) -> None:

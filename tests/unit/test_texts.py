@@ -14,6 +14,7 @@ from shared.commands import USAGE
 from shared.errors import Code
 from shared.run import (
     Check,
+    Deaf,
     Deployment,
     Failure,
     Health,
@@ -344,12 +345,23 @@ class TestNotification:
     [
         ("health_lost", "error", f"{TARGET} is unhealthy: 503 token [redacted]"),
         ("health_regained", "info", f"{TARGET} is healthy again: 503 token [redacted]"),
+        (
+            "webhooks_lost",
+            "error",
+            f"{TARGET} does not hear of GitHub's webhooks: 401 for 10 minutes. "
+            "Run `signalbox doctor`, and see Recent Deliveries in the GitHub App's settings.",
+        ),
+        ("webhooks_regained", "info", f"{TARGET} hears of GitHub's webhooks again"),
     ],
 )
-def test_health(event, severity, text):
-    target = a_target(health=Health(detail=f"503 token {TOKEN}"), address="https://web.example")
+def test_what_is_told_of_a_target(event, severity, text):
+    target = a_target(
+        health=Health(detail=f"503 token {TOKEN}"),
+        deaf=Deaf(since=NOON, reason="401 for 10 minutes"),
+        address="https://web.example",
+    )
 
-    payload = texts.health_notification(target, f"{event}@2026-07-01T12:00:00Z")
+    payload = texts.target_notification(target, f"{event}@2026-07-01T12:00:00Z")
 
     assert event in FOR_N8N
     assert json.loads(msgspec.json.encode(payload)) == payload
@@ -364,10 +376,16 @@ def test_health(event, severity, text):
     }
 
 
+def test_every_event_of_a_target_has_a_text():
+    of_targets = [event for event, channels in outbox.CHANNELS.items() if channels == (outbox.N8N,)]
+    texts_of = {texts.target_notification(a_target(), event)["text"] for event in of_targets}
+    assert len(texts_of) == len(of_targets)
+
+
 def test_the_health_of_a_target_without_version_or_address():
     bare = replace(a_target(verified=()), address=None)
 
-    payload = texts.health_notification(bare, "health_lost@2026-07-01T12:00:00Z")
+    payload = texts.target_notification(bare, "health_lost@2026-07-01T12:00:00Z")
 
     assert (payload["commit_sha"], payload["url"]) == (None, "")
 

@@ -5,6 +5,16 @@ A question yields what is wrong, in words; nothing when all is well.
 
 from local.simulation.invariants.documents import commit
 from local.simulation.invariants.outside import deployment, merge, message, notification
-from local.simulation.invariants.rest import after_replay, at_rest, effects
+from local.simulation.invariants.rest import after_replay, at_rest, effects, merges_are_deployed
 
-__all__ = ["after_replay", "at_rest", "commit", "deployment", "effects", "merge", "message", "notification"]
+__all__ = [
+    "after_replay",
+    "at_rest",
+    "commit",
+    "deployment",
+    "effects",
+    "merge",
+    "merges_are_deployed",
+    "message",
+    "notification",
+]

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from local.world.faults import Fault
 from local.world.github import GitHubWorld
 from shared.clients.github import GitHub, HeadMoved, NotMergeable
+from shared.clients.github_activity import Activity
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_registration import Registration
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
@@ -342,6 +343,31 @@ async def test_a_commit_contains_those_before_it(world, github):
         *(True, True),
         *(False, False, False, False),
     ]
+
+
+async def test_activity_shows_the_newest_merges_and_the_newest_pull_request(world, github, clock):
+    assert await github.activity(REPO) == Activity(world.repository(REPO).id, (), None)
+    times = []
+    for _ in range(3):
+        clock.time += timedelta(minutes=1)
+        world.merge(REPO, world.open_pull_request(REPO, title="one", author="ada"), "ada")
+        times.append(clock.time)
+    clock.time += timedelta(minutes=1)
+    world.open_pull_request(REPO, title="open", author="ada")
+    world.close(REPO, world.open_pull_request(REPO, title="closed", author="ada"))
+
+    found = await github.activity(REPO)
+
+    assert [(merge.number, merge.base, merge.at) for merge in found.merges] == [
+        (number, "main", times[number - 1]) for number in (3, 2, 1)
+    ]
+    assert (found.opened_at, found.latest) == (clock.time, clock.time)
+    assert calls(world, "POST /graphql") == 2
+
+
+async def test_the_activity_of_an_unknown_repository_is_not_found(scripted):
+    with pytest.raises(NotFound):
+        await scripted(httpx.Response(200, json={"data": {"repository": None}})).activity(REPO)
 
 
 async def test_a_commit_of_another_branch_is_not_contained(world, github):

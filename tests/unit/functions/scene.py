@@ -425,9 +425,9 @@ class Scene:
         (run,) = await self.runs()
         return run
 
-    async def target(self) -> Target:
-        found = await self.store.real.get(Target, TARGET)
-        return found.document if found else Target(id=TARGET)
+    async def target(self, id: str = TARGET) -> Target:
+        found = await self.store.real.get(Target, id)
+        return found.document if found else Target(id=id)
 
     def comments(self, number: int = 1) -> list[str]:
         """Ours on the pull request."""

@@ -1,0 +1,90 @@
+"""What has happened in a repository lately, as GitHub itself shows it: the query, and what its answer means."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from shared.errors import NotFound
+
+QUERY = """
+query ($owner: String!, $name: String!) {
+  repository(owner: $owner, name: $name) {
+    databaseId
+    merged: pullRequests(states: MERGED, first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) {
+      nodes { number baseRefName mergedAt }
+    }
+    opened: pullRequests(first: 1, orderBy: {field: CREATED_AT, direction: DESC}) { nodes { createdAt } }
+  }
+}
+"""
+
+
+class Merge(Struct, frozen=True):
+    """A pull request that is merged, the branch it went to, and when."""
+
+    number: int
+    base: str
+    at: datetime
+
+
+class Activity(Struct, frozen=True):
+    """`merges` are the newest, newest first; fifty at most."""
+
+    repository_id: int | None
+    merges: tuple[Merge, ...]
+    opened_at: datetime | None
+    """When the newest pull request was opened."""
+
+    @property
+    def latest(self) -> datetime | None:
+        """When something was last done of which a webhook tells: a pull request opened or merged."""
+        return max(
+            (at for at in (self.opened_at, *(merge.at for merge in self.merges)) if at is not None), default=None
+        )
+
+
+class _Merged(Struct, rename="camel"):
+    number: int
+    base_ref_name: str
+    merged_at: datetime
+
+
+class _Opened(Struct, rename="camel"):
+    created_at: datetime
+
+
+class _MergedNodes(Struct):
+    nodes: list[_Merged]
+
+
+class _OpenedNodes(Struct):
+    nodes: list[_Opened]
+
+
+class _Repository(Struct, rename="camel"):
+    merged: _MergedNodes
+    opened: _OpenedNodes
+    database_id: int | None = None
+
+
+class _Data(Struct):
+    repository: _Repository | None = None
+
+
+class ActivityAnswer(Struct):
+    data: _Data | None = None
+
+    def activity(self) -> Activity:
+        """Raises NotFound when there is no such repository."""
+        repository = self.data.repository if self.data else None
+        if repository is None:
+            raise NotFound("graphql: no such repository", status=200)
+        merges = (Merge(node.number, node.base_ref_name, node.merged_at) for node in repository.merged.nodes)
+        opened = repository.opened.nodes
+        return Activity(
+            repository.database_id,
+            tuple(sorted(merges, key=lambda merge: (merge.at, merge.number), reverse=True)),
+            opened[0].created_at if opened else None,
+        )

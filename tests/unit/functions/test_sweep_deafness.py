@@ -1,0 +1,148 @@
+"""sweep: webhooks that do not arrive are an alarm where GitHub shows that there was something to tell."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from unit.functions.scene import STAGING, START, TARGET, Scene
+
+from shared.clients.github_activity import Activity, Merge
+from shared.clients.github_registration import Attempt
+from shared.errors import TransientError
+from shared.run import Deaf
+from shared.sweeping.deafness import judge
+
+HERE, ELSEWHERE = 1, 2
+NOW = START + timedelta(hours=8)
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def attempt(minutes: float, status: str = "OK", repository: int | None = HERE) -> Attempt:
+    return Attempt(int(1e6 - minutes), f"guid-{minutes}", "push", ago(minutes), status, repository)
+
+
+def merged(minutes: float) -> Activity:
+    return Activity(HERE, (Merge(1, "main", ago(minutes)),), ago(minutes + 30))
+
+
+QUIET = Activity(HERE, (), None)
+REFUSED = "Invalid HTTP Response: 401"
+
+
+def judged(
+    activity: Activity, *attempts: Attempt, before: Deaf | None = None, watched_since: datetime = START
+) -> Deaf | None:
+    return judge(before, activity, attempts, watched_since, NOW)
+
+
+def test_a_merge_of_which_nothing_was_sent_is_an_alarm_after_ten_minutes() -> None:
+    assert judged(merged(9.9)) is None
+    found = judged(merged(10))
+    assert found is not None
+    assert found.since == ago(10)
+    assert "GitHub has sent nothing since" in found.reason
+
+
+def test_so_is_a_pull_request_that_was_opened() -> None:
+    assert judged(Activity(HERE, (), ago(15))) is not None
+
+
+@pytest.mark.parametrize("status", ["OK", REFUSED])
+@pytest.mark.parametrize("minutes", [11, 10, 5])
+def test_what_was_sent_about_that_time_was_sent(minutes: float, status: str) -> None:
+    assert judged(merged(10), attempt(minutes, status)) is None
+
+
+def test_what_was_sent_before_it_or_about_another_repository_was_not_about_it() -> None:
+    assert judged(merged(10), attempt(5, repository=ELSEWHERE), attempt(12)) is not None
+
+
+def test_a_delivery_that_names_no_repository_may_have_been_about_it() -> None:
+    assert judged(merged(10), attempt(5, repository=None)) is None
+
+
+def test_nothing_from_before_the_target_was_first_seen_nor_from_long_ago_counts() -> None:
+    assert judged(merged(10), watched_since=ago(10)) is None
+    assert judged(merged(6 * 60)) is None
+    assert judged(QUIET) is None
+
+
+def test_a_streak_of_failed_deliveries_is_an_alarm_once_it_lasts() -> None:
+    streak = [attempt(2, REFUSED), attempt(6, "timed out"), attempt(10, REFUSED)]
+    found = judged(QUIET, *streak, attempt(20))
+    assert found == Deaf(since=ago(10), reason=f"the last 3 deliveries failed: {REFUSED}")
+    assert judged(QUIET, *streak[:2], attempt(9.9, REFUSED)) is None
+    assert judged(QUIET, streak[0], streak[2]) is None
+    assert judged(QUIET, attempt(1), *streak) is None
+
+
+def test_it_stays_until_something_arrives() -> None:
+    before = Deaf(since=ago(60), reason="silence")
+    assert judged(QUIET, before=before) == before
+    assert judged(QUIET, attempt(5, REFUSED), attempt(70), before=before) == before
+    assert judged(QUIET, attempt(5), before=before) is None
+
+
+def test_it_keeps_when_it_began_whatever_the_reason_becomes() -> None:
+    streak = [attempt(2, REFUSED), attempt(6, REFUSED), attempt(10, REFUSED)]
+    found = judged(QUIET, *streak, before=Deaf(since=ago(60), reason="silence"))
+    assert found is not None
+    assert (found.since, "401" in found.reason) == (ago(60), True)
+
+
+async def test_people_hear_once_that_webhooks_are_lost_and_that_they_are_back(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    await scene.sweep()
+    scene.pass_time(1)
+    scene.open_pull_request()
+    scene.github.webhooks.queue.clear()
+    scene.pass_time(600)
+    for _ in range(3):
+        assert (await scene.sweep()).json()["deaf"] == 1
+    await scene.settle()
+    assert scene.told() == ["webhooks_lost"]
+    assert "signalbox doctor" in scene.n8n.notifications[0]["text"]
+    targets = [await scene.target(), await scene.target(scene.services.config.targets[1].id)]
+    assert all(target.deaf is not None for target in targets)
+
+    scene.open_pull_request()
+    await scene.github.tick()
+    scene.pass_time(60)
+    assert (await scene.sweep()).json()["deaf"] == 0
+    await scene.settle()
+    assert scene.told() == ["webhooks_lost", "webhooks_regained"]
+    assert (await scene.target()).deaf is None
+
+
+async def test_webhooks_that_we_refuse_are_lost_too(scene: Scene) -> None:
+    async def refuse(*_: object) -> int:
+        return 401
+
+    await scene.sweep()
+    scene.github.webhooks.deliver = refuse
+    scene.open_pull_request()
+    for _ in range(16):
+        await scene.github.tick()
+        scene.pass_time(60)
+        await scene.sweep()
+    await scene.settle()
+    assert scene.told() == ["webhooks_lost"]
+    assert "Invalid HTTP Response: 401" in scene.n8n.notifications[0]["text"]
+
+
+async def test_what_cannot_be_recorded_for_all_is_recorded_for_all_by_the_next_sweep(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    await scene.sweep()
+    scene.pass_time(1)
+    scene.open_pull_request()
+    scene.github.webhooks.queue.clear()
+    scene.pass_time(600)
+    scene.store.incidents.before(2, TransientError("the store is down"))
+    assert (await scene.sweep()).json()["deaf"] is None
+    assert (await scene.target(TARGET)).deaf is None
+    assert (await scene.sweep()).json()["deaf"] == 1
+    assert (await scene.target(TARGET)).deaf is not None
