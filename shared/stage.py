@@ -7,7 +7,7 @@ subscription's attempts it is a dead letter). A crash anywhere leaves a run whos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from msgspec.structs import replace
@@ -30,6 +30,10 @@ LONGEST_MESSAGE = 1000
 
 class LeaseLost(TransientError):
     """Another worker has taken the run over: what this one found out no longer counts."""
+
+
+class Overtaken(Exception):
+    """Something newer came to the target while the run was judged by what was there before."""
 
 
 class Claim:
@@ -61,12 +65,17 @@ class Claim:
         """Save a change of the target."""
         await self._save(lambda run, target: Transition(run, change(target)), with_target=True)
 
-    async def take_target(self) -> Outcome | None:
-        """Take the target for the run. None once it has it; otherwise what the stage is to return."""
+    async def take_target(self, cleared: Collection[str] | None = None) -> Outcome | None:
+        """Take the target for the run. None once it has it; otherwise what the stage is to return.
+
+        `cleared` are commits of `targets.newer` that do not contain the run's. Raises Overtaken when there are others.
+        """
         refused: Outcome | None = None
 
         def change(run: Run, target: Target) -> Transition:
             nonlocal refused
+            if cleared is not None and not set(targets.newer(run, target)) <= set(cleared):
+                raise Overtaken
             adopting = self.terms.policy.auto_deploy == "adopt"
             taken = targets.take(run, target, self.terms.now, adopting=adopting)
             if not isinstance(taken, Target):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +15,7 @@ from shared.errors import Code
 from shared.outcome import Advance, Fail, Outcome, Wait
 from shared.run import Stage
 from shared.services import Services, prepare
-from shared.stage import Claim
+from shared.stage import Claim, Overtaken
 
 prepare()
 
@@ -55,10 +57,21 @@ async def _merged(claim: Claim, services: Services, pull: PullRequestState) -> O
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
-    for newer in targets.newer(run, await claim.target()):
-        if await services.github.contains(run.repository, pull.merge_sha, within=newer):
-            return Fail(Code.NEWER_MERGE, f"{newer[:7]}, merged later, contains it")
-    return await claim.take_target() or Advance(f"merged as {pull.merge_sha[:7]}")
+    return await _take_unless_contained(claim, services, pull.merge_sha) or Advance(f"merged as {pull.merge_sha[:7]}")
+
+
+async def _take_unless_contained(claim: Claim, services: Services, merged: str) -> Outcome | None:
+    """What comes to the target while GitHub is asked is asked about too."""
+    cleared: list[str] = []
+    while True:
+        for newer in targets.newer(claim.run, await claim.target()):
+            if newer in cleared:
+                continue
+            if await services.github.contains(claim.run.repository, merged, within=newer):
+                return Fail(Code.NEWER_MERGE, f"{newer[:7]}, merged later, contains it")
+            cleared.append(newer)
+        with contextlib.suppress(Overtaken):
+            return await claim.take_target(cleared)
 
 
 async def _merge(services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:

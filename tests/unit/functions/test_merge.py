@@ -11,6 +11,7 @@ from unit.functions.scene import NEW, TARGET, Scene
 from local.vendors import REPOSITORY
 from local.world.faults import Fault
 from shared.errors import Code
+from shared.ports import Update
 from shared.run import Hold, Kind, Lock, Quarantine, Run, Stage, Status, Target, Trigger
 
 
@@ -263,3 +264,22 @@ async def test_without_a_private_key_the_run_waits_for_one(scene: Scene) -> None
     scene.secrets["GITHUB_APP_PRIVATE_KEY"] = key
     assert (await scene.wake("merge", run.id)).status_code == 200
     assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_what_comes_to_the_target_while_the_run_is_judged_is_judged_by_too(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.merge(number)
+    newer = scene.merge(scene.open_pull_request())
+
+    async def verified_meanwhile() -> None:
+        found = await scene.store.real.get(Target, TARGET)
+        assert found is not None
+        verified = replace(scene.serving(), commit_sha=newer)
+        await scene.store.real.commit(Update(replace(found.document, verified=(verified,)), found.version))
+
+    await scene.save(Target(id=TARGET))
+    scene.store.incidents.before(2, verified_meanwhile)
+    run = await scene.execute(asked(scene, number, source="merge"))
+    assert scene.store.incidents.happened
+    assert (run.status, code(run)) == (Status.SUPERSEDED, Code.NEWER_MERGE)
+    assert (await scene.target()).active is None
