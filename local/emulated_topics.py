@@ -1,7 +1,15 @@
 """The topology in Pub/Sub's emulator: topics and subscriptions as Terraform makes them in the cloud.
 
-Unlike production the emulator sends no OIDC token and no `deliveryAttempt` in a push, retries first after a second
-whatever the policy says, and does not refuse values out of range (measured with version 0.8.20).
+Unlike production the emulator sends no OIDC token and no `deliveryAttempt` in a push, and does not refuse values out of
+range (measured with version 0.8.20).
+
+Nor have the subscriptions a retry policy: with one, that version loses messages. What was refused twice it files under
+the time at which it is due, and a timer takes it from there. When two messages got the same millisecond, each look for
+work files them once more; the timer finds them gone the second time, and a NullPointerException (in nackMessage of
+MessageBacklog), which nobody logs, ends it. From then on nothing comes again that this subscription is refused twice.
+Of 25 times that five messages were refused twice at once, 13 lost some. A seek while a message is filed does the same,
+and an answer after the ack deadline to a message that had been refused before. Without a policy nothing is filed, and
+every refusal is followed by another push after a second.
 """
 
 from __future__ import annotations
@@ -20,7 +28,6 @@ from google.pubsub_v1.types import (
     DeadLetterPolicy,
     ExpirationPolicy,
     PushConfig,
-    RetryPolicy,
     Subscription,
     Topic,
 )
@@ -77,7 +84,7 @@ async def create_topics_and_subscriptions(
 def push_subscription(
     topology: Topology, function: Function, base_url: str, delivery: Delivery, project: str
 ) -> Subscription:
-    """An expiration policy without a time to live never expires."""
+    """An expiration policy without a time to live never expires. No retry policy: see above."""
     endpoint = f"{base_url}/functions/{function.name}"
     return Subscription(
         name=subscription_path(project, function.name),
@@ -89,10 +96,6 @@ def push_subscription(
             ),
         ),
         ack_deadline_seconds=int(delivery.ack_deadline),
-        retry_policy=RetryPolicy(
-            minimum_backoff=timedelta(seconds=delivery.min_backoff),
-            maximum_backoff=timedelta(seconds=delivery.max_backoff),
-        ),
         dead_letter_policy=DeadLetterPolicy(
             dead_letter_topic=topic_path(project, topology.dead_letters.topic),
             max_delivery_attempts=delivery.max_attempts,

@@ -63,7 +63,7 @@ class Embedded(Struct):
 
 
 class Emulated(Struct):
-    """Firestore and Pub/Sub as Google emulates them: a redelivery takes a second or three, whatever is asked for."""
+    """Firestore and Pub/Sub as Google emulates them: a redelivery takes a second, whatever is asked for."""
 
     backend: Backend
     last_push: Callable[[], float]
@@ -112,7 +112,7 @@ async def emulated(
             hosts = running.environ
         project = f"{PROJECT}-{time.time_ns() // 1_000_000}"
         environ = {**hosts, "GOOGLE_CLOUD_PROJECT": project}
-        quick = topology.Delivery(ack_deadline=20.0, min_backoff=1.0, max_backoff=3.0, max_attempts=20)
+        quick = topology.Delivery(ack_deadline=20.0, min_backoff=1.0, max_backoff=1.0, max_attempts=60)
         await create_topics_and_subscriptions(
             topology.load(), base_url, quick, project, host=hosts["PUBSUB_EMULATOR_HOST"]
         )

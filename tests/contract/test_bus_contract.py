@@ -2,8 +2,9 @@
 
 Both are set up from functions/topology.yaml and push over real HTTP. Where the emulator (0.8.20) differs from
 production (facts.md §16, measurements.md §2): no `deliveryAttempt` in a push although there is a dead letter policy; no
-OIDC token although one is asked for; the first retry after one second whatever the policy says; two pushes at once per
-subscription; 202 is no ack and 203 is one; nothing is kept for more than seven days.
+OIDC token although one is asked for; every retry after one second, for want of a retry policy (emulated_topics.py says
+why there is none); two pushes at once per subscription; 202 is no ack and 203 is one; nothing is kept for more than
+seven days.
 """
 
 from __future__ import annotations
@@ -312,8 +313,7 @@ def check_push(subscription: Subscription, function: topology.Function, project:
     assert subscription.push_config.oidc_token.audience == url
     assert subscription.push_config.oidc_token.service_account_email.endswith(f"@{project}.iam.gserviceaccount.com")
     assert subscription.ack_deadline_seconds == delivery.ack_deadline
-    assert subscription.retry_policy.minimum_backoff == timedelta(seconds=delivery.min_backoff)
-    assert subscription.retry_policy.maximum_backoff == timedelta(seconds=delivery.max_backoff)
+    assert "retry_policy" not in subscription, "production has one, and with one the emulator loses messages"
     assert subscription.dead_letter_policy.max_delivery_attempts == delivery.max_attempts
     assert subscription.dead_letter_policy.dead_letter_topic.endswith(f"/topics/{TOPOLOGY.dead_letters.topic}")
     assert subscription.retain_acked_messages
