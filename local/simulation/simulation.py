@@ -18,7 +18,7 @@ from msgspec import Struct
 from local.simulation import invariants, loop
 from local.simulation.bus import Post, Published
 from local.simulation.chance import Chance, Incident
-from local.simulation.execution import Crash, Execution, current
+from local.simulation.execution import Crash, Execution, LoopClock, current
 from local.simulation.lean import lean, replaced
 from local.simulation.people import DAY, People
 from local.simulation.place import (
@@ -109,6 +109,7 @@ class Simulation:
         self.people = People(self.chance, configured, self.vendors)
         self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}
         self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
+        self._clock = LoopClock()
         self._arriving = 0
         """Webhooks that were sent and are still on their way."""
         self._executing = 0
@@ -155,6 +156,7 @@ class Simulation:
         self._begin(self.vendors.railway.tick())
         if before // 60 != self.witness.now // 60:
             self._begin(self._sweep(before // 60))
+            self.witness.check(invariants.in_time(self.witness, self._clock.now()))
 
     def _withhold(self) -> None:
         """GitHub itself loses a webhook now and then, and then lists no delivery of it either."""
@@ -176,7 +178,8 @@ class Simulation:
             if self._quiet():
                 return
             if self.witness.now > end:
-                self.witness.check([("comes to rest", self._unrest())])
+                unrest = [("comes to rest", text) for text in (self._unrest(),) if text]
+                self.witness.check([*unrest, *invariants.at_rest(self.witness)])
                 return
 
     def _quiet(self) -> bool:

@@ -76,6 +76,20 @@ def _lease_not_checked() -> list[Replacement]:
     return [(shared.stage, "_owner", lambda _: "anybody")]
 
 
+@mutant("merges that no webhook told of are not looked for", 31)
+def _unnoticed_merges() -> list[Replacement]:
+    async def nothing(*_: Any) -> int:
+        return 0
+
+    return [(module("sweep"), "start_unnoticed", nothing)]
+
+
+@mutant("a stage waits on beyond its deadline", 0)
+def _no_deadline() -> list[Replacement]:
+    judge = shared.pipeline.judge
+    return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
+
+
 @mutant("a merge that is heard of late replaces a newer one", 4)
 def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:

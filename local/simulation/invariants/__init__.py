@@ -5,7 +5,7 @@ A question yields what is wrong, in words; nothing when all is well.
 
 from local.simulation.invariants.documents import commit
 from local.simulation.invariants.outside import deployment, merge, message, notification
-from local.simulation.invariants.rest import after_replay, at_rest, effects, merges_are_deployed
+from local.simulation.invariants.rest import after_replay, at_rest, effects, in_time, merges_are_deployed
 
 __all__ = [
     "after_replay",
@@ -13,6 +13,7 @@ __all__ = [
     "commit",
     "deployment",
     "effects",
+    "in_time",
     "merge",
     "merges_are_deployed",
     "message",

@@ -26,6 +26,24 @@ def every_run_has_ended(witness: Witness) -> Iterator[str]:
     yield from (f"{run.id} is at {run.stage} ({run.status})" for run in witness.runs() if not run.status.terminal)
 
 
+GRACE = 1800.0
+"""Seconds by which a run may miss the deadline of its stage: a lost message, its redelivery or the next sweeps, and the
+worst of clocks. A stage that can do nothing looks a last time at its deadline."""
+
+
+def runs_keep_their_deadlines(witness: Witness, now: datetime) -> Iterator[str]:
+    """No run stays where it is long after the time for that is up."""
+    for run in witness.runs():
+        if run.deadline is not None and (now - run.deadline).total_seconds() > GRACE:
+            yield f"{run.id} is at {run.stage} ({run.status}), which was to end at {run.deadline:%H:%M:%S}"
+        if run.deadline is None and not run.status.terminal:
+            yield f"{run.id} is at {run.stage} ({run.status}) without a deadline"
+
+
+def in_time(witness: Witness, now: datetime) -> Found:
+    return ask([runs_keep_their_deadlines], witness, now)
+
+
 def every_target_is_free(witness: Witness) -> Iterator[str]:
     """Nobody has a target, and nobody waits for one."""
     for target in witness.store.all(Target):
