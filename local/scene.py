@@ -94,6 +94,11 @@ class Scene:
         """What becomes of the next deployment."""
         self.railway.plan(SERVICE, **plan)
 
+    def crash(self) -> None:
+        """What serves dies."""
+        if serving := self.serving():
+            self.railway.crash(serving)
+
     # What there is to see
 
     async def runs(self) -> list[Run]:

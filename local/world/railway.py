@@ -199,6 +199,10 @@ class RailwayWorld:
         if deployment.status == "SLEEPING":
             self._enter(deployment, "SUCCESS", self.clock.now(), event="resumed")
 
+    def crash(self, deployment: Deployment) -> None:
+        """The process of a live deployment ends by itself."""
+        self._enter(deployment, "CRASHED", self.clock.now())
+
     # Time
 
     async def tick(self) -> None:
