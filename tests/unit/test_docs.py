@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -15,6 +17,7 @@ from local.backend import DIRECTORY
 from local.cli import main
 from local.engines import KINDS
 from local.scenarios import SCENARIOS
+from local.simulation.invariants import documents, outside, rest
 from shared import config, outbox, secrets, texts
 from shared.cloud import FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
 from shared.commands import USAGE
@@ -155,3 +158,18 @@ def test_scenarios_named_in_the_readme_exist() -> None:
     named = re.findall(r"(?:--scenario |SCENARIO=)([a-z-]+)", page("README.md"))
     assert named
     assert set(named) <= set(SCENARIOS)
+
+
+@pytest.mark.parametrize("module", [documents, outside, rest], ids=lambda module: module.__name__.rpartition(".")[2])
+def test_what_the_simulation_checks_is_promised(module: ModuleType) -> None:
+    checks = {
+        name.replace("_", " ")
+        for name, one in vars(module).items()
+        if inspect.isfunction(one)
+        and one.__module__ == module.__name__
+        and one.__annotations__.get("return") == "Iterator[str]"
+        and not name.startswith("_")
+    }
+    promised = set(re.findall(r"`([a-z0-9 ]+)`", page("docs/reliability.md")))
+    assert len(checks) > 5
+    assert checks - promised == set()
