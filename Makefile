@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= happy
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test lint format lock clean help
+.PHONY: run up package test simulate lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +22,12 @@ package: $(VENV)/.run  ## one deployment package per function, in build/packages
 
 test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+
+simulate: $(VENV)/.run  ## two thousand bad days, chosen by the commit (SEEDS, START for others)
+	$(BIN)/signalbox simulate --seeds $(SEEDS) --start $(START)
+
+SEEDS := 2000
+START := $(shell printf '%d' "0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 0)")
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .
