@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote
 
 import functions_framework.aio
 import msgspec
@@ -27,7 +26,7 @@ Page = Callable[[Request, Services], Awaitable[object]]
 async def console(request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         return JSONResponse({"error": "GET only"}, status_code=405, headers={"Allow": "GET, HEAD"})
-    page = _page(request.url.path.rstrip("/") or "/")
+    page = _page(_path(request).rstrip("/") or "/")
     if page is None:
         return JSONResponse({"error": "there is no such page"}, status_code=404)
     try:
@@ -40,6 +39,11 @@ async def console(request: Request) -> Response:
     if content is None:
         return JSONResponse({"error": "there is no such run"}, status_code=404)
     return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+def _path(request: Request) -> str:
+    """As decoded by the server. That of `request.url` cannot be had when the query is not UTF-8."""
+    return str(request.scope["path"])
 
 
 def _page(path: str) -> Page | None:
@@ -60,7 +64,7 @@ async def _health(_: Request, services: Services) -> object:
 
 
 async def _run(request: Request, services: Services) -> object:
-    found = await services.store.get(Run, unquote(request.url.path.removeprefix("/runs/").strip("/")))
+    found = await services.store.get(Run, _path(request).removeprefix("/runs/").strip("/"))
     return found.document if found else None
 
 

@@ -16,12 +16,17 @@ prepare()
 
 LARGEST_BODY = 25 * 1024 * 1024
 """GitHub sends nothing larger (docs.github.com/webhooks: payload cap)."""
+LONGEST_NUMBER = 18
+"""Digits: Python refuses to read thousands of them."""
+LONGEST_DELIVERY = 100
+"""Characters: a GUID has 36, and an attribute of a message takes 1024 bytes."""
 TOPIC = "events"
 
 
 @functions_framework.aio.http
 async def webhooks(request: Request) -> Response:
-    receive = {"/github-webhook": from_github, "/railway-webhook": from_railway}.get(request.url.path)
+    path = request.scope["path"]  # not that of request.url, which cannot be had when the query is not UTF-8
+    receive = {"/github-webhook": from_github, "/railway-webhook": from_railway}.get(path)
     if receive is None:
         return _answer(404, "there is no such webhook")
     if request.method != "POST":
@@ -29,19 +34,19 @@ async def webhooks(request: Request) -> Response:
     try:
         body = await _read(request)
         if body is None:
-            log.warning("webhook refused: too large", path=request.url.path)
+            log.warning("webhook refused: too large", path=path)
             return _answer(413, "larger than 25 MB")
         return await receive(request, body, current())
     except BadInput as error:
-        log.warning("webhook refused: unusable", path=request.url.path, field=error.field, reason=str(error))
+        log.warning("webhook refused: unusable", path=path, field=error.field, reason=str(error))
         return _answer(400, str(error))
     except TransientError as error:
-        log.error("webhook not taken: it could not be made durable", path=request.url.path, reason=str(error))
+        log.error("webhook not taken: it could not be made durable", path=path, reason=str(error))
         return _answer(503, "not taken; send it again")
 
 
 async def from_github(request: Request, body: bytes, services: Services) -> Response:
-    delivery = request.headers.get("x-github-delivery", "")
+    delivery = request.headers.get("x-github-delivery", "")[:LONGEST_DELIVERY]
     signature = request.headers.get("x-hub-signature-256", "")
     if not github_webhook.signed_by(await _secrets(services, GITHUB_WEBHOOK_SECRET), body, signature):
         log.warning("webhook refused: not signed by GitHub", delivery=delivery, signed=bool(signature))
@@ -95,7 +100,7 @@ async def _secrets(services: Services, name: str) -> tuple[str, ...]:
 async def _read(request: Request) -> bytes | None:
     """The body, or None as soon as it is known to be too large."""
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > LARGEST_BODY:
+    if length.isdecimal() and (len(length) > LONGEST_NUMBER or int(length) > LARGEST_BODY):
         return None
     body = bytearray()
     try:
