@@ -58,7 +58,9 @@ def is_command(line: str) -> bool:
 
 
 def parse(line: str) -> Command | Unusable:
-    """The command in a line for which `is_command` holds."""
+    """The command in a line."""
+    if not is_command(line):
+        return Unusable(Code.COMMAND_INVALID, "not a command")
     first, *words = line[1:].split()
     name = first.lower()
     match name:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from shared.errors import BadInput
 from shared.outcome import Message
+from shared.unreadable import UNREADABLE
 
 
 class PubsubMessage(Struct, frozen=True, rename="camel"):
@@ -39,7 +40,7 @@ async def receive(request: Request) -> Envelope:
     """Raises BadInput for a body that is not a push envelope."""
     try:
         return _envelopes.decode(await request.body())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadInput(f"not a push envelope: {error}") from error
 
 
@@ -47,7 +48,7 @@ def stage_message(envelope: Envelope) -> Message:
     """Raises BadInput."""
     try:
         message = _messages.decode(envelope.message.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadInput(f"not a stage message: {error}") from error
     if not message.run_id and not message.target_id:
         raise BadInput("a stage message about no run and no target")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.errors import BadInput
+from shared.unreadable import UNREADABLE
+
+Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+"""Of a pull request or comment; neither store holds larger ones."""
 
 
 class PullRequestMerged(Struct, frozen=True, kw_only=True, tag="pull_request_merged"):
     repository: str
-    number: int
+    number: Number
 
 
 class PullRequestChanged(Struct, frozen=True, kw_only=True, tag="pull_request_changed"):
     """New commits, a review, a label, or closed without a merge."""
 
     repository: str
-    number: int
+    number: Number
 
 
 class ChecksReported(Struct, frozen=True, kw_only=True, tag="checks_reported"):
@@ -32,8 +36,8 @@ class CommentWritten(Struct, frozen=True, kw_only=True, tag="comment_written"):
     """A comment on a pull request that starts with a slash. `body` is only its first line."""
 
     repository: str
-    number: int
-    comment_id: int
+    number: Number
+    comment_id: Number
     author: str
     body: str
     url: str
@@ -61,7 +65,7 @@ def decode(data: bytes) -> Event:
     """Raises BadInput."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadInput(f"not an event: {error}") from error
 
 
@@ -71,7 +75,7 @@ def parse(body: bytes, kind: type[S], within: str = "") -> S:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _named(error, within) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadInput("the body is not JSON", within) from error
 
 

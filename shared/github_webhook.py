@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from shared.commands import is_command
-from shared.events import ChecksReported, CommentWritten, Event, PullRequestChanged, PullRequestMerged, parse
+from shared.events import ChecksReported, CommentWritten, Event, Number, PullRequestChanged, PullRequestMerged, parse
 
 _ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
 _LISTENED: Mapping[str, frozenset[str] | None] = {
@@ -55,7 +55,7 @@ class _Repository(Struct):
 
 
 class _Pull(Struct):
-    number: int
+    number: Number
     merged: bool = False
 
 
@@ -91,12 +91,12 @@ class _Link(Struct):
 
 
 class _Issue(Struct):
-    number: int
+    number: Number
     pull_request: _Link | None = None
 
 
 class _Comment(Struct):
-    id: int
+    id: Number
     body: str
     user: _User
     html_url: str = ""
