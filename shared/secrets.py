@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from shared.errors import SecretMissing
@@ -16,6 +17,7 @@ RAILWAY_WEBHOOK_SECRET = "RAILWAY-WEBHOOK-SECRET"
 NAMES = (RAILWAY_API, N8N_API, GITHUB_APP_PRIVATE_KEY, GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET)
 
 LIFETIME = timedelta(minutes=5)
+_HEADER = re.compile("[ -~]+")
 
 
 class Secrets:
@@ -45,6 +47,13 @@ class Secrets:
     async def value(self, name: str) -> str:
         """The newest value. Raises SecretMissing or TransientError."""
         return (await self.values(name))[0]
+
+    async def token(self, name: str) -> str:
+        """The newest value, to be sent in a header. Raises SecretMissing, also when no header can hold it."""
+        value = await self.value(name)
+        if not _HEADER.fullmatch(value):
+            raise SecretMissing(f"secret {name}: its value has characters that no header can hold")
+        return value
 
     def clear(self) -> None:
         """Forget what was read, so that the next use reads anew: after a vendor refused a credential."""

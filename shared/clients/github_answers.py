@@ -9,9 +9,10 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from shared.clients.http import retry_after
+from shared.clients.http import LONGEST_WAIT, retry_after
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
+from shared.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
     """
     try:
         content: T = msgspec.json.decode(response.content, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         path = response.request.url.path
         lost = UnknownOutcome if changes else Unavailable
         raise lost(redact(f"{response.request.method} {path}: unreadable answer: {error}")) from error
@@ -106,7 +107,7 @@ def next_page(response: httpx.Response) -> str | None:
 def _said(response: httpx.Response) -> str:
     try:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
     return f"{refusal.message} {bytes(refusal.errors).decode()}".strip()[:_LONGEST_DETAIL]
 
@@ -117,6 +118,6 @@ def _limit_wait(response: httpx.Response, said: str, now: datetime) -> float | N
     if named is not None:
         return named
     reset = response.headers.get("x-ratelimit-reset", "")
-    if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
-        return max(1.0, int(reset) - now.timestamp())
+    if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        return min(max(1.0, float(reset) - now.timestamp()), LONGEST_WAIT)
     return SECONDARY_LIMIT_WAIT if "secondary rate limit" in said.lower() else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.clients.github_answers import decode, raise_refusal
 from shared.clients.http import open_client, send
@@ -26,8 +26,9 @@ class _Installation(Struct):
 
 
 class _Token(Struct):
-    token: str
-    expires_at: datetime
+    token: Annotated[str, Meta(pattern="^[!-~]+$")]
+    """What a header can hold."""
+    expires_at: Annotated[datetime, Meta(tz=True)]
 
 
 class GitHubApp:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.clients.github_answers import T, decode, next_page
 from shared.clients.github_app import GitHubApp
@@ -51,7 +51,7 @@ class Attempt(Struct, frozen=True):
     id: int
     guid: str
     event: str
-    delivered_at: datetime
+    delivered_at: Annotated[datetime, Meta(tz=True)]
     status: str
     repository_id: int | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import http.cookiejar
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,19 @@ from shared.redaction import redact
 USER_AGENT = "signalbox (+https://github.com/signalbox)"
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+LONGEST_WAIT = 86400.0
+"""Seconds: a vendor that names a later time is not believed."""
+
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+UNANSWERED = (httpx.RequestError, UnicodeError)
+"""No answer, or none that can be decoded; httpx raises the latter for a redirect to a host like `xn--a`."""
+
+
+class NoCookies(http.cookiejar.CookieJar):
+    """Keeps none, and reads none: no vendor's API needs them."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """There is nothing to do."""
 
 
 def open_client(
@@ -32,6 +45,7 @@ def open_client(
         timeout=timeout,
         transport=transport,
         follow_redirects=False,
+        cookies=NoCookies(),
     )
 
 
@@ -45,9 +59,9 @@ async def send(client: httpx.AsyncClient, method: str, url: str, *, changes: boo
     lost: type[Unavailable | UnknownOutcome] = UnknownOutcome if changes else Unavailable
     try:
         response = await client.request(method, url, **request)
-    except _NOT_SENT as error:
+    except NOT_SENT as error:
         raise Unavailable(f"{method} {_where(client, url)}: not reached: {describe(error)}") from error
-    except httpx.TransportError as error:
+    except UNANSWERED as error:
         raise lost(f"{method} {_where(client, url)}: no answer: {describe(error)}") from error
     if response.status_code == 429:
         raise RateLimited(f"{method} {_where(client, url)}: 429", retry_after=retry_after(response) or 60.0)
@@ -56,7 +70,7 @@ async def send(client: httpx.AsyncClient, method: str, url: str, *, changes: boo
     return response
 
 
-def describe(error: httpx.TransportError) -> str:
+def describe(error: Exception) -> str:
     """The kind of failure and its text, which httpx leaves empty for timeouts."""
     return redact(f"{type(error).__name__} {error}".strip())
 
@@ -64,13 +78,13 @@ def describe(error: httpx.TransportError) -> str:
 def retry_after(response: httpx.Response) -> float | None:
     """Seconds named by Retry-After, in either of its forms (RFC 9110 §10.2.3); None when absent or unreadable."""
     value = response.headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
+    if value.isdecimal():
+        return min(float(value), LONGEST_WAIT)
     try:
-        at = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        at = email.utils.parsedate_to_datetime(value).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), LONGEST_WAIT)
 
 
 def _where(client: httpx.AsyncClient, url: str) -> str:

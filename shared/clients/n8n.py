@@ -13,13 +13,13 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from shared.clients.http import describe, open_client, retry_after, send
+from shared.clients.http import NOT_SENT, UNANSWERED, describe, open_client, retry_after, send
 from shared.errors import NotFound, RateLimited, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import N8N_API, Secrets
+from shared.unreadable import UNREADABLE
 
 _STARTING = "n8n is starting up"
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _LONGEST = 300  # characters of n8n's own words in an error
 
 
@@ -53,13 +53,13 @@ class N8n:
         in part, and RateLimited; NotFound when the workflow is missing or not active, Unauthorized when the token is
         refused, Refused when the workflow declines the payload or does not answer as agreed.
         """
-        headers = {"X-Webhook-Token": await self._secrets.value(N8N_API), "Idempotency-Key": idempotency_key}
+        headers = {"X-Webhook-Token": await self._secrets.token(N8N_API), "Idempotency-Key": idempotency_key}
         where = f"n8n workflow {path}"
         try:
             response = await self._client.post(f"/webhook/{path}", json=dict(payload), headers=headers)
-        except _NOT_SENT as error:
+        except NOT_SENT as error:
             raise Unavailable(f"{where}: not reached: {describe(error)}") from error
-        except httpx.TransportError as error:
+        except UNANSWERED as error:
             raise UnknownOutcome(f"{where}: no answer: {describe(error)}") from error
         answer = _read(response)
         if response.is_success and answer is not None and answer.ok and answer.execution_id is not None:
@@ -82,7 +82,7 @@ class N8n:
             return True
         if response.status_code == 404 and answer is not None:
             return False
-        if response.status_code == 404 or _STARTING in response.text:
+        if response.status_code == 404 or _STARTING in _text(response):
             raise Unavailable(f"{where}: n8n is still starting")
         raise Refused(f"{where}: {response.status_code} to a call with a wrong token", status=response.status_code)
 
@@ -94,13 +94,18 @@ def _read(response: httpx.Response) -> _Answer | None:
     """The answer, None when it is not a JSON object of this form."""
     try:
         return msgspec.json.decode(response.content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
+
+
+def _text(response: httpx.Response) -> str:
+    """Not by the charset that the answer names: not all that Python knows are of texts."""
+    return response.content.decode(errors="replace")
 
 
 def _failure(where: str, response: httpx.Response, answer: _Answer | None) -> SignalboxError:
     status = response.status_code
-    said = f"{where}: {status} {answer.text if answer else redact(response.text[:_LONGEST])}".rstrip()
+    said = f"{where}: {status} {answer.text if answer else redact(_text(response)[:_LONGEST])}".rstrip()
     if status in (401, 403):
         return Unauthorized(said, status=status)
     if status == 429:
@@ -110,5 +115,5 @@ def _failure(where: str, response: httpx.Response, answer: _Answer | None) -> Si
     if status == 404:  # JSON: no such workflow is active. HTML: the routes are not there yet.
         return NotFound(said, status=status) if answer else Unavailable(f"{where}: 404, n8n is still starting")
     if response.is_success and answer is None:
-        return Unavailable(said) if _STARTING in response.text else UnknownOutcome(said)
+        return Unavailable(said) if _STARTING in _text(response) else UnknownOutcome(said)
     return Refused(said, status=status)

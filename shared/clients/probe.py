@@ -12,8 +12,9 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from shared.clients.http import USER_AGENT, describe
+from shared.clients.http import USER_AGENT, NoCookies, describe
 from shared.redaction import redact
+from shared.unreadable import UNREADABLE
 
 LARGEST_BODY = 64 * 1024
 CONNECT_TIMEOUT = 5.0
@@ -52,6 +53,7 @@ class Probe:
                 "Connection": "close",
             },
             follow_redirects=False,
+            cookies=NoCookies(),
         )
 
     def address(self, host: str, path: str) -> str:
@@ -69,7 +71,6 @@ class Probe:
     ) -> Answer:
         """GET once, within `timeout` seconds in all. Whatever the network or the server does is in the answer."""
         connection = _Connection()
-        self._client.cookies.clear()
         try:
             async with asyncio.timeout(timeout):
                 response, body = await self._get(url, timeout, connection)
@@ -201,7 +202,7 @@ def _commit(response: httpx.Response, body: bytes, field: str | None, header: st
         return None, ", body larger than 64 KiB"
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None, ", body is not JSON"
     for name in field.split("."):
         value = value.get(name) if isinstance(value, dict) else None

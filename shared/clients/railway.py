@@ -18,6 +18,7 @@ from shared.clients.railway_setup import Setup, TokenKind
 from shared.errors import NotFound, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import RAILWAY_API, Secrets
+from shared.unreadable import UNREADABLE
 
 log = logging.getLogger("signalbox")
 
@@ -208,14 +209,14 @@ class Railway:
             reply = msgspec.json.decode(response.content, type=wire.Reply)
             if not reply.errors:
                 return msgspec.json.decode(reply.result, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
             raise _lost(changes)(text) from error
         raise self._refusal(reply.errors[0], name, changes)
 
     async def _credentials(self, kind: TokenKind) -> dict[str, str]:
         """The one header of this kind of token: Railway is never to be sent both."""
-        token = await self._secrets.value(RAILWAY_API)
+        token = await self._secrets.token(RAILWAY_API)
         if kind == "project":
             return {"Project-Access-Token": token}
         return {"Authorization": f"Bearer {token}"}
@@ -268,7 +269,7 @@ def _lenient(raw: Raw, kind: type[S]) -> S:
     """The part of the untyped meta, or an empty one where it is missing or has another shape."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError:
+    except UNREADABLE:
         return kind()
 
 
