@@ -19,6 +19,7 @@ from shared.policy import Policy
 from shared.run import target_id
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
+_URL = re.compile(r"[!-~]+")
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 Given = Annotated[str, Meta(min_length=1)]
 S = TypeVar("S", bound=Struct)
@@ -111,7 +112,7 @@ def parse(text: str, source: str = "signalbox.toml") -> Config:
     """Check the text of a configuration. Raises ConfigError, a line per problem, which call the file `source`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, or a number or a nesting that Python refuses
         raise ConfigError(f"{source}: not TOML: {error}") from error
     return _Reader(source).config(raw)
 
@@ -218,7 +219,7 @@ class _Reader:
             raise self._error(key, "a name is 1 to 39 lower-case letters, digits and hyphens, not starting with one")
 
     def _check_url(self, key: str, url: str) -> None:
-        if not _is_url(url):
+        if not is_url(url):
             raise self._error(key, f"{url!r} is not a URL such as https://shop.example")
 
     def _convert(self, raw: Any, kind: type[S], key: str) -> S:
@@ -232,15 +233,12 @@ class _Reader:
         return ConfigError(f"{self._source}: {key or 'top level'}: {reason}")
 
 
-def _is_url(text: str) -> bool:
-    """Of http or https, with a host."""
+def is_url(text: str) -> bool:
+    """Of http or https, with a host, and in the characters that a URL has."""
     try:
         parts = urlsplit(text)
-        return (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not re.search(r"\s", text)
-        )
+        port = parts.port
     except ValueError:
         return False
+    named = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return named and _URL.fullmatch(text) is not None

@@ -13,6 +13,8 @@ LookSeconds = Annotated[float, Meta(gt=0, le=60)]
 """A function takes several looks while it is called once."""
 PatientSeconds = Annotated[float, Meta(gt=0, le=30 * DAY)]
 """For what waits for people."""
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+"""RFC 9110 §5.6.2."""
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -34,7 +36,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to probe when not at the service's Railway domain: scheme and host, without a path."""
     commit_field: str | None = None
     """Dotted path of the commit in the JSON health answer, such as `build.commit`."""
-    commit_header: str | None = None
+    commit_header: HeaderName | None = None
     """Name of the response header that holds the commit."""
     failure_threshold: Count = 3
     """Consecutive failed looks before a service counts as unhealthy."""

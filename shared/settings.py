@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from shared.config import is_url
 from shared.errors import ConfigError
+from shared.policy import DAY
+
+Seconds = Annotated[float, Meta(ge=0, le=DAY)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -21,11 +26,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Least severity that is logged."""
     signalbox_console_url: str = ""
     """Where people reach the console: makes links in comments and notifications."""
-    signalbox_redelivery: float = 660.0
+    signalbox_redelivery: Seconds = 660.0
     """Seconds by which a message handed back has been redelivered: the queue's longest backoff and a margin."""
-    signalbox_unclaimed: float = 90.0
+    signalbox_unclaimed: Seconds = 90.0
     """Seconds by which a message just published has been claimed; the sweep sends it again after that."""
-    signalbox_visible: float = 60.0
+    signalbox_visible: Seconds = 60.0
     """Seconds by which the effect of a vendor call whose answer was lost shows in the vendor's lists."""
     signalbox_allow_loopback: bool = False
     """Let the health probe reach this machine: local emulation only."""
@@ -42,6 +47,11 @@ def read(environ: Mapping[str, str]) -> Settings:
     given = {
         field: environ[field.upper()] for field in Settings.__struct_fields__ if environ.get(field.upper(), "") != ""
     }
+    for name, text in given.items():
+        if not text.isprintable():
+            raise ConfigError(f"environment variable {name.upper()}: has characters that cannot be printed")
+        if name.endswith("_url") and not is_url(text):
+            raise ConfigError(f"environment variable {name.upper()}: not a URL such as https://api.github.com")
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
