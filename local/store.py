@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from local.sqlite import connect, reading, timestamp, transaction
-from shared.errors import Conflict
+from shared import log
+from shared.errors import Conflict, Refused
 from shared.ports import Condition, Create, Document, Found, Update, can_be_id
 from shared.run import Run, Target
+from shared.unreadable import UNREADABLE
 
 D = TypeVar("D", Run, Target)
 
@@ -78,7 +80,8 @@ class SqliteStore:
         )
         with reading():
             rows = self._connection.execute(sql, (_COLLECTIONS[kind], *values, limit)).fetchall()
-        return [_found(kind, row) for row in rows]
+        found = [_readable(kind, row) for row in rows]
+        return [one for one in found if one is not None]
 
     async def close(self) -> None:
         self._connection.close()
@@ -110,9 +113,20 @@ def _body(document: Document) -> str:
     return json.dumps(plain, default=timestamp, ensure_ascii=False, separators=(",", ":"))
 
 
+def _readable(kind: type[D], row: tuple[int, str]) -> Found[D] | None:
+    try:
+        return _found(kind, row)
+    except Refused as error:
+        log.error("a document is left out", reason=str(error))
+        return None
+
+
 def _found(kind: type[D], row: tuple[int, str]) -> Found[D]:
     version, body = row
-    return Found(msgspec.json.decode(body, type=kind), version)
+    try:
+        return Found(msgspec.json.decode(body, type=kind), version)
+    except UNREADABLE as error:
+        raise Refused(f"{kind.__name__} cannot be read: {error}: {body[:80]}") from error
 
 
 def _column(kind: type[D], field: str) -> str:

@@ -56,7 +56,10 @@ class Update(Struct, frozen=True):
 
 class Store(Protocol):
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
-        """None when there is no such document, and when there cannot be one (`can_be_id`)."""
+        """None when there is no such document, and when there cannot be one (`can_be_id`).
+
+        Raises Refused for one that cannot be read: somebody else wrote it, or a newer version of us.
+        """
         ...
 
     async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
@@ -78,7 +81,8 @@ class Store(Protocol):
     ) -> Sequence[Found[D]]:
         """The documents that meet all conditions, ordered by a field and then by id.
 
-        `start_after` is the last document of the page before. Documents whose `order_by` field is None are left out.
+        `start_after` is the last document of the page before. Documents whose `order_by` field is None are left out,
+        and so, with an error in the log, are those that cannot be read: one must not keep the sweep from all others.
         """
         ...
 

@@ -169,7 +169,7 @@ class Notified(Struct, frozen=True):
 
 class Run(Struct, frozen=True, kw_only=True):
     id: str
-    schema: int = 1
+    schema: Literal[1] = 1
     kind: Kind
     target: str
     repository: str
@@ -280,7 +280,7 @@ class Target(Struct, frozen=True, kw_only=True):
     """One service in one environment of one repository."""
 
     id: str
-    schema: int = 1
+    schema: Literal[1] = 1
     active: str | None = None
     """The run that has it."""
     queue: tuple[QueueEntry, ...] = ()

@@ -160,6 +160,9 @@ async def _answer(stage: Stage, handler: Handler, run_id: str) -> Response:
     except (TransientError, Conflict) as error:
         log.warning("again later", reason=str(error))
         again = True
+    except VendorError as error:  # of the store: a document that cannot be read, a role that is missing
+        log.error("again later", reason=str(error))
+        again = True
     return JSONResponse({"again": again}, status_code=503 if again else 200)
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import log, metrics
-from shared.errors import BadInput, TransientError
+from shared.errors import BadInput, TransientError, VendorError
 from shared.metrics import LONGEST_NUMBER
 from shared.ports import Condition, Found
 from shared.run import Run, Status
@@ -33,7 +33,7 @@ async def console(request: Request) -> Response:
         content = await page(request, current())
     except BadInput as error:
         return JSONResponse({"error": str(error), "field": error.field}, status_code=400)
-    except TransientError as error:
+    except (TransientError, VendorError) as error:
         log.error("the console cannot read the store", reason=str(error))
         return JSONResponse({"error": "the store cannot be read now"}, status_code=503)
     if content is None:

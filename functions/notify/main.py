@@ -43,6 +43,9 @@ async def notify(request: Request) -> Response:
         except TransientError as error:
             log.warning("again later", reason=str(error))
             return JSONResponse({"again": True}, status_code=503)
+        except VendorError as error:  # of the store: a document that cannot be read, a role that is missing
+            log.error("again later", reason=str(error))
+            return JSONResponse({"again": True}, status_code=503)
     return JSONResponse({"again": False})
 
 

@@ -31,7 +31,7 @@ def decode(kind: type[D], fields: Mapping[str, Any], id: str) -> D:
     """Raises Refused when it is no such document: somebody else wrote it, or a newer version of us."""
     try:
         return msgspec.convert({name: _take(value) for name, value in fields.items()}, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:  # the others for times that Python has not
         raise Refused(f"{kind.__name__} {id} cannot be read: {error}") from error
 
 
@@ -71,7 +71,7 @@ def _put(target: Any, value: Any) -> None:  # noqa: C901 - one case per type
 def _take(value: Any) -> Any:
     held = value.WhichOneof("value_type")
     match held:
-        case "null_value":
+        case "null_value" | None:
             return None
         case "timestamp_value":
             return value.timestamp_value.ToDatetime(tzinfo=UTC)

@@ -27,10 +27,11 @@ from google.cloud.firestore_v1.types import (
     RunQueryRequest,
 )
 
+from shared import log
 from shared.cloud import documents, queries
 from shared.cloud.channel import FAILURES, RETRY, connect, explain
 from shared.cloud.indexes import COLLECTIONS
-from shared.errors import ConfigError, Conflict, SignalboxError
+from shared.errors import ConfigError, Conflict, Refused, SignalboxError
 from shared.ports import Condition, Create, Found, Update, can_be_id
 from shared.run import Run, Target
 
@@ -100,11 +101,12 @@ class FirestoreStore:
         request = RunQueryRequest(parent=f"{self._database}/documents", structured_query=query)
         try:
             answers = await self._client.run_query(request, retry=RETRY, timeout=READ_TIMEOUT, metadata=self._metadata)
-            return [_found(kind, answer.document) async for answer in answers if "document" in answer]
+            found = [_readable(kind, answer.document) async for answer in answers if "document" in answer]
         except NotFound as error:
             raise self._no_database_error(error) from error
         except FAILURES as error:
             raise explain(error, f"Firestore query of {COLLECTIONS[kind]}", NEEDS) from error
+        return [one for one in found if one is not None]
 
     async def close(self) -> None:
         await self._channel.close()
@@ -129,6 +131,14 @@ class FirestoreStore:
 def _no_database(error: GoogleAPICallError) -> bool:
     """Google answers NOT_FOUND for a missing document and for a missing database."""
     return isinstance(error, NotFound) and error.message.startswith("The database")
+
+
+def _readable(kind: type[D], document: Document) -> Found[D] | None:
+    try:
+        return _found(kind, document)
+    except Refused as error:
+        log.error("a document is left out", reason=str(error))
+        return None
 
 
 def _found(kind: type[D], document: Document) -> Found[D]:

@@ -195,16 +195,27 @@ async def test_a_silent_server_is_given_up(server, store, monkeypatch):
 
 async def test_a_document_of_another_shape_is_refused_by_name(server, store):
     async def answer(_request):
-        strange = Document(
+        return Document(
             name=f"projects/acme/databases/(default)/documents/targets/{TARGET.id}",
             fields={"id": Value(string_value="x"), "schema": Value(string_value="one")},
         )
-        return [RunQueryResponse(document=strange), RunQueryResponse(read_time=NOW)]
+
+    server.on(GET, GetDocumentRequest, answer)
+
+    with pytest.raises(Refused, match=r"acme:shop:api:production cannot be read: .*schema"):
+        await store.get(Target, TARGET.id)
+
+
+async def test_a_document_that_cannot_be_read_is_left_out_of_a_query(server, store, caplog):
+    async def answer(_request):
+        fields = {"id": Value(string_value="x"), "schema": Value(integer_value=2)}
+        strange = Document(name=f"projects/acme/databases/(default)/documents/targets/{TARGET.id}", fields=fields)
+        return [RunQueryResponse(document=one, read_time=NOW) for one in (strange, strange)]
 
     server.on(QUERY, RunQueryRequest, answer, stream=True)
 
-    with pytest.raises(Refused, match=r"acme:shop:api:production cannot be read: .*schema"):
-        await store.query(Target, order_by="wake_at")
+    assert await store.query(Target, order_by="wake_at") == []
+    assert "left out" in caplog.text
 
 
 def test_every_kind_of_value_has_its_native_type():
