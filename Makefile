@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= happy
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test simulate lint format lock clean help
+.PHONY: run up package test simulate golden lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ simulate: $(VENV)/.run  ## two thousand bad days, chosen by the commit (SEEDS, S
 
 SEEDS := 2000
 START := $(shell printf '%d' "0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 0)")
+
+golden: $(VENV)/.dev  ## take what the scenarios come to now as what they should come to
+	SIGNALBOX_GOLDEN=accept $(BIN)/pytest -q tests/golden
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .

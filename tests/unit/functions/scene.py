@@ -207,7 +207,7 @@ class ScriptedStore:
 class Scene:
     """Everything a test needs to say what is given and to see what came of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, serving_commit: str = OLD) -> None:
         self.clock = VirtualClock(START)
         self.store = ScriptedStore()
         self.bus = RecordingBus()
@@ -235,7 +235,7 @@ class Scene:
             name="web",
             repository=REPOSITORY,
             domain=DOMAIN,
-            serving_commit=OLD,
+            serving_commit=serving_commit,
         )
         self.github.on_merge.append(lambda repository, sha, branch: self._pushed(repository, branch, sha))
         self.n8n = N8nWorld(token=self.secrets["N8N_API"])
@@ -256,6 +256,9 @@ class Scene:
         self.log = io.StringIO()
         self.dead: list[Published] = []
         """Messages given up after their last attempt."""
+        self._again: list[tuple[float, int, Published]] = []
+        """When to deliver once more, the attempt, and what."""
+        self._next_sweep = START.timestamp() + 60
         services.install(self.services)
         self.functions = _functions()
         self.web = httpx.AsyncClient(
@@ -304,30 +307,38 @@ class Scene:
     async def settle(self, *, hours: float = 3.0) -> None:
         """Deliver, redeliver, sweep and let time pass until no run and no target has anything left to do."""
         end = self.clock.now().timestamp() + hours * 3600
-        waiting: list[tuple[float, int, Published]] = []
-        next_sweep = self.clock.now().timestamp() + 60
+        self._next_sweep = self.clock.now().timestamp() + 60
         while True:
-            now = self.clock.now().timestamp()
-            due = [entry for entry in waiting if entry[0] <= now]
-            waiting = [entry for entry in waiting if entry[0] > now]
-            queue = [(1, published) for published in self.bus.take()]
-            queue += [(attempt, published) for _, attempt, published in due]
+            await self.deliver()
+            if await self.at_rest():
+                return
+            assert self.clock.now().timestamp() < end, f"unfinished after {hours} hours: {await self.unfinished()}"
+            await self.go_on()
+
+    async def deliver(self) -> None:
+        """Deliver what was published, what that causes, and what is due once more."""
+        now = self.clock.now().timestamp()
+        queue = [(attempt, published) for due, attempt, published in self._again if due <= now]
+        self._again = [entry for entry in self._again if entry[0] > now]
+        while queue := [*((1, published) for published in self.bus.take()), *queue]:
             for attempt, published in queue:
                 if not await self._delivered(published, attempt):
                     if attempt >= _topology().delivery.max_attempts:
                         self.dead.append(published)
                     else:
-                        waiting.append((now + min(600, 10 * 2 ** (attempt - 1)), attempt + 1, published))
-            if self.bus.published:
-                continue
-            if not waiting and not self.github.webhooks.queue and not await self.unfinished():
-                return
-            assert now < end, f"unfinished after {hours} hours: {await self.unfinished()}"
-            await self.live(RAILWAY_PACE)
-            if now + RAILWAY_PACE >= next_sweep:
-                next_sweep += 60
-                with contextlib.suppress(Crash):
-                    await self.sweep()
+                        self._again.append((now + min(600, 10 * 2 ** (attempt - 1)), attempt + 1, published))
+            queue = []
+
+    async def go_on(self) -> None:
+        """A little time passes; the vendors and the scheduler do what falls due."""
+        await self.live(RAILWAY_PACE)
+        if self.clock.now().timestamp() >= self._next_sweep:
+            self._next_sweep += 60
+            with contextlib.suppress(Crash):
+                await self.sweep()
+
+    async def at_rest(self) -> bool:
+        return not self._again and not self.github.webhooks.queue and not await self.unfinished()
 
     async def _delivered(self, published: Published, attempt: int) -> bool:
         function = _subscribers()[published.topic]
@@ -464,12 +475,15 @@ class Scene:
         self.railway.push(repository, branch, sha)
 
 
+S = TypeVar("S", bound=Scene)
+
+
 @contextlib.asynccontextmanager
-async def opened() -> AsyncIterator[Scene]:
+async def opened(make: Callable[[], S] = Scene) -> AsyncIterator[S]:  # type: ignore[assignment]
     """A scene whose services the functions use, and whose log is its own."""
     logger, root = logging.getLogger("signalbox"), logging.getLogger()
     handlers, level = list(root.handlers), logger.level
-    scene = Scene()
+    scene = make()
     log.configure(Settings(), scene.log)
     try:
         yield scene
