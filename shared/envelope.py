@@ -5,7 +5,7 @@ Source: cloud.google.com/pubsub/docs/push#receive_push (wrapped messages).
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -25,6 +25,11 @@ class PubsubMessage(Struct, frozen=True, rename="camel"):
     publish_time: Annotated[datetime, Meta(tz=True)] | None = None
     attributes: dict[str, str] = {}
 
+    def __post_init__(self) -> None:
+        """Raises OverflowError for a time that UTC does not have: in the year 1, east of Greenwich."""
+        if self.publish_time is not None:
+            self.publish_time.astimezone(UTC)
+
 
 class Envelope(Struct, frozen=True, rename="camel"):
     message: PubsubMessage
@@ -40,7 +45,7 @@ async def receive(request: Request) -> Envelope:
     """Raises BadInput for a body that is not a push envelope."""
     try:
         return _envelopes.decode(await request.body())
-    except UNREADABLE as error:
+    except (*UNREADABLE, OverflowError) as error:
         raise BadInput(f"not a push envelope: {error}") from error
 
 
