@@ -109,7 +109,7 @@ def _said(response: httpx.Response) -> str:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
     except UNREADABLE:
         return ""
-    return f"{refusal.message} {bytes(refusal.errors).decode()}".strip()[:_LONGEST_DETAIL]
+    return f"{refusal.message} {bytes(refusal.errors).decode(errors='replace')}".strip()[:_LONGEST_DETAIL]
 
 
 def _limit_wait(response: httpx.Response, said: str, now: datetime) -> float | None:

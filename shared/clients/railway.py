@@ -224,7 +224,7 @@ class Railway:
     def _refusal(self, problem: wire.Problem, name: str, changes: bool) -> SignalboxError:
         """Railway's codes do not tell a refusal from a failure (facts §1), so the message has to."""
         message = problem.message.lower()
-        code = problem.extensions.code if problem.extensions else None
+        code = _text(problem.extensions.code) if problem.extensions else None
         text = redact(f"Railway {name}: {problem.message or 'refused'} (trace {problem.trace_id})")
         if message in _CREDENTIAL_MESSAGES or code in _CREDENTIAL_CODES:
             self._secrets.clear()
