@@ -93,14 +93,18 @@ def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
 def next_page(response: httpx.Response) -> str | None:
     """The address in `Link: rel="next"` (docs: "Using pagination in the REST API").
 
-    Raises Unavailable when it leads to another origin, because it would be called with our token.
+    Raises Unavailable when it is none, or leads to another origin, because it would be called with our token.
     """
     address = response.links.get("next", {}).get("url")
     if address is None:
         return None
-    here, there = response.request.url, httpx.URL(address)
-    if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
-        raise Unavailable(f"GET {here.path}: unreadable answer: the next page is at {there.host}")
+    here = response.request.url
+    try:
+        there = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise Unavailable(f"GET {here.path}: unreadable answer: the next page's address: {error}") from error
+    if (here.scheme, here.raw_host, here.port) != (there.scheme, there.raw_host, there.port):
+        raise Unavailable(f"GET {here.path}: unreadable answer: the next page is at {there.raw_host.decode()}")
     return address
 
 

@@ -20,8 +20,8 @@ LONGEST_WAIT = 86400.0
 """Seconds: a vendor that names a later time is not believed."""
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-UNANSWERED = (httpx.RequestError, UnicodeError)
-"""No answer, or none that can be decoded; httpx raises the latter for a redirect to a host like `xn--a`."""
+UNANSWERED = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
+"""No answer, or none that can be decoded; the latter two for a redirect to no address, though none is followed."""
 
 
 class NoCookies(http.cookiejar.CookieJar):
