@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= happy
+FUZZ_SECONDS ?= 60
+ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test simulate golden lint format lock clean help
+.PHONY: run up package test simulate fuzz golden lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +30,10 @@ simulate: $(VENV)/.run  ## two thousand bad days, chosen by the commit (SEEDS, S
 
 SEEDS := 2000
 START := $(shell printf '%d' "0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 0)")
+
+fuzz: $(VENV)/.dev  ## the webhooks under a coverage-guided fuzzer, for FUZZ_SECONDS
+	$(PIP) install --only-binary :all: $(ATHERIS)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.webhook_path -max_total_time=$(FUZZ_SECONDS) $(FUZZ_OPTIONS)
 
 golden: $(VENV)/.dev  ## take what the scenarios come to now as what they should come to
 	SIGNALBOX_GOLDEN=accept $(BIN)/pytest -q tests/golden
