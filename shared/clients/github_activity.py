@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.errors import NotFound
 
@@ -48,11 +49,11 @@ class Activity(Struct, frozen=True):
 class _Merged(Struct, rename="camel"):
     number: int
     base_ref_name: str
-    merged_at: datetime
+    merged_at: Annotated[datetime, Meta(tz=True)]
 
 
 class _Opened(Struct, rename="camel"):
-    created_at: datetime
+    created_at: Annotated[datetime, Meta(tz=True)]
 
 
 class _MergedNodes(Struct):

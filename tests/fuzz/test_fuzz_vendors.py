@@ -149,6 +149,8 @@ def _contents(draw: st.DrawFn, body: bytes) -> bytes:
 
 GITHUB: Mapping[str, Call] = {
     "pull_request": lambda github: github.pull_request(REPOSITORY, 1),
+    "activity": lambda github: github.activity(REPOSITORY),
+    "contains": lambda github: github.contains(REPOSITORY, "a" * 40, within="b" * 40),
     "required_checks": lambda github: github.required_checks(REPOSITORY, "main"),
     "merge": lambda github: github.merge(REPOSITORY, 2, head_sha="a" * 40, method="squash"),
     "permission": lambda github: github.permission(REPOSITORY, "grace"),
