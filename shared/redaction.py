@@ -24,6 +24,14 @@ _SHAPES = re.compile(
     r")[^\s&\"']+",
     re.DOTALL,
 )
+_HINTS = (
+    *("-----begin", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "eyj", "/bot", "@"),
+    *("bearer", "bas", "passw", "secret", "token", "key", "author", "nature"),
+)
+"""A text of a secret shape has one of these, however its letters are cased; to look for them first is much faster.
+
+Those of words in any case have no i: to `re` the Turkish one without a dot is the same letter, to `casefold` it is not.
+"""
 _SECRET_NAME = re.compile(
     r"(?i)(?:^|[_\-])(?:password|passwd|token|api[_-]?key|private[_-]?key|authorization|cookie)$|.[_\-]secret$"
 )
@@ -60,7 +68,9 @@ def remember(*values: str) -> None:
 
 def redact(text: str) -> str:
     """The text with every known secret and everything that looks like one masked."""
-    return _SHAPES.sub(rf"\g<keep>{MASK}", _known.pattern.sub(MASK, text))
+    text = _known.pattern.sub(MASK, text)
+    folded = text.casefold()
+    return _SHAPES.sub(rf"\g<keep>{MASK}", text) if any(hint in folded for hint in _HINTS) else text
 
 
 def names_secret(name: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared import redaction
 from shared.redaction import MASK, names_secret, redact, remember
@@ -148,3 +150,9 @@ def test_names_that_hold_secrets(name):
 @pytest.mark.parametrize("name", ["secret", "token_kind", "run_id", "stage", "tokens_used", "key"])
 def test_names_that_do_not(name):
     assert not names_secret(name)
+
+
+@given(st.from_regex(redaction._SHAPES))
+def test_no_text_of_a_secret_shape_is_passed_over(text: str) -> None:
+    """Whatever the shapes match, of all of Unicode, has a hint."""
+    assert any(hint in text.casefold() for hint in redaction._HINTS)
