@@ -5,7 +5,6 @@ Sources: docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries, 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +30,7 @@ def signed_by(secrets: Iterable[str], body: bytes, signature: str) -> bool:
     given = signature.encode()
     valid = False
     for secret in secrets:
-        expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        expected = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
         valid |= bool(secret) and hmac.compare_digest(expected.encode(), given)
     return valid
 

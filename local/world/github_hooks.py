@@ -130,6 +130,6 @@ class Webhooks:
             "X-GitHub-Hook-ID": "510229981",
             "X-GitHub-Hook-Installation-Target-ID": self._app_id,
             "X-GitHub-Hook-Installation-Target-Type": "integration",
-            "X-Hub-Signature": f"sha1={hmac.new(key, webhook.body, 'sha1').hexdigest()}",
-            "X-Hub-Signature-256": f"sha256={hmac.new(key, webhook.body, 'sha256').hexdigest()}",
+            "X-Hub-Signature": f"sha1={hmac.digest(key, webhook.body, 'sha1').hex()}",
+            "X-Hub-Signature-256": f"sha256={hmac.digest(key, webhook.body, 'sha256').hex()}",
         }
