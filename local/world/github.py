@@ -19,7 +19,7 @@ from local.world.github_model import (
     PullRequest,
     Repository,
 )
-from local.world.github_payloads import JSON, app, steady_id
+from local.world.github_payloads import Shared, app, steady_id
 from shared.ports import Clock
 
 MergeHook = Callable[[str, str, str], None]
@@ -71,7 +71,7 @@ class GitHubWorld:
         return f"{self.app_slug}[bot]"
 
     @property
-    def own_app(self) -> JSON:
+    def own_app(self) -> Shared:
         numeric = int(self.app_id) if self.app_id.isdigit() else steady_id(self.app_id)
         return app(numeric, self.app_slug, "signalbox")
 

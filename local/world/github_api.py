@@ -90,7 +90,7 @@ class Api:
 
     async def _app(self, _request: Request) -> Response:
         access = self._world.access
-        return JSONResponse(self._world.own_app | {"permissions": access.permissions, "events": access.events})
+        return JSONResponse({**self._world.own_app, "permissions": access.permissions, "events": access.events})
 
     async def _hook_config(self, _request: Request) -> Response:
         """The secret is never shown."""

@@ -7,6 +7,7 @@ from local.world.github_payloads import (
     API,
     JSON,
     WEB,
+    Shared,
     app,
     association,
     comment,
@@ -23,7 +24,7 @@ def pull_request_event(action: str, repo: Repository, pull: PullRequest, **more:
     return {"action": action, "number": pull.number, "pull_request": pull_request(repo, pull), **more}
 
 
-def comment_event(repo: Repository, said: Comment, own_app: JSON, *, before: str | None = None) -> JSON:
+def comment_event(repo: Repository, said: Comment, own_app: Shared, *, before: str | None = None) -> JSON:
     """A comment created, or edited when `before`, its old text, is given."""
     change = {"changes": {"body": {"from": before}}} if before is not None else {}
     return {

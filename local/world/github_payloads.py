@@ -1,11 +1,14 @@
 """Bodies of the simulated GitHub: full-size, with the keys of GitHub's published examples (@octokit/webhooks-examples).
 
-Built here from code: the many addresses that a user or a repository carries follow a pattern.
+Built here from code: the many addresses that a user or a repository carries follow a pattern. Parts that depend on
+names alone are built once and shared, so nobody may change them.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +18,7 @@ from local.world.github_model import Comment, PullRequest, Repository
 API = "https://api.github.com"
 WEB = "https://github.com"
 JSON = dict[str, Any]
+Shared = Mapping[str, Any]
 
 _USER_PATHS = (
     "followers /followers|following /following{/other_user}|gists /gists{/gist_id}|starred /starred{/owner}{/repo}"
@@ -37,11 +41,13 @@ _PERMISSIONS = ("actions", "checks", "contents", "deployments", "issues", "pull_
 _REACTIONS = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
 
 
+@functools.lru_cache(10_000)
 def stamp(at: datetime | None) -> str | None:
     """GitHub's form of a time: UTC, whole seconds, Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z" if at else None
 
 
+@functools.lru_cache(1000)
 def steady_id(text: str) -> int:
     """An id that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 4
@@ -51,7 +57,8 @@ def installation_id(owner: str) -> int:
     return steady_id(f"installation {owner.lower()}")
 
 
-def user(login: str) -> JSON:
+@functools.lru_cache(1000)
+def user(login: str) -> Shared:
     """A person, or an App's bot when the login ends with [bot]."""
     bot = login.endswith("[bot]")
     url = f"{API}/users/{quote(login)}"
@@ -71,25 +78,33 @@ def user(login: str) -> JSON:
 
 
 def repository(repo: Repository) -> JSON:
-    url, web = f"{API}/repos/{repo.full_name}", f"{WEB}/{repo.full_name}"
     open_pulls = sum(pull.state == "open" for pull in repo.pulls.values())
+    known = _repository(repo.id, repo.full_name, repo.default_branch, repo.created_at)
+    return {**known, **dict.fromkeys(("open_issues", "open_issues_count"), open_pulls)}
+
+
+@functools.lru_cache(1000)
+def _repository(id: int, full_name: str, default_branch: str, created_at: datetime) -> Shared:
+    url, web = f"{API}/repos/{full_name}", f"{WEB}/{full_name}"
+    owner, _, name = full_name.partition("/")
+    created = stamp(created_at)
     return {
-        "id": repo.id,
-        "node_id": f"R_kgDO{repo.id:x}",
-        "name": repo.name,
-        "full_name": repo.full_name,
+        "id": id,
+        "node_id": f"R_kgDO{id:x}",
+        "name": name,
+        "full_name": full_name,
         "private": True,
-        "owner": user(repo.owner),
+        "owner": user(owner),
         "html_url": web,
-        "description": f"The service {repo.name}, deployed on Railway",
+        "description": f"The service {name}, deployed on Railway",
         "fork": False,
         "url": url,
         **_addresses(_REPOSITORY_PATHS, url),
-        "created_at": stamp(repo.created_at),
-        "updated_at": stamp(repo.created_at),
-        "pushed_at": stamp(repo.created_at),
-        "git_url": f"git://github.com/{repo.full_name}.git",
-        "ssh_url": f"git@github.com:{repo.full_name}.git",
+        "created_at": created,
+        "updated_at": created,
+        "pushed_at": created,
+        "git_url": f"git://github.com/{full_name}.git",
+        "ssh_url": f"git@github.com:{full_name}.git",
         "clone_url": f"{web}.git",
         "svn_url": web,
         "homepage": None,
@@ -97,19 +112,19 @@ def repository(repo: Repository) -> JSON:
         **dict.fromkeys(("stargazers_count", "watchers_count", "forks_count", "forks", "watchers"), 0),
         **dict.fromkeys(("has_issues", "has_projects", "has_downloads", "has_wiki"), True),
         **dict.fromkeys(("has_pages", "archived", "disabled", "is_template", "web_commit_signoff_required"), False),
-        **dict.fromkeys(("open_issues", "open_issues_count"), open_pulls),
         "language": "Python",
         "mirror_url": None,
         "license": None,
         "allow_forking": True,
         "topics": [],
         "visibility": "private",
-        "default_branch": repo.default_branch,
+        "default_branch": default_branch,
         "custom_properties": {},
     }
 
 
-def app(id: int, slug: str, owner: str) -> JSON:
+@functools.lru_cache(1000)
+def app(id: int, slug: str, owner: str) -> Shared:
     return {
         "id": id,
         "client_id": f"Iv23li{id:014d}",
@@ -173,7 +188,7 @@ def pull_request_in_review(repo: Repository, pull: PullRequest) -> JSON:
         "assignees": [user(pull.author)],
         "requested_reviewers": [user(repo.owner)],
         "requested_teams": [],
-        "labels": [_label(repo)],
+        "labels": [_label(repo.full_name)],
         "milestone": None,
         **{f"{name}_url": address for name, address in links.items() if name not in {"self", "html"}},
         "head": _end(repo, pull.branch, pull.head_sha),
@@ -213,7 +228,7 @@ def issue(repo: Repository, pull: PullRequest) -> JSON:
         "number": pull.number,
         "title": pull.title,
         "user": user(pull.author),
-        "labels": [_label(repo)],
+        "labels": [_label(repo.full_name)],
         "state": pull.state,
         "locked": False,
         "assignee": user(pull.author),
@@ -241,7 +256,7 @@ def issue(repo: Repository, pull: PullRequest) -> JSON:
     }
 
 
-def comment(repo: Repository, said: Comment, own_app: JSON) -> JSON:
+def comment(repo: Repository, said: Comment, own_app: Shared) -> JSON:
     url = f"{API}/repos/{repo.full_name}/issues/comments/{said.id}"
     return {
         "url": url,
@@ -266,7 +281,8 @@ def association(repo: Repository, login: str) -> str:
     return "COLLABORATOR" if login in repo.collaborators else "NONE"
 
 
-def _addresses(paths: str, base: str) -> JSON:
+@functools.lru_cache(1000)
+def _addresses(paths: str, base: str) -> Shared:
     pairs = (item.split(" ", 1) for item in paths.split("|"))
     return {f"{name}_url": base + path for name, path in pairs}
 
@@ -294,11 +310,12 @@ def _end(repo: Repository, branch: str, sha: str) -> JSON:
     }
 
 
-def _label(repo: Repository) -> JSON:
+@functools.lru_cache(1000)
+def _label(repository: str) -> Shared:
     return {
-        "id": steady_id(f"label {repo.full_name}"),
+        "id": steady_id(f"label {repository}"),
         "node_id": "LA_kwDOenhancement",
-        "url": f"{API}/repos/{repo.full_name}/labels/enhancement",
+        "url": f"{API}/repos/{repository}/labels/enhancement",
         "name": "enhancement",
         "color": "a2eeef",
         "default": True,
