@@ -3,43 +3,123 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 T = TypeVar("T")
+_SAME_TIME = 1e-9
+_sleep = asyncio.sleep
 
 
 class Stalled(Exception):
     """Everything waits for something that nobody will ever do."""
 
 
+class _Handle(Struct, eq=False):
+    """A callback to be called at once or later: what is used of asyncio's handles, without their debugging."""
+
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    context: Context
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+
 class VirtualLoop(BaseEventLoop):
-    """Callbacks run in the order they were asked for, timers in the order of their times; hence always the same way."""
+    """Callbacks run in the order they were asked for, timers in the order of their times; hence always the same way.
+
+    Both are asyncio's own rules (`BaseEventLoop._run_once`), without what a network, other threads and debugging need.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._virtual = 0.0
-        self._selector = self
-        self._clock_resolution = 1e-9
+        self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
+        self._count = itertools.count()
         self.set_exception_handler(lambda _loop, _context: None)  # of a process that died nobody asks for the result
 
     def time(self) -> float:
         return self._virtual
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """Where a real loop would wait for the network, this one goes on to the next timer."""
-        if timeout is None:
+    def call_soon(  # type: ignore[override] # typeshed's ties the arguments to the callback
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        handle = _Handle(callback, args, copy_context() if context is None else context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_later(  # type: ignore[override] # typeshed's ties the arguments to the callback
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        return self.call_at(self._virtual + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override] # typeshed's ties the arguments to the callback
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        handle = _Handle(callback, args, copy_context() if context is None else context)
+        heapq.heappush(self._timers, (when, next(self._count), handle))
+        return handle
+
+    def wait_until(self, when: float) -> asyncio.Future[None]:
+        """Is done then: a timer without a callback."""
+        future = self.create_future()
+        heapq.heappush(self._timers, (when, next(self._count), future))
+        return future
+
+    def _run_once(self) -> None:
+        """What is ready now, then what that made ready, …, until somebody stops the loop."""
+        ready = self._ready  # type: ignore[attr-defined]
+        while True:
+            self._wake()
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                callback = handle.callback
+                if callback is None:
+                    continue
+                try:
+                    handle.context.run(callback, *handle.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as asyncio does
+                    self.call_exception_handler({"message": "a callback failed", "exception": error})
+            if self._stopping:  # type: ignore[attr-defined]
+                return
+
+    def _wake(self) -> None:
+        """The timers whose time has come. Where a real loop would wait, this one goes on to the next of them."""
+        timers, ready = self._timers, self._ready  # type: ignore[attr-defined]
+        while timers:
+            when, _, due = timers[0]
+            if when >= self._virtual + _SAME_TIME and not due.cancelled():
+                if ready or self._stopping:  # type: ignore[attr-defined]
+                    return
+                self._virtual = when
+            heapq.heappop(timers)
+            if isinstance(due, _Handle):
+                ready.append(due)
+            elif not due.done():
+                due.set_result(None)
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
             raise Stalled("no timer is set and nothing is ready")
-        if timeout > 0:
-            self._virtual = max(self._virtual, self._scheduled[0].when())  # type: ignore[attr-defined]
-        return []
 
-    def _process_events(self, _: list[Any]) -> None:
-        """There are none."""
 
-    def _write_to_self(self) -> None:
-        """No other thread wakes this loop."""
+async def sleep(seconds: float) -> None:
+    """asyncio.sleep, with less to do on waking up."""
+    loop = asyncio.get_running_loop()
+    if seconds > 0 and isinstance(loop, VirtualLoop):
+        await loop.wait_until(loop.time() + seconds)
+    else:
+        await _sleep(seconds)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

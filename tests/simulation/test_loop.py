@@ -1,0 +1,88 @@
+"""Virtual time: everything happens in the order in which it would, and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from local.simulation import loop
+
+
+def test_timers_come_in_the_order_of_their_times_and_then_as_they_were_set() -> None:
+    happened: list[tuple[float, str]] = []
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        for seconds, name in ((3600.0, "late"), (5.0, "first"), (5.0, "second"), (1.0, "early"), (2.0, "never")):
+            timer = running.call_later(seconds, lambda name=name: happened.append((running.time(), name)))
+            if name == "never":
+                timer.cancel()
+        running.call_soon(happened.append, (0.0, "at once"))
+        await asyncio.sleep(4000)
+
+    began = time.monotonic()
+    loop.run(main())
+    assert happened == [(0.0, "at once"), (1.0, "early"), (5.0, "first"), (5.0, "second"), (3600.0, "late")]
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("sleep", [asyncio.sleep, loop.sleep], ids=["asyncio", "lean"])
+def test_what_is_ready_comes_before_what_is_due_later(sleep) -> None:
+    happened: list[str] = []
+
+    async def worker(name: str, pause: float) -> None:
+        for turn in range(3):
+            await sleep(pause)
+            happened.append(f"{name}{turn}")
+
+    async def main() -> None:
+        await asyncio.gather(worker("a", 2), worker("b", 3), worker("z", 0))
+
+    loop.run(main())
+    assert happened == ["z0", "z1", "z2", "a0", "b0", "a1", "b1", "a2", "b2"]
+
+
+def test_a_sleep_can_be_cancelled_and_time_does_not_go_on_to_its_end() -> None:
+    async def main() -> float:
+        running = asyncio.get_running_loop()
+        sleeper = running.create_task(loop.sleep(100))
+        await loop.sleep(1)
+        sleeper.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sleeper
+        return running.time()
+
+    assert loop.run(main()) == 1.0
+
+
+def test_a_timeout_ends_a_sleep() -> None:
+    async def main() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(7):
+                await loop.sleep(100)
+        return asyncio.get_running_loop().time()
+
+    assert loop.run(main()) == 7.0
+
+
+def test_to_wait_for_what_nobody_will_do_is_noticed() -> None:
+    async def main() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(loop.Stalled):
+        loop.run(main())
+
+
+def test_a_callback_that_fails_does_not_keep_the_others_from_being_called() -> None:
+    happened: list[str] = []
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        running.call_soon(lambda: 1 // 0)
+        running.call_soon(happened.append, "next")
+        await asyncio.sleep(1)
+
+    loop.run(main())
+    assert happened == ["next"]
