@@ -7,12 +7,15 @@ as possible. That is what makes a failing run shrinkable.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+import struct
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 _RANGE = float(1 << 32)
+_HALVES = struct.Struct(">II")
 
 
 class Incident(NamedTuple):
@@ -23,13 +26,20 @@ class Incident(NamedTuple):
     what: str
 
 
+class _Question(Struct):
+    """How often it was asked, and the hash of all but that."""
+
+    hash: Any
+    asked: int = 0
+
+
 class Chance:
     """`only`: the incidents that may happen, of all that would; None allows them all."""
 
     def __init__(self, seed: int, only: frozenset[Incident] | None = None) -> None:
         self._seed = str(seed)
         self._only = only
-        self._asked: defaultdict[str, int] = defaultdict(int)
+        self._questions: dict[str, _Question] = {}
         self.happened: list[Incident] = []
         self.calm = False
         """Nothing goes wrong any more."""
@@ -64,7 +74,13 @@ class Chance:
         return True
 
     def _values(self, label: str) -> tuple[int, float, float]:
-        nth = self._asked[label]
-        self._asked[label] = nth + 1
-        digest = hashlib.blake2b(f"{self._seed} {label} {nth}".encode(), digest_size=8).digest()
-        return nth, int.from_bytes(digest[:4]) / _RANGE, int.from_bytes(digest[4:]) / _RANGE
+        question = self._questions.get(label)
+        if question is None:
+            question = _Question(hashlib.blake2b(f"{self._seed} {label} ".encode(), digest_size=8))
+            self._questions[label] = question
+        nth = question.asked
+        question.asked = nth + 1
+        whole = question.hash.copy()
+        whole.update(b"%d" % nth)
+        first, second = _HALVES.unpack(whole.digest())
+        return nth, first / _RANGE, second / _RANGE

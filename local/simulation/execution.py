@@ -66,6 +66,11 @@ class LoopClock:
 
     def __init__(self, skew: float = 0.0) -> None:
         self._skew = skew
+        self._read = 0.0, START
+        """What it showed last: it is often read several times at once."""
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=asyncio.get_running_loop().time() + self._skew)
+        at = asyncio.get_running_loop().time() + self._skew
+        if at != self._read[0]:
+            self._read = at, START + timedelta(seconds=at)
+        return self._read[1]

@@ -33,7 +33,8 @@ from shared.services import Services
 from shared.settings import Settings
 
 Function = Callable[[Request], Awaitable[Response]]
-SECRETS = {name.upper().replace("-", "_"): f"simulated-{name.lower()}-0123456789" for name in secrets.NAMES}
+SECRETS_BEGIN = "simulated-"
+SECRETS = {name.upper().replace("-", "_"): f"{SECRETS_BEGIN}{name.lower()}-0123456789" for name in secrets.NAMES}
 FIRST_COMMIT = "0" * 40
 _INSTANCES = 3
 _POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)

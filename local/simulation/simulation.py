@@ -153,7 +153,8 @@ class Simulation:
         self._withhold()
         if self.vendors.github.webhooks.queue:
             self._begin(self.vendors.github.tick())
-        self._begin(self.vendors.railway.tick())
+        if not self.vendors.railway.idle:
+            self._begin(self.vendors.railway.tick())
         if before // 60 != self.witness.now // 60:
             self._begin(self._sweep(before // 60))
             self.witness.check(invariants.in_time(self.witness, self._clock.now()))

@@ -205,6 +205,13 @@ class RailwayWorld:
 
     # Time
 
+    @property
+    def idle(self) -> bool:
+        """A tick would change nothing now."""
+        now = self.clock.now()
+        changing = any(not d.visible or (d.due is not None and d.due <= now) for d in self._deployments)
+        return not changing and not self.webhooks.pending
+
     async def tick(self) -> None:
         """Bring everything up to the clock's time, in the order in which it fell due; then deliver webhooks."""
         for deployment in self._deployments:

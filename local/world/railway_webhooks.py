@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from local.world.railway_deployment import Deployment
@@ -43,12 +43,17 @@ class Webhooks:
         self._pending: list[_Delivery] = []
         self._random = random.Random(0)
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to deliver."""
+        return bool(self._pending)
+
     def announce(self, deployment: Deployment, at: datetime, *, copies: int, event: str | None = None) -> None:
         """Queue the webhook of the deployment's present status; statuses without one are passed over."""
         if event is None and deployment.status not in _EVENTS:
             return
         name, severity = (event, "INFO") if event else _EVENTS[deployment.status]
-        body = json.dumps(_payload(deployment, at, f"Deployment.{name}", severity)).encode()
+        body = msgspec.json.encode(_payload(deployment, at, f"Deployment.{name}", severity))
         self._pending += [_Delivery(body) for _ in range(copies)]
 
     async def deliver(self, deliver: Deliver, *, shuffle: bool) -> None:
