@@ -31,19 +31,25 @@ class Progress(Struct, frozen=True):
 def campaign(start: int, seeds: int, processes: int) -> Iterator[Progress]:
     """Play the seeds from `start` on; in whatever order they are done."""
     began = time.monotonic()
+    for done, outcome in enumerate(_outcomes(range(start, start + seeds), processes), 1):
+        yield Progress(done, seeds, time.monotonic() - began, outcome)
+
+
+def _outcomes(seeds: range, processes: int) -> Iterator[Outcome]:
     if processes <= 1:
-        outcomes: Iterator[Outcome] = map(_one, range(start, start + seeds))
-        for done, outcome in enumerate(outcomes, 1):
-            yield Progress(done, seeds, time.monotonic() - began, outcome)
+        yield from map(_one, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for done, outcome in enumerate(pool.imap_unordered(_one, range(start, start + seeds), CHUNK), 1):
-            yield Progress(done, seeds, time.monotonic() - began, outcome)
+    with multiprocessing.get_context("spawn").Pool(processes, _prepare) as pool:
+        yield from pool.imap_unordered(_one, seeds, CHUNK)
+
+
+def _prepare() -> None:
+    """What was imported stays, so that no collection need look at it; and none comes in the middle of a seed."""
+    gc.disable()
+    gc.freeze()
 
 
 def _one(seed: int) -> Outcome:
-    """Garbage is collected between seeds, now and then, rather than in the middle of them."""
-    gc.disable()
     try:
         return simulate(seed)
     finally:
