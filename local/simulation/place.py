@@ -13,13 +13,14 @@ from typing import Any
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from local import topology
 from local.secrets import EnvironmentSecrets
 from local.simulation.bus import Post, TroubledBus
 from local.simulation.chance import Chance
 from local.simulation.execution import LoopClock, current
+from local.simulation.shortcut import whole
 from local.simulation.store import MemoryStore, TroubledStore
 from local.simulation.wire import Watch, Wire
 from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY
@@ -265,8 +266,4 @@ def _request(path: str, headers: Mapping[str, str], body: bytes) -> Request:
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return Request(scope, receive)
+    return whole(Request(scope), body)

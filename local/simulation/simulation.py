@@ -58,15 +58,18 @@ class Outcome(Struct, frozen=True):
     steps: tuple[Step, ...] = ()
 
 
-def simulate(seed: int, *, only: frozenset[Incident] | None = None, keep_steps: bool = False) -> Outcome:
-    """Play the seed to its end, or to the first violation."""
+def simulate(
+    seed: int, *, only: frozenset[Incident] | None = None, keep_steps: bool = False, plain: bool = False
+) -> Outcome:
+    """Play the seed to its end, or to the first violation; `plain`: without the shortcuts of `lean`, which is slow."""
+    seldom = [(module("sweep"), name, _seldom(name)) for name in _SELDOM]
     state, level = random.getstate(), logging.getLogger("signalbox").level
     before = services._current  # noqa: SLF001 - put back afterwards
     install()
     random.seed(seed)
     logging.getLogger("signalbox").setLevel(logging.CRITICAL + 1)
     try:
-        with lean(), replaced([(module("sweep"), name, _seldom(name)) for name in _SELDOM]):
+        with lean(plain=plain), replaced(seldom):
             return loop.run(_play(seed, only, keep_steps))
     finally:
         random.setstate(state)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import httpx
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp
 
 from local.simulation.chance import Chance
 from local.simulation.execution import Execution, check_alive, die, freeze
@@ -148,33 +148,4 @@ class Wire(httpx.AsyncBaseTransport):
 
 
 async def answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:
-    """What httpx.ASGITransport does, for apps that answer at once and with one body."""
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": request.method,
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "scheme": request.url.scheme,
-        "path": request.url.path,
-        "raw_path": request.url.raw_path.partition(b"?")[0],
-        "query_string": request.url.query,
-        "server": (request.url.host, request.url.port),
-        "client": ("127.0.0.1", 123),
-        "root_path": "",
-    }
-    start: Message = {}
-    body = b""
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": request.content, "more_body": False}
-
-    async def send(message: Message) -> None:
-        nonlocal start, body
-        if message["type"] == "http.response.start":
-            start = message
-        else:
-            body += message.get("body", b"")
-
-    await app(scope, receive, send)
-    return httpx.Response(start["status"], headers=start["headers"], content=body)
+    return await httpx.ASGITransport(app).handle_async_request(request)
