@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from local.simulation.chance import Chance
 from local.simulation.execution import Crash, Execution, check_alive, die
+from local.simulation.loop import done_within
 from local.topology import Delivery
 from shared.errors import TransientError
 
@@ -30,7 +32,7 @@ class Published(Struct, frozen=True):
     at: float
 
 
-Push = Callable[[Published], Awaitable[bool]]
+Push = Callable[[Published], Coroutine[Any, Any, bool]]
 """Brings a message to the topic's subscriber, and returns whether it was acknowledged. Raises Crash when it died."""
 Watch = Callable[[Execution, Published], None]
 
@@ -83,9 +85,8 @@ class Post:
 
     async def _acknowledged(self, message: Published) -> bool:
         """The push goes on after the deadline, but nobody waits for its answer any more."""
-        pushed = asyncio.ensure_future(self._push(message))
-        done, _ = await asyncio.wait({pushed}, timeout=self._delivery.ack_deadline)
-        if not done:
+        pushed = asyncio.get_running_loop().create_task(self._push(message))
+        if not await done_within(pushed, self._delivery.ack_deadline):
             return False
         try:
             return pushed.result()

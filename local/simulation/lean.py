@@ -27,6 +27,7 @@ import shared.clients.github_app
 import shared.redaction
 from local.simulation import graphql, loop, shortcut, wire
 from local.world import github_graphql, railway_api
+from local.world.faults import Faulty
 
 
 async def _unsigned(app: Any) -> str:
@@ -71,6 +72,7 @@ _FAST: list[Replacement] = [
     (httpx.AsyncClient, "request", shortcut.request),
     (httpx.AsyncClient, "stream", shortcut.stream),
     (wire, "answer", shortcut.answer),
+    (Faulty, "__call__", shortcut.undisturbed),
     (starlette.applications.Starlette, "__call__", shortcut.call),
     (starlette.requests.Request, "json", shortcut.read_json),
     (starlette.responses.JSONResponse, "__init__", shortcut.answer_json),

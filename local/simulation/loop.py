@@ -122,6 +122,22 @@ async def sleep(seconds: float) -> None:
         await _sleep(seconds)
 
 
+async def done_within(task: asyncio.Task[Any], seconds: float) -> bool:
+    """asyncio.wait, for one task."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualLoop):
+        raise TypeError("this is about virtual time")
+    over = loop.wait_until(loop.time() + seconds)
+
+    def finished(_: asyncio.Task[Any]) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    task.add_done_callback(finished)
+    await over
+    return task.done()
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end, and drop whatever is still waiting then."""
     loop = VirtualLoop()

@@ -19,6 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from local.world.faults import Faulty
+
 _call_starlette = Starlette.__call__
 _open_client = httpx.AsyncClient.__init__
 
@@ -170,6 +172,14 @@ async def answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:
 
     await app(scope, receive, send)
     return _Response(start["status"], start["headers"], body)
+
+
+async def undisturbed(app: Faulty, scope: Scope, receive: Receive, send: Send) -> None:
+    """Of the faults on demand, only what people do in between."""
+    if app.interruptions:
+        body = (await receive())["body"].decode(errors="replace")
+        app.interrupt(f"{scope['method']} {scope['path']}\n{body}")
+    await app.app(scope, receive, send)
 
 
 async def call(app: Starlette, scope: Scope, receive: Receive, send: Send) -> None:

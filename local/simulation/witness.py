@@ -80,6 +80,7 @@ class Witness:
         """Events that were made durable."""
         self.dead: list[Published] = []
         self._vendors: Vendors | None = None
+        self._time = asyncio.get_running_loop().time
 
     def watch(self, vendors: Vendors) -> None:
         self._vendors = vendors
@@ -93,7 +94,7 @@ class Witness:
 
     @property
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._time()
 
     def note(self, who: str, what: str) -> None:
         self.steps.append(Step(self.now, who, what))

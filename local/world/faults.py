@@ -39,7 +39,7 @@ class Faulty:
     """An ASGI app around another that records calls and applies the faults it is given, first match first."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self.faults: list[Fault] = []
         self.interruptions: list[tuple[str, Callable[[], object]]] = []
         """What happens at the vendor just before the next call that contains the text: somebody else comes first."""
@@ -47,15 +47,15 @@ class Faulty:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         body = await _read(receive)
         request = f"{scope['method']} {scope['path']}\n{body.decode(errors='replace')}"
-        self._interrupt(request)
+        self.interrupt(request)
         fault = self._next(request)
         answer = _Answer()
         if fault is None or fault.after_effect:
-            await self._app(scope, _replay(body), answer)
+            await self.app(scope, _replay(body), answer)
         if fault is not None:
             answer = _fault_answer(fault)
         status = 0 if fault is not None and fault.lost else answer.status
@@ -65,7 +65,8 @@ class Faulty:
         for message in answer.messages:
             await send(message)
 
-    def _interrupt(self, request: str) -> None:
+    def interrupt(self, request: str) -> None:
+        """Let happen what waited for such a request."""
         for when, happen in list(self.interruptions):
             if when in request:
                 self.interruptions.remove((when, happen))

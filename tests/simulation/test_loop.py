@@ -67,6 +67,18 @@ def test_a_timeout_ends_a_sleep() -> None:
     assert loop.run(main()) == 7.0
 
 
+def test_a_task_is_waited_for_until_it_is_done_or_the_time_is_up() -> None:
+    async def main() -> list[tuple[bool, float]]:
+        running = asyncio.get_running_loop()
+        found = []
+        for seconds in (3, 30):
+            task = running.create_task(asyncio.sleep(seconds))
+            found.append((await loop.done_within(task, 10), running.time()))
+        return found
+
+    assert loop.run(main()) == [(True, 3.0), (False, 13.0)]
+
+
 def test_to_wait_for_what_nobody_will_do_is_noticed() -> None:
     async def main() -> None:
         await asyncio.get_running_loop().create_future()
