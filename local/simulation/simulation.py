@@ -120,6 +120,9 @@ class Simulation:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def play(self, keep_steps: bool) -> Outcome:
+        self.chance.calm = True
+        await self._sweep(0)  # so that the targets are known before anything happens to them
+        self.chance.calm = False
         await self._day()
         self.chance.calm = True
         self.witness.note("world", "from now on nothing goes wrong")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,6 @@ from shared.run import Kind, Run, Status, Target
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
-
-SKEW = timedelta(seconds=10)
-"""More than any two clocks differ."""
 
 
 def every_run_has_ended(witness: Witness) -> Iterator[str]:
@@ -53,21 +50,12 @@ def every_target_is_free(witness: Witness) -> Iterator[str]:
 
 def merges_are_deployed(witness: Witness) -> Iterator[str]:
     """A merge has a run of its commit for each target of its branch, whether or not anybody told of it."""
-    heard = {event.number for event in _accepted(witness, "PullRequestMerged")}
     commits = {(run.target, run.commit_sha) for run in witness.runs() if run.kind is Kind.DEPLOY}
     for pull in _repository(witness).pulls.values():
         for place in witness.configured.targets:
-            if place.branch != pull.base or not place.policy.automatic or not pull.merged:
-                continue
-            expected = pull.number in heard or _watched(witness, place.id, pull)
+            expected = pull.merged and place.branch == pull.base and place.policy.automatic
             if expected and (place.id, pull.merge_sha) not in commits:
                 yield f"#{pull.number} was merged as {str(pull.merge_sha)[:7]} and {place.id} has no run of it"
-
-
-def _watched(witness: Witness, target: str, pull: PullRequest) -> bool:
-    """Whether it was merged after the sweep first saw the target, by whatever clock."""
-    since = witness.target(target).watched_since
-    return since is not None and pull.closed_at is not None and pull.closed_at > since + SKEW
 
 
 def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
