@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import logging
 import random
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -33,7 +34,7 @@ from local.simulation.place import (
 )
 from local.simulation.witness import Step, Violation, Witness
 from local.world.github_hooks import Webhook
-from shared import services
+from shared import log, services
 from shared.run import Run, Target
 
 TICK = 4.0
@@ -63,17 +64,15 @@ def simulate(
 ) -> Outcome:
     """Play the seed to its end, or to the first violation; `plain`: without the shortcuts of `lean`, which is slow."""
     seldom = [(module("sweep"), name, _seldom(name)) for name in _SELDOM]
-    state, level = random.getstate(), logging.getLogger("signalbox").level
+    state = random.getstate()
     before = services._current  # noqa: SLF001 - put back afterwards
     install()
     random.seed(seed)
-    logging.getLogger("signalbox").setLevel(logging.CRITICAL + 1)
     try:
         with lean(plain=plain), replaced(seldom):
             return loop.run(_play(seed, only, keep_steps))
     finally:
         random.setstate(state)
-        logging.getLogger("signalbox").setLevel(level)
         services.install(before)
 
 
@@ -89,7 +88,35 @@ def _seldom(name: str) -> Callable[[Any], Awaitable[int]]:
 
 
 async def _play(seed: int, only: frozenset[Incident] | None, keep_steps: bool) -> Outcome:
-    return await Simulation(seed, only).play(keep_steps)
+    simulation = Simulation(seed, only)
+    with _heard(simulation.witness):
+        return await simulation.play(keep_steps)
+
+
+class _Ear(logging.Handler):
+    """Shows the witness each line of the log, as it would be written."""
+
+    def __init__(self, witness: Witness) -> None:
+        super().__init__()
+        self._witness = witness
+        self.setFormatter(log.formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._witness.logged(self.format(record))
+
+
+@contextlib.contextmanager
+def _heard(witness: Witness) -> Iterator[None]:
+    logger, ear = logging.getLogger("signalbox"), _Ear(witness)
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(ear)
+    try:
+        yield
+    finally:
+        logger.removeHandler(ear)
+        logger.level, logger.propagate = before
 
 
 class Simulation:

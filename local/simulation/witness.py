@@ -124,6 +124,9 @@ class Witness:
             self.accepted[message.data] = events.decode(message.data)
         self.check(invariants.message(self, execution, message))
 
+    def logged(self, line: str) -> None:
+        self.check(invariants.line(line))
+
     def called(self, execution: Execution, request: httpx.Request) -> None:
         """After a call that reached a vendor."""
         self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")

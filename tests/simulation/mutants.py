@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.log
 import shared.outbox
 import shared.pipeline
 import shared.stage
@@ -284,6 +285,13 @@ def _unmasked() -> list[Replacement]:
     from shared.clients import github_answers, railway  # noqa: PLC0415 - only to be changed
 
     return [(one, "redact", str) for one in (github_answers, railway, shared.stage)]
+
+
+@mutant("the log shows a vendor's words unmasked", 71)
+def _plain_log() -> list[Replacement]:
+    from shared.clients import github_answers, railway  # noqa: PLC0415 - only to be changed
+
+    return [(one, "redact", str) for one in (github_answers, railway, shared.log)]
 
 
 @mutant("a worker that tells too long ends the lease of the next", 18)

@@ -4,7 +4,7 @@ A question yields what is wrong, in words; nothing when all is well.
 """
 
 from local.simulation.invariants.documents import commit
-from local.simulation.invariants.outside import deployment, merge, message, notification
+from local.simulation.invariants.outside import deployment, line, merge, message, notification
 from local.simulation.invariants.rest import after_replay, at_rest, effects, in_time, merges_are_deployed
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "deployment",
     "effects",
     "in_time",
+    "line",
     "merge",
     "merges_are_deployed",
     "message",

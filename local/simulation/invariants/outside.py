@@ -42,6 +42,18 @@ def message(witness: Witness, execution: Execution, published: Published) -> Fou
     return ask([messages_do_not_run_ahead, no_secrets_in_messages], witness, execution, published)
 
 
+# At every line of the log
+
+
+def no_secrets_in_the_log(line: str) -> Iterator[str]:
+    """The log is read by more people than the secrets."""
+    yield from secrets_in(line.encode(), f"the log's line {line[:80]}")
+
+
+def line(text: str) -> Found:
+    return ask([no_secrets_in_the_log], text)
+
+
 # At every deployment that we asked for
 
 
