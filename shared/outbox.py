@@ -62,12 +62,12 @@ def scheduled(document: D) -> D:
     return replace(document, wake_at=min((at for at in due if at is not None), default=None))
 
 
-def claim(document: D, owner: str, now: datetime) -> D | None:
+def claim(document: D, owner: str, now: datetime, lasting: timedelta = LEASE) -> D | None:
     """Lease the deliveries to one worker; None while another has them."""
     lease = document.notify_lease
     if lease is not None and lease.until > now and lease.owner != owner:
         return None
-    until = now + LEASE
+    until = now + lasting
     return scheduled(replace(document, notify_lease=Lease(owner, until), notify_due=until))
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from shared.clients.railway import Railway
 
 
+LEASE_PER_LIMIT = 1.2
+"""Whoever is stopped at the limit has that much time to save what became of it, before others may come."""
+
+
 class Services:
     """Per instance, shared by its requests. `transports` replace the network in tests, by client name."""
 
@@ -53,6 +57,8 @@ class Services:
         self.pace = pace or Pace(
             redelivery=settings.signalbox_redelivery,
             unclaimed=settings.signalbox_unclaimed,
+            limit=settings.signalbox_limit,
+            lease=settings.signalbox_limit * LEASE_PER_LIMIT,
             visible=settings.signalbox_visible,
         )
         self.heard: dict[tuple[str, str], datetime] = {}

@@ -32,6 +32,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Seconds by which a message just published has been claimed; the sweep sends it again after that."""
     signalbox_visible: Seconds = 60.0
     """Seconds by which the effect of a vendor call whose answer was lost shows in the vendor's lists."""
+    signalbox_limit: float = 50.0
+    """Seconds for one execution of a stage, or for telling people once: less than the function's timeout."""
     signalbox_allow_loopback: bool = False
     """Let the health probe reach this machine: local emulation only."""
     google_cloud_project: str = ""

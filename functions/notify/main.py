@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import functions_framework.aio
 from starlette.requests import Request
@@ -58,13 +59,12 @@ async def tell(services: Services, message: Message) -> None:
 
 
 async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D], message: Message) -> None:
-    owner = services.token()
-    claimed = await amend(
-        services.store,
-        kind,
-        id,
-        lambda document: outbox.claim(document, owner, services.clock.now()) if document.owed else None,
-    )
+    owner, lasting = services.token(), timedelta(seconds=services.pace.lease)
+
+    def claim(document: D) -> D | None:
+        return outbox.claim(document, owner, services.clock.now(), lasting) if document.owed else None
+
+    claimed = await amend(services.store, kind, id, claim)
     if claimed is None:
         return
     results: Results = dict.fromkeys(claimed.owed)

@@ -16,6 +16,7 @@ from local.secrets import EnvironmentSecrets
 from shared import config, log
 from shared.errors import ConfigError, TransientError
 from shared.outcome import Message
+from shared.pipeline import Pace
 from shared.policy import Policy
 from shared.ports import Backend
 from shared.services import Services, current, install, open_services, prepare
@@ -61,9 +62,10 @@ def _uninstalled() -> Any:
 
 async def test_services_are_opened_from_the_environment(environ: dict[str, str]) -> None:
     environ |= {"SIGNALBOX_REDELIVERY": "3", "SIGNALBOX_UNCLAIMED": "2", "SIGNALBOX_VISIBLE": "1"}
+    environ |= {"SIGNALBOX_LIMIT": "5"}
     opened = open_services(environ)
     assert [target.id for target in opened.config.targets] == [TARGET]
-    assert (opened.pace.redelivery, opened.pace.unclaimed, opened.pace.visible) == (3, 2, 1)
+    assert opened.pace == Pace(redelivery=3, unclaimed=2, limit=5, lease=6, visible=1)
     assert opened.n8n is None
     await opened.close()
 

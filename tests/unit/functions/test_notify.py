@@ -15,6 +15,7 @@ from local.world.faults import Fault
 from shared import envelope, outbox
 from shared.errors import Code
 from shared.outcome import Message
+from shared.pipeline import Pace
 from shared.run import Deployment, Failure, Kind, Lease, Run, Stage, Status, Target
 
 DONE: dict[str, Any] = {"stage": Stage.DONE, "stage_due": None}
@@ -200,14 +201,16 @@ async def test_while_another_delivers_nothing_is_sent(scene: Scene) -> None:
     assert scene.told() == ["succeeded"]
 
 
-async def test_a_deliverer_that_dies_is_replaced_by_the_sweep(scene: Scene) -> None:
+@pytest.mark.parametrize("pace", [Pace(), Pace(limit=10, lease=12)])
+async def test_a_deliverer_that_dies_is_replaced_by_the_sweep(scene: Scene, pace: Pace) -> None:
+    scene.services.pace = pace
     run = await owing(scene, "succeeded", status=Status.SUCCEEDED, **DONE)
     scene.store.incidents.before(2, RuntimeError("the process dies"))
     assert (await scene.wake("notify", run.id)).status_code == 500
     left = await scene.run(run.id)
     assert left.owed == run.owed
-    assert left.wake_at == scene.clock.now() + outbox.LEASE
-    scene.clock.advance(outbox.LEASE.total_seconds())
+    assert left.wake_at == scene.clock.now() + timedelta(seconds=pace.lease)
+    scene.clock.advance(pace.lease)
     await scene.sweep()
     assert [message.about for message in scene.bus.published] == [("notify", run.id)]
     assert (await tell(scene, run)).owed == ()
