@@ -46,15 +46,15 @@ def directory(environ: Mapping[str, str]) -> Path:
     return make_folder(Path(environ.get(DIRECTORY) or DEFAULT_DIRECTORY))
 
 
-def open_journal(folder: Path, base_url: str, delivery: topology.Delivery | None = None) -> Journal:
-    """The journal of the topology's topics; its subscriptions push to `base_url`/functions/NAME."""
+def open_journal(folder: Path, addresses: topology.Addresses, delivery: topology.Delivery | None = None) -> Journal:
+    """The journal of the topology's topics; its subscriptions push to /functions/NAME there."""
     described = topology.load()
     delivery = delivery or described.delivery
     subscriptions = [
         Subscription(
             name=function.name,
             topic=function.subscribes,
-            endpoint=f"{base_url}/functions/{function.name}",
+            endpoint=topology.push_endpoint(addresses, function.name),
             ack_deadline=delivery.ack_deadline,
             min_backoff=delivery.min_backoff,
             max_backoff=delivery.max_backoff,

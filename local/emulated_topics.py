@@ -32,7 +32,7 @@ from google.pubsub_v1.types import (
     Topic,
 )
 
-from local.topology import Delivery, Function, Topology
+from local.topology import Addresses, Delivery, Function, Topology, push_endpoint
 from shared.errors import Unavailable
 
 RETENTION = timedelta(days=7)
@@ -58,7 +58,7 @@ async def clients(host: str) -> AsyncIterator[Clients]:
 
 
 async def create_topics_and_subscriptions(
-    topology: Topology, base_url: str, delivery: Delivery, project: str, *, host: str
+    topology: Topology, addresses: Addresses, delivery: Delivery, project: str, *, host: str
 ) -> None:
     """Every topic, a push subscription per subscribing function, and the pull subscription of the dead letters.
 
@@ -69,7 +69,7 @@ async def create_topics_and_subscriptions(
             await google.publisher.create_topic(Topic(name=topic_path(project, topic)), timeout=TIMEOUT)
         for function in topology.functions:
             if function.subscribes is not None:
-                subscription = push_subscription(topology, function, base_url, delivery, project)
+                subscription = push_subscription(topology, function, addresses, delivery, project)
                 await google.subscriber.create_subscription(subscription, timeout=TIMEOUT)
         dead_letters = Subscription(
             name=subscription_path(project, topology.dead_letters.subscription),
@@ -82,10 +82,10 @@ async def create_topics_and_subscriptions(
 
 
 def push_subscription(
-    topology: Topology, function: Function, base_url: str, delivery: Delivery, project: str
+    topology: Topology, function: Function, addresses: Addresses, delivery: Delivery, project: str
 ) -> Subscription:
     """An expiration policy without a time to live never expires. No retry policy: see above."""
-    endpoint = f"{base_url}/functions/{function.name}"
+    endpoint = push_endpoint(addresses, function.name)
     return Subscription(
         name=subscription_path(project, function.name),
         topic=topic_path(project, function.subscribes or ""),

@@ -144,7 +144,7 @@ def running(installation: Installation, logs: Path) -> Iterator[Emulators]:
 
 
 def _start(name: str, java: str, arguments: tuple[str, ...], port: int, log: Path) -> Emulator:
-    command = [*_ending_with_us(), java, *arguments, "--host=127.0.0.1", f"--port={port}"]
+    command = [*ending_with_us(), java, *arguments, "--host=127.0.0.1", f"--port={port}"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a jar that was found, no shell
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -152,7 +152,8 @@ def _start(name: str, java: str, arguments: tuple[str, ...], port: int, log: Pat
     return Emulator(name, f"127.0.0.1:{port}", process, log)
 
 
-def _ending_with_us() -> tuple[str, ...]:
+def ending_with_us() -> tuple[str, ...]:
+    """What to put before a command so that Linux kills the program when this process is gone, however that went."""
     return (sys.executable, "-ISc", _ENDS_WITH_US, str(os.getpid())) if sys.platform == "linux" else ()
 
 

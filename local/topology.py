@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from msgspec import Struct
 
 from shared.errors import ConfigError
 
+Addresses = str | Mapping[str, str]
+"""Where the functions are: all behind one address, or each, by its name, at one of its own."""
 PATH = Path(__file__).parent.parent / "functions" / "topology.yaml"
 
 
@@ -62,6 +65,12 @@ class Topology(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def all_topics(self) -> tuple[str, ...]:
         return (*self.topics, self.dead_letters.topic)
+
+
+def push_endpoint(addresses: Addresses, function: str) -> str:
+    """Where a subscription, or the scheduler, calls the function."""
+    base = addresses if isinstance(addresses, str) else addresses[function]
+    return f"{base}/functions/{function}"
 
 
 def load(path: Path = PATH) -> Topology:
