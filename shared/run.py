@@ -294,6 +294,8 @@ class Target(Struct, frozen=True, kw_only=True):
     rollbacks_in_a_row: int = 0
     last_command: int = 0
     """The latest comment that locked or unlocked it: an earlier one that comes later changes nothing."""
+    answering: dict[str, Lease] = {}
+    """Who answers which comment just now; on the first target of the repository, whichever the comment is about."""
     quarantined: tuple[Quarantine, ...] = ()
     health: Health = Health()
     owed: tuple[str, ...] = ()

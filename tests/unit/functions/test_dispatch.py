@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from starlette.types import Receive, Scope, Send
 from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
 from shared.errors import Code
 from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged
-from shared.run import Deployment, Hold, Kind, Lock, QueueEntry, Run, Stage, Status, Target
+from shared.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
 
 HEALTH = "health"
 
@@ -290,9 +291,54 @@ async def test_without_write_access_nothing_is_carried_out(scene: Scene, who: st
     assert f"**`{Code.NOT_AUTHORIZED}`**" in reply
     assert f"{who} has permission" in reply
     assert await scene.runs() == []
-    assert await scene.target() == Target(id=TARGET)
+    assert replace(await scene.target(), answering={}, heard={}) == Target(id=TARGET)
     line = scene.logged("command refused")[0]
     assert (line["code"], line["actor"]) == (Code.NOT_AUTHORIZED, who)
+
+
+async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) -> None:
+    # Given a command that comes once more when the reply to it, which was not there yet, is about to be written
+    scene.open_pull_request()
+    said = scene.say(1, "/deploy", "mallory")
+    github, meanwhile = scene.github.app._app, []
+
+    async def comes_again(scope: Scope, receive: Receive, send: Send) -> None:
+        if (scope["method"], scope["path"][-9:], meanwhile) == ("POST", "/comments", []):
+            meanwhile.append("comes again")
+            meanwhile.append((await scene.happen(said)).status_code)
+        await github(scope, receive, send)
+
+    scene.github.app._app = comes_again
+
+    # Then the second has to wait, and finds the reply afterwards
+    assert (await scene.happen(said)).status_code == 200
+    assert meanwhile == ["comes again", 503]
+    assert (await scene.happen(said)).status_code == 200
+    assert len([comment for comment in scene.comments() if f"reply:{said.comment_id}" in comment]) == 1
+
+
+async def test_an_answer_that_was_broken_off_is_given_by_another_once_its_lease_is_over(scene: Scene) -> None:
+    # Given one who died when it had just begun to answer
+    scene.open_pull_request()
+    said = scene.say(1, "/deploy", "mallory")
+    lease = Lease("the dead", scene.clock.now() + timedelta(seconds=scene.services.pace.lease))
+    await scene.save(Target(id=TARGET, answering={str(said.comment_id): lease}))
+
+    # Then the command waits for as long as it could still be alive
+    assert (await scene.happen(said)).status_code == 503
+    scene.pass_time(scene.services.pace.lease + 1)
+    assert (await scene.happen(said)).status_code == 200
+    assert "not_authorized" in scene.comments()[-1]
+
+
+async def test_an_answer_that_failed_is_given_at_the_next_attempt(scene: Scene) -> None:
+    scene.open_pull_request()
+    said = scene.say(1, "/deploy", "mallory")
+    scene.github.app.faults.append(Fault(when="/permission"))
+
+    assert (await scene.happen(said)).status_code == 503
+    assert (await scene.happen(said)).status_code == 200
+    assert "not_authorized" in scene.comments()[-1]
 
 
 async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Scene) -> None:
