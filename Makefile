@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test simulate fuzz golden lint format lock clean help
+.PHONY: run up package test test-kill simulate fuzz golden lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ fuzz: $(VENV)/.dev  ## the webhooks under a coverage-guided fuzzer, for FUZZ_SEC
 
 golden: $(VENV)/.dev  ## take what the scenarios come to now as what they should come to
 	SIGNALBOX_GOLDEN=accept $(BIN)/pytest -q tests/golden
+
+test-kill: $(VENV)/.dev  ## the long form of the test that kills functions, on both backends
+	SIGNALBOX_KILL=full $(BIN)/pytest -s tests/e2e/test_killed.py
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .
