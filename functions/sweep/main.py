@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import functions_framework.aio
@@ -21,6 +22,10 @@ from shared.sweeping.redelivery import redeliver_missed
 
 prepare()
 
+Part = Callable[[], Awaitable[int]]
+LIMIT = 100.0
+"""Seconds that each part gets, all of them at once: less than the function's `timeout` in topology.yaml."""
+
 
 @functions_framework.aio.http
 async def sweep(request: Request) -> Response:
@@ -29,7 +34,7 @@ async def sweep(request: Request) -> Response:
     services = current()
     with log.context(stage="sweep"):
         glance = Glance(services)
-        parts = {
+        parts: dict[str, Part] = {
             "woken": partial(wake_due, services),
             "probed": partial(probe_all, services),
             "redelivered": partial(redeliver_missed, services, glance),
@@ -37,17 +42,22 @@ async def sweep(request: Request) -> Response:
             "deaf": partial(listen, services, glance),
         }
         try:
-            done = {name: await _part(name, part()) for name, part in parts.items()}
+            counts = await asyncio.gather(*(_part(name, part) for name, part in parts.items()))
         finally:
             glance.close()
+        done = dict(zip(parts, counts, strict=True))
         log.info("swept", **done)
     return JSONResponse(done, status_code=503 if done["woken"] is None else 200)
 
 
-async def _part(name: str, work: Awaitable[int]) -> int | None:
+async def _part(name: str, part: Part) -> int | None:
     """How many it did; None when it could not, which must not keep the other parts from their work."""
     try:
-        return await work
+        async with asyncio.timeout(LIMIT):
+            return await part()
+    except TimeoutError:
+        log.error("a part of the sweep took too long", part=name, limit=LIMIT)
+        return None
     except (TransientError, VendorError, SecretMissing) as error:
         log.error("a part of the sweep failed", part=name, reason=str(error))
         return None

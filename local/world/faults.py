@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ class Fault(Struct, kw_only=True):
     """What goes wrong with the next `times` calls whose method, path or body contains `when`.
 
     `after_effect`: the vendor does its work first and the caller still sees the fault. `lost`: no answer at all.
+    `slow`: seconds that it takes.
     """
 
     when: str = ""
@@ -24,6 +26,7 @@ class Fault(Struct, kw_only=True):
     body: Any = None
     after_effect: bool = False
     lost: bool = False
+    slow: float = 0.0
 
 
 class Call(Struct, frozen=True):
@@ -53,6 +56,8 @@ class Faulty:
         request = f"{scope['method']} {scope['path']}\n{body.decode(errors='replace')}"
         self.interrupt(request)
         fault = self._next(request)
+        if fault is not None and fault.slow:
+            await asyncio.sleep(fault.slow)
         answer = _Answer()
         if fault is None or fault.after_effect:
             await self.app(scope, _replay(body), answer)

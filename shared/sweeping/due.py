@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -11,25 +12,43 @@ from shared import log, outbox
 from shared.errors import Conflict
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
-from shared.ports import Condition, Found, Update
+from shared.ports import D, Found, Update
 from shared.run import Run, Target
 from shared.services import Services
 
-AT_ONCE = 25
-DUE_AT_ONCE = 500
+AT_ONCE = 50
+PAGE = 200
+ENOUGH = 60.0
+"""Seconds after which no further page is begun: so much less than a part of the sweep gets that a slow page ends."""
 
 
 async def wake_due(services: Services) -> int:
-    """Send again what is past its `wake_at`, and then push that back, so that the next sweep leaves it alone."""
-    now = services.clock.now()
-    due: Condition = ("wake_at", "<=", now)
-    runs = await services.store.query(Run, due, order_by="wake_at", limit=DUE_AT_ONCE)
-    owing = await services.store.query(Target, due, order_by="wake_at", limit=DUE_AT_ONCE)
+    """Send again what is past its `wake_at`, and then push that back, so that the next sweep leaves it alone.
+
+    Page by page, oldest first, until nothing is due or ENOUGH is used up; what is left then is the next sweep's.
+    """
     gate = asyncio.Semaphore(AT_ONCE)
     woken = await asyncio.gather(
-        *(_wake_run(services, found, gate) for found in runs), *(_wake_target(services, found, gate) for found in owing)
+        _wake_all(services, Run, lambda found: _wake_run(services, found, gate)),
+        _wake_all(services, Target, lambda found: _wake_target(services, found, gate)),
     )
     return sum(woken)
+
+
+async def _wake_all(services: Services, kind: type[D], wake: Callable[[Found[D]], Awaitable[bool]]) -> int:
+    """A page begins after the last one, so that what cannot be sent holds nobody up."""
+    now, loop = services.clock.now(), asyncio.get_running_loop()
+    woken, last, until = 0, None, loop.time() + ENOUGH
+    while loop.time() < until:
+        page = await services.store.query(
+            kind, ("wake_at", "<=", now), order_by="wake_at", limit=PAGE, start_after=last
+        )
+        woken += sum(await asyncio.gather(*map(wake, page)))
+        if len(page) < PAGE:
+            return woken
+        last = page[-1].document
+    log.warning("more is due than there was time for; the next sweep goes on", woken=woken)
+    return woken
 
 
 async def _wake_run(services: Services, found: Found[Run], gate: asyncio.Semaphore) -> bool:

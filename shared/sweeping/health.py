@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import timedelta
 
 from shared import targets
@@ -18,9 +19,13 @@ RECORD_AT_LEAST = timedelta(minutes=10)
 
 
 async def probe_all(services: Services) -> int:
-    """Look at each target that has a verified version and an address; those under deployment are watched already."""
+    """Look at each target that has a verified version and an address; those under deployment are watched already.
+
+    In another order each time, so that where many hang, and time runs out, it is not always the same that are left out.
+    """
     gate = asyncio.Semaphore(AT_ONCE)
-    return sum(await asyncio.gather(*(_probe(services, place, gate) for place in services.config.targets)))
+    places = random.sample(services.config.targets, len(services.config.targets))
+    return sum(await asyncio.gather(*(_probe(services, place, gate) for place in places)))
 
 
 async def _probe(services: Services, place: TargetConfig, gate: asyncio.Semaphore) -> bool:

@@ -138,11 +138,12 @@ class Incidents:
 
 
 class RecordingBus:
-    """The Bus that keeps what it is handed in `published`; `down`: it refuses everything."""
+    """The Bus that keeps what it is handed in `published`; `down`: it refuses everything; `slow`: seconds it takes."""
 
     def __init__(self) -> None:
         self.published: list[Published] = []
         self.down = False
+        self.slow = 0.0
         self.incidents = Incidents()
         self.closed = False
 
@@ -153,6 +154,8 @@ class RecordingBus:
 
         if self.down:
             raise TransientError("the bus is down")
+        if self.slow:
+            await asyncio.sleep(self.slow)
         return str(await self.incidents.around(append))
 
     async def close(self) -> None:
