@@ -247,12 +247,14 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
         return _end(run, target, Status.SUCCEEDED, outcome.message, "succeeded", terms)
     if run.rollback.needed:
         target = targets.restored(target, run, terms.now, terms.policy)
-        status = Status.SUCCEEDED if run.kind is Kind.ROLLBACK else Status.ROLLED_BACK
+        asked_for = run.kind is Kind.ROLLBACK and not run.unasked
+        status = Status.SUCCEEDED if asked_for else Status.ROLLED_BACK
         taken_back = f"; {run.commit_sha[:7]} is quarantined" if run.commit_sha else ""
         held = ", and nothing is deployed automatically until somebody asks" if target.hold else ""
         return _end(run, target, status, outcome.message + taken_back + held, "rolled_back", terms)
     if run.kind is Kind.ROLLBACK:
-        return _end(run, target, Status.SUCCEEDED, "that version serves already", "succeeded", terms)
+        message = "healthy again: nothing was taken back" if run.unasked else "that version serves already"
+        return _end(run, target, Status.SUCCEEDED, message, "succeeded", terms)
     message = "the previous version serves and is healthy; there was nothing to roll back"
     return _end(run, target, Status.FAILED, message, "failed", terms)
 

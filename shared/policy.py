@@ -55,5 +55,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Claims of one stage without progress before the run fails."""
 
     rollback: Literal["automatic", "off"] = "automatic"
+    probation: Seconds = 0.0
+    """How long after its verification a version that loses its health is still taken back; 0 only tells."""
     hold_after_rollbacks: Annotated[int, Meta(ge=0)] = 1
     """Rollbacks in a row after which nothing is deployed automatically until somebody asks; 0 never holds."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
 from shared.outcome import Fail, Wait
-from shared.run import Kind, Run, Target, Verified
+from shared.run import Failure, Health, Kind, Run, Stage, Target, Verified
 
 
 class NothingToDo(Struct, frozen=True):
@@ -26,6 +26,8 @@ class Return(Struct, frozen=True):
     image: bool
     replaces: str | None
     """The commit that is taken back."""
+    error: Failure | None = None
+    """Why, where the run does not know it yet."""
 
 
 def plan(
@@ -37,6 +39,8 @@ def plan(
     just being taken away cannot be returned to, and a moment later can.
     """
     live = [deployment for deployment in active if deployment.live]
+    if run.unasked:
+        return _from_probation(run, target, live, known)
     serving = max(live, key=lambda deployment: deployment.created_at, default=None)
     bad = serving or _crashed(known)
     to = _asked_for(run, target, bad) if run.kind is Kind.ROLLBACK else target.current
@@ -51,10 +55,43 @@ def plan(
         return Fail(Code.ROLLBACK_TARGET_MISSING, "no verified deployment of this target is known to return to")
     if serving is not None and serving.commit_sha == to.commit_sha:
         return NothingToDo(replace(to, deployment_id=serving.id))
+    return _back(to, bad.commit_sha if run.kind is Kind.ROLLBACK and bad else run.commit_sha, known)
+
+
+def _from_probation(
+    run: Run, target: Target, live: Sequence[DeploymentState], known: Sequence[DeploymentState]
+) -> NothingToDo | Return | Wait | Fail:
+    """To the version verified before the one that lost its health, unless something has changed since it did.
+
+    Somebody who asks for it once more, by a replay, knows of lock and health.
+    """
+    crashed = None if live else _crashed(known)
+    bad, stranger = target.current, _stranger(run, target, [crashed] if crashed else live)
+    if bad is None or bad.deployment_id != run.trigger.id:
+        return Fail(Code.DEPLOYMENT_REPLACED, f"another version was verified after {run.trigger.id[:8]}; left alone")
+    if stranger is not None:
+        return Fail(Code.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of somebody else serves; left alone")
+    if run.trigger.source == "health" and target.lock is not None:
+        return Fail(Code.TARGET_LOCKED, f"locked by {target.lock.by}: {target.lock.reason}")
+    if run.trigger.source == "health" and target.health.state == "healthy" and live:
+        return NothingToDo(replace(bad, deployment_id=max(live, key=lambda one: one.created_at).id))
+    to = next((verified for verified in target.verified if verified.commit_sha != bad.commit_sha), None)
+    if to is None:
+        return Fail(Code.ROLLBACK_TARGET_MISSING, "no other version was verified here")
+    way = _back(to, bad.commit_sha, known)
+    return replace(way, error=_lost(bad, target.health)) if isinstance(way, Return) else way
+
+
+def _lost(bad: Verified, health: Health) -> Failure:
+    after = f", {(health.changed_at - bad.at).total_seconds():.0f} s after it was verified" if health.changed_at else ""
+    migrated = ". It ran a pre-deploy command (a migration?), which is not undone" * bad.migrates
+    return Failure(code=Code.UNHEALTHY, message=f"{health.detail}{after}{migrated}", stage=Stage.VERIFY)
+
+
+def _back(to: Verified, replaces: str | None, known: Sequence[DeploymentState]) -> Return | Wait:
     kept = next((deployment for deployment in known if deployment.id == to.deployment_id), None)
     if kept is not None and kept.status == "REMOVING":
         return Wait(message=f"{kept.id[:8]} is still being taken away", wake_in=5, otherwise=Code.ROLLBACK_TIMEOUT)
-    replaces = bad.commit_sha if run.kind is Kind.ROLLBACK and bad else run.commit_sha
     return Return(to=to, image=kept is not None and kept.can_rollback, replaces=replaces)
 
 
@@ -85,7 +122,7 @@ def _asked_for(run: Run, target: Target, bad: DeploymentState | None) -> Verifie
 
 
 def _stranger(run: Run, target: Target, live: Sequence[DeploymentState]) -> DeploymentState | None:
-    """A live deployment of another commit than the run's own and the target's last verified one.
+    """A deployment that serves, of another commit than the run's own and the target's last verified one.
 
     Railway itself redeploys a commit now and then, under a new id: that is nobody else's.
     """

@@ -62,9 +62,12 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 
 
 class Trigger(Struct, frozen=True, kw_only=True):
-    """Who asked. `id` makes the run's id: the merge commit for a merge, the comment's id for a command."""
+    """Who asked. `id` makes the run's id: the merge commit for a merge, the comment's id for a command.
 
-    source: Literal["merge", "command", "replay"]
+    `health`: what serves lost its health on probation; `id` is the deployment's.
+    """
+
+    source: Literal["merge", "command", "health", "replay"]
     actor: str
     id: str
     url: str
@@ -208,6 +211,12 @@ class Run(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     expire_at: datetime
+
+    @property
+    def unasked(self) -> bool:
+        """A rollback that no command asked for: the version of `trigger.id` lost its health on probation."""
+        back = self.rollback if self.kind is Kind.ROLLBACK else None
+        return back is not None and back.reason is not Code.ROLLED_BACK_BY_COMMAND
 
     @property
     def watched_deployment(self) -> str | None:

@@ -83,7 +83,7 @@ async def latest_of(services: Services, place: TargetConfig) -> list[Run]:
 def new_run(
     services: Services,
     place: TargetConfig,
-    pull: PullRequestState,
+    pull: PullRequestState | PullRequest,
     trigger: Trigger,
     *,
     back: Rollback | None = None,
@@ -105,7 +105,7 @@ def new_run(
             base=pull.base,
             url=pull.url,
         ),
-        commit_sha=None if back else pull.merge_sha,
+        commit_sha=pull.merge_sha if isinstance(pull, PullRequestState) and not back else None,
         trigger=trigger,
         stage=Stage.ROLLBACK if back else Stage.MERGE,
         status=Status.RUNNING,

@@ -95,7 +95,7 @@ def standing(target: Target, run: Run, now: datetime) -> Target:
         deployment_id=deployment.id, commit_sha=run.commit_sha, run_id=run.id, at=now, migrates=deployment.migrates
     )
     return replace(
-        target,
+        _well(target, now),
         verified=(verified, *(v for v in target.verified if v.deployment_id != deployment.id))[:KEPT_VERIFIED],
         address=deployment.url,
         rollbacks_in_a_row=0,
@@ -117,7 +117,7 @@ def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
     held = 0 < policy.hold_after_rollbacks <= count
     hold = Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else target.hold
     return replace(
-        target,
+        _well(target, now),
         verified=(current, *older)[:KEPT_VERIFIED],
         rollbacks_in_a_row=count,
         hold=hold,
@@ -144,6 +144,13 @@ def observe(target: Target, healthy: bool | None, detail: str, now: datetime, th
     if not changed or (state == "healthy" and health.state == "unknown"):
         return after
     return owe(after, f"{'health_regained' if healthy else 'health_lost'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
+
+
+def _well(target: Target, now: datetime) -> Target:
+    """A version was verified: what was seen of the one before counts no more, and a loss of health is over."""
+    if target.health.state == "unhealthy":
+        return observe(target, True, "verified", now, 1)
+    return replace(target, health=replace(target.health, failures=0))
 
 
 def refusal(run: Run, target: Target) -> Fail | None:

@@ -66,6 +66,12 @@ _HEADLINES = {
     Status.CANCELLED: "⏹️ cancelled on",
     Status.SUPERSEDED: "⏭️ superseded on",
 }
+_RETURNS = {
+    Status.SUCCEEDED: "↩️ returned",
+    Status.ROLLED_BACK: "↩️ returned",
+    Status.FAILED: "❌ not returned",
+    Status.SUPERSEDED: "⏭️ not returned",
+}
 _VERDICTS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "❔", Verdict.NOT_RUN: "▫️"}
 _SEVERITIES = {
     "rollback_failed": "critical",
@@ -92,8 +98,9 @@ def headline(run: Run) -> str:
     if run.status is Status.QUEUED:
         return f"{_HEADLINES[Status.QUEUED]} {place}"
     if run.kind is Kind.ROLLBACK:
-        verb = {Status.SUCCEEDED: "↩️ returned", Status.FAILED: "❌ not returned"}.get(run.status, "↩️ returning")
-        return f"{verb} to an earlier version on {place}"
+        if run.unasked and run.status is Status.SUCCEEDED:
+            return f"✅ healthy again on {place}"
+        return f"{_RETURNS.get(run.status, '↩️ returning')} to an earlier version on {place}"
     if _stuck(run):
         return f"🚨 bad, and not taken back from {place}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
@@ -132,6 +139,8 @@ def _stuck(run: Run) -> bool:
 
 def _who(run: Run) -> str:
     commit = f"Commit `{run.commit_sha[:7]}`, asked" if run.commit_sha else "Asked"
+    if run.trigger.source == "health":
+        return "Begun by Signalbox itself: the version lost its health soon after it was verified."
     if run.trigger.source == "replay":  # an operator's name there, which may be a stranger's here
         return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
     return f"{commit} for by @{run.trigger.actor}.{_force(run)}"
@@ -251,6 +260,8 @@ def _way_back(run: Run) -> str:
     if rollback is None or rollback.to is None:
         return ""
     commit = f"`{rollback.to.commit_sha[:7]}`"
+    if run.unasked and rollback.needed is False:
+        return f"The version {commit} serves, and nothing was taken back."
     if not rollback.needed:
         return f"The previous version {commit} kept serving: there was nothing to roll back."
     done = "was restored" if run.status in (Status.ROLLED_BACK, Status.SUCCEEDED) else "is to be restored"

@@ -104,7 +104,7 @@ async def _return(
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
     )
-    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces)
+    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=decision.error or claim.run.error)
     try:
         id = await _ask(services, place, decision)
     except (Unavailable, RateLimited):

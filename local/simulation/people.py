@@ -37,6 +37,7 @@ _PLANS: tuple[tuple[float, str, dict[str, object]], ...] = (
     (0.04, "shows the previous commit", {"shows_commit": "previous"}),
     (0.02, "skipped", {"skipped": True}),
     (0.02, "sleeps", {"sleep_after": 20.0}),
+    (0.03, "crashes after a while", {"crash_after": 150.0}),
 )
 
 

@@ -97,6 +97,7 @@ def configuration(chance: Chance) -> config.Config:
         "max_attempts": chance.pick("policy attempts", (2, 3, 5, 10)),
         "auto_deploy": chance.pick("policy auto-deploy", ('"off"', '"off"', '"adopt"')),
         "rollback": chance.pick("policy rollback", ('"automatic"',) * 5 + ('"off"',)),
+        "probation": chance.pick("policy probation", (0, 0, 900)),
         "automatic": chance.pick("policy automatic", ("true",) * 5 + ("false",)),
     }
     places = {"web": ["production"]}

@@ -218,7 +218,7 @@ class Simulation:
 
     def _quiet(self) -> bool:
         busy = self.post.open or self._arriving or self._executing or self.vendors.github.webhooks.queue
-        return not busy and not self._unrest() and not self._moving() and not self._missed() and not self._unnoticed()
+        return not busy and not self._unrest() and not self._moving() and not self._missed() and not self._unseen()
 
     def _missed(self) -> bool:
         """Whether GitHub still has a webhook that never got through, which the sweep is to ask for."""
@@ -226,9 +226,10 @@ class Simulation:
         arrived = {attempt.webhook.guid for attempt in attempts if attempt.status == "OK"}
         return any(attempt.webhook.guid not in arrived for attempt in attempts)
 
-    def _unnoticed(self) -> bool:
-        """Whether there is a merge that the sweep has yet to find."""
-        return any(invariants.merges_are_deployed(self.witness))
+    def _unseen(self) -> bool:
+        """Whether there is something that the sweep has yet to find."""
+        found = (invariants.merges_are_deployed, invariants.losses_of_health_are_noticed)
+        return any(any(question(self.witness)) for question in found)
 
     def _moving(self) -> bool:
         return any(made.deployment.due is not None for made in self.witness.made)

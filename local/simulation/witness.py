@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import httpx
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from local.simulation import invariants
 from local.simulation.bus import Published
-from local.simulation.execution import NOBODY, Execution, current
+from local.simulation.execution import NOBODY, START, Execution, current
 from local.simulation.place import Vendors
 from local.simulation.store import MemoryStore
 from local.vendors import REPOSITORY
@@ -73,6 +74,8 @@ class Witness:
         """Claims of each run since its last other commit."""
         self.made: list[Made] = []
         self.told: list[Told] = []
+        self.enqueued: dict[str, datetime] = {}
+        """When each run first stood in a queue."""
         self.merges: list[tuple[int, str, Execution]] = []
         self.lost: Counter[tuple[str, str]] = Counter()
         """Changes at GitHub of which the teller of a run never learned, by run and by what was made."""
@@ -117,6 +120,8 @@ class Witness:
                     self.claims[after.id] = 0
         for before, after in changes:
             self.check(invariants.commit(self, execution, before, after))
+            for entry in after.queue if isinstance(after, Target) else ():
+                self.enqueued.setdefault(entry.run_id, START + timedelta(seconds=self.now))
 
     def published(self, execution: Execution, message: Published) -> None:
         self.note(execution.name, f"publishes {message.topic} #{message.id} {_about(message.data)}")

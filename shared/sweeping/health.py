@@ -1,17 +1,19 @@
-"""The health of what serves, looked at once a minute while nothing is being deployed."""
+"""The health of what serves, looked at once a minute while nothing is being deployed, and what follows from it."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared import targets
 from shared.address import look
 from shared.amend import amend
+from shared.clients.probe import Answer
 from shared.config import TargetConfig
 from shared.run import Target
 from shared.services import Services
+from shared.sweeping.probation import take_back_if_due
 
 AT_ONCE = 25
 RECORD_AT_LEAST = timedelta(minutes=10)
@@ -33,19 +35,32 @@ async def _probe(services: Services, place: TargetConfig, gate: asyncio.Semaphor
         found = await services.store.get(Target, place.id)
         if found is None or found.document.active or not found.document.current or not found.document.address:
             return False
+        began = services.clock.now()
         answer = await look(services, place, found.document.address)
-        healthy = answer.healthy if answer.reached else None
-        await amend(
-            services.store, Target, place.id, lambda target: _seen(services, place, target, healthy, answer.detail)
-        )
+        looked_at = found.document
+
+        def see(target: Target) -> Target:
+            return _seen(services, place, target, answer) if _is_news(target, looked_at, began) else target
+
+        target = await amend(services.store, Target, place.id, see)
+    if target is not None:
+        await take_back_if_due(services, place, target)
     return True
 
 
-def _seen(services: Services, place: TargetConfig, target: Target, healthy: bool | None, detail: str) -> Target | None:
-    """The target after the look, or None when nothing is worth a write."""
+def _is_news(target: Target, looked_at: Target, began: datetime) -> bool:
+    """Not when a run has come meanwhile, and not when another sweep has looked since: it would count twice."""
+    checked_at = target.health.checked_at
+    seen_since = checked_at is not None and checked_at >= began
+    return target.active is None and target.current == looked_at.current and not seen_since
+
+
+def _seen(services: Services, place: TargetConfig, target: Target, answer: Answer) -> Target:
+    """The target after the look, or as it was when nothing is worth a write."""
     now = services.clock.now()
-    after = targets.observe(target, healthy, detail, now, place.policy.failure_threshold)
+    healthy = answer.healthy if answer.reached else None
+    after = targets.observe(target, healthy, answer.detail, now, place.policy.failure_threshold)
     before, new = target.health, after.health
     fresh = before.checked_at is not None and now - before.checked_at < RECORD_AT_LEAST
     same = (before.state, before.failures, before.detail) == (new.state, new.failures, new.detail)
-    return None if fresh and same else after
+    return target if fresh and same else after

@@ -18,6 +18,7 @@ import shared.outbox
 import shared.pipeline
 import shared.stage
 import shared.starting
+import shared.sweeping.health
 import shared.targets
 import shared.verification
 from local.simulation.execution import Crash
@@ -306,6 +307,14 @@ def _wrong_record() -> list[Replacement]:
         return target
 
     return [(shared.targets, "standing", standing)]
+
+
+@mutant("what fails on probation stays", 0)
+def _no_probation() -> list[Replacement]:
+    async def leave(*_: Any) -> None:
+        pass
+
+    return [(shared.sweeping.health, "take_back_if_due", leave)]
 
 
 @mutant("what is about to be done is not saved first", 0)

@@ -158,6 +158,7 @@ class TestTaken:
         assert pipeline.taken(run, terms()) is run
 
 
+COMMANDED = Code.ROLLED_BACK_BY_COMMAND
 RESTORED = f"it answers; {MERGE[:7]} is quarantined, and nothing is deployed automatically until somebody asks"
 
 
@@ -245,22 +246,32 @@ class TestAdvance:
         assert after.run.watched_deployment == "d-old"
 
     @pytest.mark.parametrize(
-        ("kind", "needed", "status", "event", "message"),
+        ("kind", "reason", "needed", "status", "event", "message"),
         [
-            (Kind.DEPLOY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
-            (Kind.ROLLBACK, True, Status.SUCCEEDED, "rolled_back", RESTORED),
+            (Kind.DEPLOY, Code.UNHEALTHY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
+            (Kind.ROLLBACK, COMMANDED, True, Status.SUCCEEDED, "rolled_back", RESTORED),
+            (Kind.ROLLBACK, Code.UNHEALTHY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
             (
                 Kind.DEPLOY,
+                Code.UNHEALTHY,
                 False,
                 Status.FAILED,
                 "failed",
                 "the previous version serves and is healthy; there was nothing to roll back",
             ),
-            (Kind.ROLLBACK, False, Status.SUCCEEDED, "succeeded", "that version serves already"),
+            (Kind.ROLLBACK, COMMANDED, False, Status.SUCCEEDED, "succeeded", "that version serves already"),
+            (
+                Kind.ROLLBACK,
+                Code.UNHEALTHY,
+                False,
+                Status.SUCCEEDED,
+                "succeeded",
+                "healthy again: nothing was taken back",
+            ),
         ],
     )
-    def test_the_end_of_the_way_back(self, kind, needed, status, event, message):
-        run = a_run(Stage.VERIFY, kind=kind, commit_sha=MERGE, rollback=a_way_back(needed=needed))
+    def test_the_end_of_the_way_back(self, kind, reason, needed, status, event, message):
+        run = a_run(Stage.VERIFY, kind=kind, commit_sha=MERGE, rollback=a_way_back(needed=needed, reason=reason))
 
         after = apply(run, Advance("it answers"), a_target(queue=queued("next")))
 

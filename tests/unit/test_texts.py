@@ -76,6 +76,15 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
         (a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK), "↩️ returning to an earlier version on **web/production**"),
         (ended(Status.SUCCEEDED, kind=Kind.ROLLBACK), "↩️ returned to an earlier version on **web/production**"),
         (ended(Status.FAILED, kind=Kind.ROLLBACK), "❌ not returned to an earlier version on **web/production**"),
+        (ended(Status.SUPERSEDED, kind=Kind.ROLLBACK), "⏭️ not returned to an earlier version on **web/production**"),
+        (
+            ended(Status.ROLLED_BACK, kind=Kind.ROLLBACK, rollback=a_way_back()),
+            "↩️ returned to an earlier version on **web/production**",
+        ),
+        (
+            ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back(needed=False)),
+            "✅ healthy again on **web/production**",
+        ),
     ],
 )
 def test_headlines(run, headline):

@@ -5,7 +5,14 @@ A question yields what is wrong, in words; nothing when all is well.
 
 from local.simulation.invariants.documents import commit
 from local.simulation.invariants.outside import deployment, line, merge, message, notification
-from local.simulation.invariants.rest import after_replay, at_rest, effects, in_time, merges_are_deployed
+from local.simulation.invariants.rest import (
+    after_replay,
+    at_rest,
+    effects,
+    in_time,
+    losses_of_health_are_noticed,
+    merges_are_deployed,
+)
 
 __all__ = [
     "after_replay",
@@ -15,6 +22,7 @@ __all__ = [
     "effects",
     "in_time",
     "line",
+    "losses_of_health_are_noticed",
     "merge",
     "merges_are_deployed",
     "message",

@@ -112,14 +112,15 @@ def nothing_older_is_deployed_by_itself(witness: Witness, made: Made) -> Iterato
 def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[str]:
     """A deployment that was well is not taken back for want of sight, once it was seen at all."""
     run = witness.run(made.execution.about)
-    if run is None or run.kind is not Kind.DEPLOY or made.execution.function != "rollback" or run.deployment is None:
+    replaced = _taken_back(run) if run is not None and made.execution.function == "rollback" else None
+    if run is None or replaced is None:
         return
     if run.error is not None and run.error.stage is Stage.DEPLOY:
         return
     service = made.deployment.service
     if any(one.deployment.source != "API" and one.deployment.service is service for one in witness.made):
         return
-    own = next((one.deployment for one in witness.made if one.deployment.id == run.deployment.id), None)
+    own = next((one.deployment for one in witness.made if one.deployment.id == replaced), None)
     if own is not None and own.live_at is not None and own.plan == Plan():
         yield f"{run.id} rolls back {own.id[:8]}, with which nothing was wrong: {run.error}"
 
@@ -190,6 +191,13 @@ def no_secrets_in_notifications(_: Witness, told: Told, body: bytes) -> Iterator
 
 def notification(witness: Witness, told: Told, body: bytes) -> Found:
     return ask([told_once, no_secrets_in_notifications], witness, told, body)
+
+
+def _taken_back(run: Run) -> str | None:
+    """The deployment that is to be replaced without anybody having asked for it."""
+    if run.kind is Kind.ROLLBACK:
+        return run.trigger.id if run.unasked else None
+    return run.deployment.id if run.deployment else None
 
 
 def _way_back(run: Run) -> str | None:

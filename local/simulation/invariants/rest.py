@@ -82,7 +82,7 @@ def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
         if run.error is not None and run.error.code is Code.NEWER_MERGE and not newer:
             yield f"{run.id} was superseded, and no newer merge contains {run.commit_sha}"
         if run.trigger.source == "merge" and run.deployment is not None and (turn := _its_turn(run)) is not None:
-            waiting = (one.id for one in newer if one.trigger.source == "merge" and _waited(one, turn))
+            waiting = (one.id for one in newer if one.trigger.source == "merge" and _waited(witness, one, turn))
             yield from (f"{run.id} was deployed while {id} waited, which contains it" for id in waiting)
 
 
@@ -90,8 +90,10 @@ def _its_turn(run: Run) -> datetime | None:
     return next((entry.at for entry in run.history if entry.message == "its turn has come"), None)
 
 
-def _waited(run: Run, at: datetime) -> bool:
-    """Whether it stood in the queue at that moment."""
+def _waited(witness: Witness, run: Run, at: datetime) -> bool:
+    """Whether it stood in the queue at that moment; whoever put it there may have been frozen before it was saved."""
+    if witness.enqueued.get(run.id, at) >= at - SKEW:
+        return False
     waits = [(entry.at, after.at) for entry, after in pairwise(run.history) if entry.status is Status.QUEUED]
     return any(since < at < until for since, until in waits)
 
@@ -148,6 +150,37 @@ def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
             yield f"{serving.id[:8]} of {who} serves {place.id}, recorded is {current.deployment_id[:8]}"
 
 
+def losses_of_health_are_noticed(witness: Witness) -> Iterator[str]:
+    """What was verified and has crashed since is known to be unhealthy."""
+    for place in witness.configured.targets:
+        serving, target = (
+            witness.vendors.railway.serving(place.service_id, place.environment_id),
+            witness.target(place.id),
+        )
+        watched = target.current is not None and target.address is not None and target.active is None
+        if serving is not None and serving.status == "CRASHED" and watched and target.health.state != "unhealthy":
+            yield f"{serving.id[:8]} of {place.id} has crashed, and its health is {target.health.state}"
+
+
+def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
+    """What a run deployed and lost its health so soon does not stay without an attempt to take it back."""
+    for place in witness.configured.targets:
+        target, policy = witness.target(place.id), place.policy
+        current, lost_at = target.current, target.health.changed_at
+        if current is None or current.run_id is None or target.rollbacks_in_a_row or target.lock:
+            continue
+        if (
+            target.health.state != "unhealthy"
+            or lost_at is None
+            or policy.rollback == "off"
+            or len(target.verified) == 1
+        ):
+            continue
+        soon = policy.probation and lost_at <= current.at + timedelta(seconds=policy.probation)
+        if soon and not any(run.trigger.id == current.deployment_id for run in witness.runs()):
+            yield f"{current.run_id} lost its health at {lost_at:%H:%M} on probation and serves {place.id}"
+
+
 def no_dead_letters(witness: Witness) -> Iterator[str]:
     """Nothing that we published ourselves is given up."""
     yield from (f"{dead.topic} {dead.data.decode()}" for dead in witness.dead_letters())
@@ -163,6 +196,8 @@ _AT_REST: list[Question[[Witness]]] = [
     one_github_deployment_per_commit,
     everything_owed_is_told,
     what_is_recorded_serves,
+    losses_of_health_are_noticed,
+    what_fails_on_probation_is_taken_back,
     no_dead_letters,
 ]
 
