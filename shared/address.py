@@ -8,7 +8,7 @@ from shared.clients.probe import Answer
 from shared.config import TargetConfig
 from shared.services import Services
 
-if TYPE_CHECKING:  # the sweep looks at addresses too, and has no Railway token
+if TYPE_CHECKING:  # only who calls Railway pays for its client
     from shared.clients.railway import ServiceState
 
 

@@ -111,6 +111,7 @@ async def _target(services: Services, id: str) -> dict[str, object]:
         "lock": target.lock,
         "hold": target.hold,
         "health": target.health,
+        "serving": target.serving,
     }
 
 

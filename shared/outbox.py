@@ -33,6 +33,8 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "cancelled": (COMMENT, DEPLOYMENT, N8N),
     "health_lost": (N8N,),
     "health_regained": (N8N,),
+    "drifted": (N8N,),
+    "drift_ended": (N8N,),
     "webhooks_lost": (N8N,),
     "webhooks_regained": (N8N,),
 }

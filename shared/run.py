@@ -278,6 +278,20 @@ class Health(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class Serving(Struct, frozen=True, kw_only=True):
+    """What serves by Railway's word, as the sweep saw it last; nothing does where there is no `deployment_id`."""
+
+    looked_at: datetime | None = None
+    deployment_id: str | None = None
+    commit_sha: str | None = None
+    drifting_since: datetime | None = None
+    """Since when that is not the version that was verified last."""
+
+    @property
+    def version(self) -> str | None:
+        return self.commit_sha or self.deployment_id
+
+
 class Deaf(Struct, frozen=True, kw_only=True):
     """GitHub's webhooks about the repository do not arrive."""
 
@@ -307,6 +321,7 @@ class Target(Struct, frozen=True, kw_only=True):
     """Who answers which comment just now; on the first target of the repository, whichever the comment is about."""
     quarantined: tuple[Quarantine, ...] = ()
     health: Health = Health()
+    serving: Serving = Serving()
     owed: tuple[str, ...] = ()
     notified: dict[str, Notified] = {}
     notify_lease: Lease | None = None

@@ -79,6 +79,7 @@ _SEVERITIES = {
     "rolled_back": "error",
     "health_lost": "error",
     "webhooks_lost": "error",
+    "drifted": "warning",
     "unverified": "warning",
     "needs_approval": "warning",
 }
@@ -232,9 +233,29 @@ def target_notification(target: Target, event: str) -> dict[str, object]:
         "severity": _SEVERITIES.get(name, "info"),
         "text": redact(f"{target.id} {_news(target, name)}"),
         "target": target.id,
-        "commit_sha": target.current.commit_sha if target.current else None,
+        "commit_sha": _serving_commit(target),
         "url": target.address or "",
     }
+
+
+def drift(target: Target) -> str | None:
+    """What serves instead of the version that was verified last, and what to do; None when it is that version."""
+    serving, current = target.serving, target.current
+    if serving.drifting_since is None or current is None:
+        return None
+    commit = f" of {serving.commit_sha[:7]}" if serving.commit_sha else ""
+    shown = f"deployment {serving.deployment_id[:8]}{commit} serves" if serving.deployment_id else "nothing serves"
+    meant = "If that was meant, bring it here by a pull request too, so that it is verified. " * bool(serving.version)
+    return (
+        f"has drifted: {shown}, and {current.commit_sha[:7]} was verified last. {meant}"
+        "To return to that version, comment `/rollback` on a pull request."
+    )
+
+
+def _serving_commit(target: Target) -> str | None:
+    if target.serving.drifting_since is not None:
+        return target.serving.commit_sha
+    return target.current.commit_sha if target.current else None
 
 
 def _news(target: Target, event: str) -> str:
@@ -244,6 +265,10 @@ def _news(target: Target, event: str) -> str:
             return f"is unhealthy: {target.health.detail}"
         case "health_regained":
             return f"is healthy again: {target.health.detail}"
+        case "drifted":
+            return drift(target) or "had drifted from what is recorded, and does no longer"
+        case "drift_ended":
+            return "serves the version again that was verified last"
         case "webhooks_lost":
             reason = target.deaf.reason if target.deaf else "they did not, and do again"
             return (

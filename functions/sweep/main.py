@@ -14,6 +14,7 @@ from shared import log
 from shared.errors import SecretMissing, TransientError, VendorError
 from shared.services import current, prepare
 from shared.sweeping.deafness import listen
+from shared.sweeping.drift import look_for_drift
 from shared.sweeping.due import wake_due
 from shared.sweeping.glance import Glance
 from shared.sweeping.health import probe_all
@@ -37,6 +38,7 @@ async def sweep(request: Request) -> Response:
         parts: dict[str, Part] = {
             "woken": partial(wake_due, services),
             "probed": partial(probe_all, services),
+            "compared": partial(look_for_drift, services),
             "redelivered": partial(redeliver_missed, services, glance),
             "unnoticed": partial(start_unnoticed, services, glance),
             "deaf": partial(listen, services, glance),

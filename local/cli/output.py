@@ -78,6 +78,11 @@ def runs(out: Console, shown: Iterable[Run]) -> None:
     out.print(table)
 
 
+def warnings(out: Console, shown: Iterable[str]) -> None:
+    for text in shown:
+        out.print(f"[yellow]![/] {escape(text)}")
+
+
 def run(out: Console, shown: Run) -> None:
     """One run: what it is, its timeline, and why it ended as it did."""
     pull = shown.pull_request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -9,7 +10,8 @@ import click
 from local.cli import output
 from local.cli.opening import at_place, folder
 from local.place import Place
-from shared.run import Run
+from shared import texts
+from shared.run import Run, Target
 
 MOST = 500
 
@@ -19,14 +21,17 @@ MOST = 500
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST), help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole documents as JSON.")
 def runs(folder: Path, limit: int, as_json: bool) -> None:
-    """List the runs, newest first."""
+    """List the runs, newest first, and targets that something else serves than was verified last."""
     found = at_place(folder, lambda place: newest(place, limit))
     if as_json:
         output.as_json(found)
-    elif found:
-        output.runs(output.console(), found)
+        return
+    out = output.console()
+    if found:
+        output.runs(out, found)
     else:
         click.echo("no runs yet")
+    output.warnings(out, at_place(folder, drifting))
 
 
 @click.command()
@@ -45,6 +50,13 @@ def show(run: str, folder: Path, as_json: bool) -> None:
 async def newest(place: Place, limit: int) -> list[Run]:
     found = await place.store.query(Run, order_by="created_at", descending=True, limit=limit)
     return [one.document for one in found]
+
+
+async def drifting(place: Place) -> list[str]:
+    """In words, the targets that something else serves than the version that was verified last."""
+    found = await asyncio.gather(*(place.store.get(Target, target.id) for target in place.config.targets))
+    drifts = ((one.document.id, texts.drift(one.document)) for one in found if one is not None)
+    return [f"{id} {drift}" for id, drift in drifts if drift is not None]
 
 
 async def find(place: Place, id: str) -> Run:

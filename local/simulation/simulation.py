@@ -43,7 +43,7 @@ WHOLE_SWEEP_EVERY = 3
 EVENING = 7200.0
 """By so long after the last incident everything has come to rest."""
 REPLAYED_AFTER = 2.0 * 24 * 3600
-_SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "listen")
+_SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "listen", "look_for_drift")
 _WITHHELD = {"never sent": 0.02}
 _WEBHOOK = {"missing": 0.05, "late": 0.05, "twice": 0.04, "answer lost": 0.03}
 
@@ -228,7 +228,11 @@ class Simulation:
 
     def _unseen(self) -> bool:
         """Whether there is something that the sweep has yet to find."""
-        found = (invariants.merges_are_deployed, invariants.losses_of_health_are_noticed)
+        found = (
+            invariants.merges_are_deployed,
+            invariants.losses_of_health_are_noticed,
+            invariants.what_is_recorded_serves,
+        )
         return any(any(question(self.witness)) for question in found)
 
     def _moving(self) -> bool:

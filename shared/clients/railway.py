@@ -26,6 +26,7 @@ PAGE = 100
 LONGEST_LINE = 500
 
 _IN_PROGRESS = {"INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING"}
+_ON_ITS_WAY = {"INITIALIZING", "QUEUED", "BUILDING", "DEPLOYING"}
 _LIVE = {"SUCCESS", "SLEEPING"}
 _FAILED = {"FAILED", "CRASHED"}
 _GONE = {"REMOVING", "REMOVED"}
@@ -66,6 +67,11 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
         return self.status in _LIVE
 
     @property
+    def serves(self) -> bool:
+        """It answers, or does at the next request: live, and its process has not ended."""
+        return self.live and (self.status == "SLEEPING" or not self.stopped)
+
+    @property
     def failed(self) -> bool:
         """FAILED (never went live, the previous deployment still serves) or CRASHED (after it went live)."""
         return self.status in _FAILED
@@ -95,6 +101,8 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     healthcheck_path: str | None
     image: str | None
     repository: str | None
+    on_its_way: bool = False
+    """The latest deployment is being built or started, and waits for nobody."""
     overlap_seconds: int | None = None
     """For how long the predecessor goes on serving; None when the service does not say."""
 
@@ -158,6 +166,7 @@ class Railway:
         return ServiceState(
             active=tuple(_state(deployment) for deployment in found.active_deployments),
             latest_id=None if found.latest_deployment is None else found.latest_deployment.id,
+            on_its_way=found.latest_deployment is not None and found.latest_deployment.status in _ON_ITS_WAY,
             host=hosts[0] if hosts else None,
             healthcheck_path=found.healthcheck_path,
             image=source.image,

@@ -33,7 +33,7 @@ DEPLOYMENTS = f"""query Deployments($input: DeploymentListInput!, $first: Int!, 
 SERVICE = f"""query Service($environmentId: String!, $serviceId: String!) {{
   result: serviceInstance(environmentId: $environmentId, serviceId: $serviceId) {{
     healthcheckPath overlapSeconds source {{ repo image }}
-    latestDeployment {{ id }}
+    latestDeployment {{ id status }}
     activeDeployments {{ ...DeploymentFields }}
     domains {{ customDomains {{ domain }} serviceDomains {{ domain }} }}
   }}
@@ -168,6 +168,11 @@ class Id(Struct):
     id: str
 
 
+class Latest(Struct):
+    id: str
+    status: str = ""
+
+
 class Domain(Struct):
     domain: str
 
@@ -185,7 +190,7 @@ class Source(Struct):
 class Service(Struct, rename="camel"):
     active_deployments: tuple[Deployment, ...]
     domains: Domains
-    latest_deployment: Id | None = None
+    latest_deployment: Latest | None = None
     healthcheck_path: str | None = None
     overlap_seconds: int | None = None
     source: Source | None = None

@@ -18,6 +18,7 @@ import shared.outbox
 import shared.pipeline
 import shared.stage
 import shared.starting
+import shared.sweeping.drift
 import shared.sweeping.health
 import shared.targets
 import shared.verification
@@ -307,6 +308,19 @@ def _wrong_record() -> list[Replacement]:
         return target
 
     return [(shared.targets, "standing", standing)]
+
+
+@mutant("nobody compares what serves with what is recorded", 0)
+def _no_comparison() -> list[Replacement]:
+    async def look_away(_: Any) -> int:
+        return 0
+
+    return [(module("sweep"), "look_for_drift", look_away)]
+
+
+@mutant("nobody is told of a drift", 0)
+def _untold_drift() -> list[Replacement]:
+    return [(shared.sweeping.drift, "owe", lambda target, *_: target)]
 
 
 @mutant("what fails on probation stays", 0)

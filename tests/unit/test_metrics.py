@@ -68,6 +68,7 @@ async def test_with_nothing_to_count_there_is_no_rate_and_no_median(scene: Scene
         "lock": None,
         "hold": None,
         "health": {"state": "unknown", "failures": 0, "checked_at": None, "changed_at": None, "detail": ""},
+        "serving": {"looked_at": None, "deployment_id": None, "commit_sha": None, "drifting_since": None},
     }
 
 

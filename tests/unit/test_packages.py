@@ -149,7 +149,7 @@ ABSENT = {
     "verify": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),
     "rollback": ({"shared.clients.github", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
     "notify": ({"shared.clients.railway", "shared.clients.probe", "shared.stage"}, set()),
-    "sweep": ({"shared.clients.railway", "shared.clients.n8n", "shared.stage"}, set()),
+    "sweep": ({"shared.clients.n8n", "shared.stage"}, set()),
 }
 LOCAL_ONLY = {"rich", "pyyaml", "graphql-core", "pygments", "markdown-it-py"}
 

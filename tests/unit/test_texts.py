@@ -22,6 +22,7 @@ from shared.run import (
     Kind,
     Rollback,
     Run,
+    Serving,
     Stage,
     Status,
     Verdict,
@@ -383,6 +384,33 @@ def test_what_is_told_of_a_target(event, severity, text):
         "commit_sha": a_version().commit_sha,
         "url": "https://web.example",
     }
+
+
+@pytest.mark.parametrize(
+    ("serving", "shown", "commit"),
+    [
+        (Serving(deployment_id="d-strange", commit_sha=MERGE), "deployment d-strang of 2222222 serves", MERGE),
+        (Serving(deployment_id="d-strange"), "deployment d-strang serves", None),
+        (Serving(), "nothing serves", None),
+    ],
+)
+def test_a_drift_is_told_with_what_serves_and_what_to_do(serving, shown, commit):
+    target = a_target(serving=replace(serving, drifting_since=NOON))
+
+    payload = texts.target_notification(target, "drifted@2026-07-01T12:00:00Z")
+
+    assert payload["text"].startswith(f"{TARGET} has drifted: {shown}, and 3333333 was verified last. ")
+    assert ("pull request too" in payload["text"]) is (shown != "nothing serves")
+    assert "`/rollback`" in payload["text"]
+    assert (payload["severity"], payload["commit_sha"]) == ("warning", commit)
+
+
+@pytest.mark.parametrize("event", ["drifted", "drift_ended"])
+def test_a_drift_that_is_over_when_it_is_told_is_told_as_that(event):
+    payload = texts.target_notification(a_target(), f"{event}@2026-07-01T12:00:00Z")
+
+    assert "/rollback" not in payload["text"]
+    assert payload["commit_sha"] == a_version().commit_sha
 
 
 def test_every_event_of_a_target_has_a_text():

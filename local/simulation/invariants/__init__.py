@@ -12,6 +12,7 @@ from local.simulation.invariants.rest import (
     in_time,
     losses_of_health_are_noticed,
     merges_are_deployed,
+    what_is_recorded_serves,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "merges_are_deployed",
     "message",
     "notification",
+    "what_is_recorded_serves",
 ]

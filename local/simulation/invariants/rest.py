@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from local.simulation.invariants.asking import Found, Question, ask
 from local.vendors import REPOSITORY
 from local.world.github_model import PullRequest, Repository
+from local.world.railway_deployment import Deployment
 from shared import commands, outbox
+from shared.config import TargetConfig
 from shared.errors import Code
 from shared.run import Kind, Run, Status, Target
 
@@ -135,10 +137,29 @@ def everything_owed_is_told(witness: Witness) -> Iterator[str]:
 
 
 def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
-    """What serves was verified last, or people deployed it themselves, or its run failed and said so."""
+    """What serves was verified last; or that it was not is recorded, and people were told."""
+    told = {told.key for told in witness.told}
     for place in witness.configured.targets:
-        serving = witness.vendors.railway.serving(place.service_id, place.environment_id)
-        current = witness.target(place.id).current
+        target = witness.target(place.id)
+        current, recorded, serving = target.current, target.serving, _live(witness, place)
+        if current is None:
+            continue
+        what = f"{serving.id[:8]} of {serving.commit_sha[:7]} serves" if serving else "nothing serves"
+        same = serving is not None and (serving.id == current.deployment_id or serving.commit_sha == current.commit_sha)
+        if same and recorded.drifting_since is not None:
+            yield f"{what} {place.id}, as it should, and drift is recorded since {recorded.drifting_since:%H:%M:%S}"
+        if same:
+            continue
+        known = recorded.drifting_since is not None and recorded.deployment_id == (serving.id if serving else None)
+        news = [key for key in target.notified if key.startswith("drifted@")]
+        if not known or not any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news):
+            yield f"{what} {place.id}, {current.commit_sha[:7]} is recorded, and {'not told' if known else 'unnoticed'}"
+
+
+def what_we_deployed_is_recorded(witness: Witness) -> Iterator[str]:
+    """What a run deployed and serves was verified, or the run failed and said so."""
+    for place in witness.configured.targets:
+        serving, current = _live(witness, place), witness.target(place.id).current
         made = next((one for one in witness.made if one.deployment is serving), None)
         if serving is None or current is None or serving.id == current.deployment_id:
             continue
@@ -148,6 +169,11 @@ def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
         if run is None or run.status is not Status.FAILED or run.error is None:
             who = run.id if run else None
             yield f"{serving.id[:8]} of {who} serves {place.id}, recorded is {current.deployment_id[:8]}"
+
+
+def _live(witness: Witness, place: TargetConfig) -> Deployment | None:
+    known = witness.vendors.railway.deployments(place.service_id, place.environment_id)
+    return next((one for one in known if one.status in ("SUCCESS", "SLEEPING")), None)
 
 
 def losses_of_health_are_noticed(witness: Witness) -> Iterator[str]:
@@ -196,6 +222,7 @@ _AT_REST: list[Question[[Witness]]] = [
     one_github_deployment_per_commit,
     everything_owed_is_told,
     what_is_recorded_serves,
+    what_we_deployed_is_recorded,
     losses_of_health_are_noticed,
     what_fails_on_probation_is_taken_back,
     no_dead_letters,

@@ -1,0 +1,93 @@
+"""Whether what serves is what was verified last: recorded and told where it is not, and left as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from shared import log
+from shared.amend import amend
+from shared.clients.railway import DeploymentState, ServiceState
+from shared.config import TargetConfig
+from shared.errors import RateLimited, TransientError, VendorError
+from shared.outbox import owe
+from shared.run import Serving, Target, Verified
+from shared.services import Services
+
+EVERY = timedelta(minutes=10)
+"""Railway may allow no more than 1,000 requests an hour, for all that ask: docs.railway.com/reference/public-api."""
+
+
+async def look_for_drift(services: Services) -> int:
+    """Ask Railway what serves each target, one request each, and record the answer; how many were looked at.
+
+    One that Railway cannot or will not tell of keeps no other from being asked about. Raises RateLimited at the first
+    refusal of that kind, and what the store raises.
+    """
+    now, places = services.clock.now(), services.config.targets
+    found = await asyncio.gather(*(services.store.get(Target, place.id) for place in places))
+    due = [place for place, one in zip(places, found, strict=True) if one is not None and is_due(one.document, now)]
+    random.shuffle(due)
+    return sum([await _look(services, place) for place in due])
+
+
+async def _look(services: Services, place: TargetConfig) -> bool:
+    began = services.clock.now()
+    service: ServiceState | None = None
+    try:
+        service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    except VendorError as error:  # asked again no sooner than if it had told
+        log.error("Railway does not say what serves", target=place.id, reason=str(error))
+    except RateLimited:
+        raise
+    except TransientError as error:
+        log.warning("Railway cannot say now what serves", target=place.id, reason=str(error))
+        return False
+    await amend(services.store, Target, place.id, lambda target: note(target, service, began))
+    return service is not None
+
+
+def is_due(target: Target, now: datetime) -> bool:
+    """After EVERY, and at once after a verification: what serves may have been another version before."""
+    if target.current is None or target.active:
+        return False
+    looked_at = target.serving.looked_at
+    return looked_at is None or now - looked_at >= EVERY or target.current.at >= looked_at
+
+
+def note(target: Target, service: ServiceState | None, now: datetime) -> Target:
+    """The target after Railway's answer of `now`; None: it gave none. People are owed what has changed.
+
+    While a deployment is on its way, by whomever, and when a run came meanwhile or another sweep has looked since,
+    nothing is concluded.
+    """
+    current, before = target.current, target.serving
+    if current is None or target.active or (before.looked_at is not None and before.looked_at >= now):
+        return target
+    if service is None or service.on_its_way or current.at >= now:
+        return replace(target, serving=replace(before, looked_at=now))
+    serving = max((one for one in service.active if one.serves), key=lambda one: one.created_at, default=None)
+    seen = Serving(
+        looked_at=now,
+        deployment_id=serving.id if serving else None,
+        commit_sha=serving.commit_sha if serving else None,
+        drifting_since=None if _is(serving, current) else before.drifting_since or now,
+    )
+    after = replace(target, serving=seen, updated_at=now)
+    if seen.drifting_since is None and before.drifting_since is None:
+        return after
+    if seen.drifting_since is not None and before.drifting_since is not None and seen.version == before.version:
+        return after
+    return owe(after, f"{'drifted' if seen.drifting_since else 'drift_ended'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
+
+
+def _is(serving: DeploymentState | None, current: Verified) -> bool:
+    """Railway redeploys a commit by itself now and then, under a new id: that is the same version."""
+    if serving is None:
+        return False
+    return serving.id == current.deployment_id or (
+        bool(serving.commit_sha) and serving.commit_sha == current.commit_sha
+    )

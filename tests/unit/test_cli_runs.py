@@ -1,0 +1,58 @@
+"""signalbox runs: the runs of a place, and what drifts there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+from unit.building import a_run, a_target, at
+
+from local.backend import DOCUMENTS
+from local.cli.runs import runs
+from local.place import Left, leave_behind
+from local.store import SqliteStore
+from shared import config
+from shared.ports import Create, Document
+from shared.run import Serving
+
+CONFIGURATION = """
+[repositories."acme/shop".services.web]
+project_id = "p"
+service_id = "s"
+
+[repositories."acme/shop".services.web.environments.production]
+environment_id = "e"
+"""
+[PLACE] = config.parse(CONFIGURATION).targets
+STRANGE = Serving(deployment_id="d-strange", commit_sha="9" * 40, drifting_since=at(0))
+DRIFTING = replace(a_target(active=None), id=PLACE.id, serving=STRANGE)
+
+
+def listed(folder: Path, *documents: Document, words: tuple[str, ...] = ()) -> Result:
+    leave_behind(folder, Left(backend="embedded"), CONFIGURATION)
+
+    async def save() -> None:
+        store = SqliteStore(folder / DOCUMENTS)
+        await store.commit(*map(Create, documents))
+        await store.close()
+
+    asyncio.run(save())
+    return CliRunner().invoke(runs, ["--dir", str(folder), *words])
+
+
+def test_what_drifts_is_named_below_the_runs(tmp_path: Path) -> None:
+    shown = listed(tmp_path, a_run(), DRIFTING).output
+
+    assert a_run().id in shown
+    assert f"! {PLACE.id} has drifted: deployment d-strang of 9999999 serves, and 3333333 was verified last." in shown
+
+
+def test_what_does_not_is_not_named(tmp_path: Path) -> None:
+    assert listed(tmp_path, replace(DRIFTING, serving=Serving())).output == "no runs yet\n"
+
+
+def test_the_json_is_of_runs_alone(tmp_path: Path) -> None:
+    assert len(json.loads(listed(tmp_path, a_run(), DRIFTING, words=("--json",)).output)) == 1
