@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ from shared.run import Kind, Run, Status, Target
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
+
+SKEW = timedelta(seconds=10)
+"""More than any two clocks differ."""
 
 
 def every_run_has_ended(witness: Witness) -> Iterator[str]:
