@@ -111,16 +111,16 @@ def _lost(wake_in: float) -> Wait:
 
 
 async def _remember_what_serves(claim: Claim, services: Services, place: TargetConfig) -> None:
-    """Before the first deployment to a target: what serves healthily now is what to come back to."""
+    """Before the first deployment to a target: what serves now is what to come back to, unless it is seen to be bad.
+
+    Where nobody can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
+    """
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
     if serving is None or serving.commit_sha in (None, claim.run.commit_sha):
         return
     base = address_of(services, place, service)
-    answer = await look(services, place, base) if base else None
-    if answer is not None and not answer.healthy and serving.status == "SLEEPING":
-        answer = await look(services, place, base or "")  # the first request only wakes it
-    if answer is not None and not answer.healthy:
+    if base and await _is_bad(services, place, base, asleep=serving.status == "SLEEPING"):
         return
     verified = Verified(
         deployment_id=serving.id,
@@ -134,6 +134,14 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
         return target if target.current else replace(target, verified=(verified,), address=base)
 
     await claim.amend_target(remember)
+
+
+async def _is_bad(services: Services, place: TargetConfig, base: str, *, asleep: bool) -> bool:
+    """Whether it answers, and unhealthily; the first request to one that sleeps only wakes it."""
+    answer = await look(services, place, base)
+    if asleep and not answer.healthy:
+        answer = await look(services, place, base)
+    return answer.status is not None and not answer.healthy
 
 
 async def _create(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:

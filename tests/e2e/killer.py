@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from e2e.processes import Program
 
@@ -24,7 +25,7 @@ class Killer:
         self.struck: Counter[str] = Counter()
         self._programs = programs
         self._chance = chance
-        self._raging = False
+        self._waiting = False
         github, railway, n8n = vendors.github.app, vendors.railway.app, vendors.n8n.app
         self._apps = (github, railway, n8n)
         self._effects: tuple[tuple[str, Faulty, str], ...] = (
@@ -47,17 +48,22 @@ class Killer:
         return self.struck.total()
 
     async def rage(self, pauses: tuple[float, float]) -> None:
-        """Until cancelled."""
-        self._raging = True
+        """At random, until cancelled."""
+        while True:
+            await asyncio.sleep(self._chance.uniform(*pauses))
+            for name in self._chance.sample(sorted(self._programs), self._chance.choice((1, 1, 1, 1, 3))):
+                self._kill(name)
+
+    @contextmanager
+    def lying_in_wait(self) -> Iterator[None]:
+        """For calls to vendors."""
+        self._waiting = True
         for effect in self._effects:
             self._lie_in_wait(*effect)
         try:
-            while True:
-                await asyncio.sleep(self._chance.uniform(*pauses))
-                for name in self._chance.sample(sorted(self._programs), self._chance.choice((1, 1, 1, 1, 3))):
-                    self._kill(name)
+            yield
         finally:
-            self._raging = False
+            self._waiting = False
             for app in self._apps:
                 app.interruptions.clear()
 
@@ -66,7 +72,7 @@ class Killer:
             self.struck[name] += self._kill(name)
             asyncio.get_running_loop().call_later(self._chance.uniform(0, 4), self._lie_in_wait, name, app, call)
 
-        if self._raging:
+        if self._waiting:
             app.interruptions.append((call, strike))
 
     def _kill(self, name: str) -> bool:

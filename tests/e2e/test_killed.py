@@ -41,7 +41,7 @@ SWEEP_EVERY = 0.5
 """Seconds; a minute in the cloud."""
 LOOK_EVERY = 0.5
 LONGER = 30.0
-"""Seconds for which killing may go on when people have done their work."""
+"""Seconds for which killing may go on once people have done their work."""
 QUICK = {
     "SIGNALBOX_LIMIT": "5",
     "SIGNALBOX_REDELIVERY": "3",
@@ -159,16 +159,17 @@ class Scene:
         self.killer = Killer(programs, vendors, random.Random(f"killer {seed}"))
 
     async def kill_while(self, work: Awaitable[None]) -> None:
-        """And for a little longer, where too few were killed in the middle of something."""
-        killing = asyncio.create_task(self.killer.rage(self.form.pauses))
-        try:
-            await work
+        """At random while people work, and then in the middle of something only, until that was often enough."""
+        with self.killer.lying_in_wait():
+            killing = asyncio.create_task(self.killer.rage(self.form.pauses))
+            try:
+                await work
+            finally:
+                killing.cancel()
+                await asyncio.gather(killing, return_exceptions=True)
             until = time.monotonic() + LONGER
             while self.killer.strikes < self.form.strikes and time.monotonic() < until:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(LOOK_EVERY)
-        finally:
-            killing.cancel()
-            await asyncio.gather(killing, return_exceptions=True)
 
     async def until_finished(self) -> None:
         """Fails when it takes too long, or when a process ended that nobody killed."""

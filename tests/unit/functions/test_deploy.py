@@ -266,16 +266,14 @@ async def test_at_first_contact_the_healthy_version_that_serves_is_remembered(sc
     assert target.address == f"https://{DOMAIN}"
 
 
-@pytest.mark.parametrize("state", ["unhealthy", "blind", "nothing", "crashed"])
-async def test_at_first_contact_what_is_not_known_to_be_healthy_is_not_what_to_come_back_to(
+@pytest.mark.parametrize("state", ["unhealthy", "nothing", "crashed"])
+async def test_at_first_contact_what_is_known_not_to_be_healthy_is_not_what_to_come_back_to(
     scene: Scene, state: str
 ) -> None:
     run = scene.new_run(Stage.DEPLOY)
     await scene.save(Target(id=TARGET, active=run.id))
     if state == "unhealthy":
         scene.application.faults.append(Fault(status=503))
-    if state == "blind":
-        scene.blind = True
     first = scene.railway.deployments(SERVICE, ENVIRONMENT)[0]
     if state == "nothing":
         first.status = "REMOVED"
@@ -283,6 +281,16 @@ async def test_at_first_contact_what_is_not_known_to_be_healthy_is_not_what_to_c
         first.status = "CRASHED"
     after = await scene.execute(run)
     assert (after.stage, (await scene.target()).current) == (Stage.MONITOR, None)
+
+
+async def test_at_first_contact_a_look_that_reaches_nothing_leaves_it_to_railways_word(scene: Scene) -> None:
+    run = scene.new_run(Stage.DEPLOY)
+    await scene.save(Target(id=TARGET, active=run.id))
+    scene.blind = True
+    await scene.execute(run)
+    target = await scene.target()
+    assert target.current is not None
+    assert (target.current.commit_sha, target.address) == (OLD, f"https://{DOMAIN}")
 
 
 async def test_at_first_contact_a_private_service_is_taken_at_railways_word(scene: Scene) -> None:

@@ -300,7 +300,7 @@ async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) ->
     # Given a command that comes once more when the reply to it, which was not there yet, is about to be written
     scene.open_pull_request()
     said = scene.say(1, "/deploy", "mallory")
-    github, meanwhile = scene.github.app._app, []
+    github, meanwhile = scene.github.app.app, []
 
     async def comes_again(scope: Scope, receive: Receive, send: Send) -> None:
         if (scope["method"], scope["path"][-9:], meanwhile) == ("POST", "/comments", []):
@@ -308,7 +308,7 @@ async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) ->
             meanwhile.append((await scene.happen(said)).status_code)
         await github(scope, receive, send)
 
-    scene.github.app._app = comes_again
+    scene.github.app.app = comes_again
 
     # Then the second has to wait, and finds the reply afterwards
     assert (await scene.happen(said)).status_code == 200
