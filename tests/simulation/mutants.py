@@ -79,7 +79,7 @@ def _lease_not_checked() -> list[Replacement]:
     return [(shared.stage, "_owner", lambda _: "anybody")]
 
 
-@mutant("merges that no webhook told of are not looked for", 31)
+@mutant("merges that no webhook told of are not looked for", 94)
 def _unnoticed_merges() -> list[Replacement]:
     async def nothing(*_: Any) -> int:
         return 0
@@ -87,7 +87,7 @@ def _unnoticed_merges() -> list[Replacement]:
     return [(module("sweep"), "start_unnoticed", nothing)]
 
 
-@mutant("a stage waits on beyond its deadline", 0)
+@mutant("a stage waits on beyond its deadline", 10)
 def _no_deadline() -> list[Replacement]:
     judge = shared.pipeline.judge
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
@@ -183,7 +183,7 @@ def _create_twice() -> list[Replacement]:
     return [(shared.starting, "start", insist), (shared.answering, "start", insist)]
 
 
-@mutant("a rollback that fails is rolled back", 25)
+@mutant("a rollback that fails is rolled back", 32)
 def _rollback_of_rollback() -> list[Replacement]:
     give_up = shared.pipeline._not_restored
 
@@ -208,12 +208,12 @@ def _inconclusive_fails() -> list[Replacement]:
     return [(module("verify"), "conclude", judge)]
 
 
-@mutant("quarantine and hold are ignored", 10)
+@mutant("quarantine and hold are ignored", 27)
 def _no_quarantine() -> list[Replacement]:
     return [(shared.targets, "refusal", lambda run, target: None)]
 
 
-@mutant("a process that dies acknowledges its message", 0)
+@mutant("a process that dies acknowledges its message", 6)
 def _acknowledged_crash() -> list[Replacement]:
     push = Simulation._push
 
@@ -226,7 +226,7 @@ def _acknowledged_crash() -> list[Replacement]:
     return [(Simulation, "_push", acknowledge)]
 
 
-@mutant("the sweep wakes nobody", 0)
+@mutant("the sweep wakes nobody", 6)
 def _no_sweep() -> list[Replacement]:
     async def sleep_on(_: Any) -> int:
         return 0
@@ -323,7 +323,7 @@ def _untold_drift() -> list[Replacement]:
     return [(shared.sweeping.drift, "owe", lambda target, *_: target)]
 
 
-@mutant("what fails on probation stays", 0)
+@mutant("what fails on probation stays", 23)
 def _no_probation() -> list[Replacement]:
     async def leave(*_: Any) -> None:
         pass
