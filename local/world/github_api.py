@@ -10,17 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.world import github_answers as answers
 from local.world import github_graphql
 from local.world.github_access import Problem
 from local.world.github_model import Comment, Deployment, PullRequest, Repository
-from local.world.github_payloads import (
-    API,
-    JSON,
-    comment,
-    installation_id,
-    stamp,
-    user,
-)
+from local.world.github_payloads import JSON, comment
 
 if TYPE_CHECKING:
     from local.world.github import GitHubWorld
@@ -102,16 +96,8 @@ class Api:
         found = self._world.repositories.get(f"{owner}/{request.path_params['name']}".lower())
         if found is None:
             raise Problem(404, "Not Found")
-        return JSONResponse(
-            {
-                "id": installation_id(owner),
-                "account": user(found.owner),
-                "app_slug": self._world.app_slug,
-                "permissions": self._world.access.permissions,
-                "events": self._world.access.events,
-                "suspended_at": None,
-            }
-        )
+        access = self._world.access
+        return JSONResponse(answers.installation(found, self._world.own_app, access.permissions, access.events))
 
     async def _mint(self, request: Request) -> Response:
         return JSONResponse(self._world.access.mint(request.path_params["id"]), 201)
@@ -153,31 +139,14 @@ class Api:
         return JSONResponse({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
 
     async def _rules(self, request: Request, repo: Repository) -> Response:
-        branch = request.path_params["branch"]
-        rules: list[JSON] = []
-        if branch in repo.review_branches:
-            rules.append({"type": "pull_request", "parameters": {"required_approving_review_count": 1}})
-        if branch in repo.merge_queues:
-            rules.append({"type": "merge_queue", "parameters": {"merge_method": "SQUASH"}})
-        if contexts := repo.required_checks.get(branch, []):
-            checks = [{"context": context, "integration_id": None} for context in contexts]
-            rules.append({"type": "required_status_checks", "parameters": {"required_status_checks": checks}})
-        rules.append({"type": "deletion"})
-        origin = {"ruleset_source_type": "Repository", "ruleset_source": repo.full_name, "ruleset_id": repo.id}
-        return _paged(request, [rule | origin for rule in rules])
+        return _paged(request, answers.rules(repo, request.path_params["branch"]))
 
     async def _compare(self, request: Request, repo: Repository) -> Response:
         """Without its commits, which nobody here reads; the files are on the first page alone."""
         base, _, head = request.path_params["basehead"].partition("...")
         if not repo.knows(base) or not repo.knows(head):
             raise Problem(404, "Not Found")
-        ahead, behind = repo.history(head), repo.history(base)
-        content: JSON = {
-            "status": repo.compare(base, head),
-            "ahead_by": len([sha for sha in ahead if sha not in behind]),
-            "behind_by": len([sha for sha in behind if sha not in ahead]),
-            "commits": [],
-        }
+        content = answers.comparison(repo, base, head)
         if request.query_params.get("page", "1") == "1":
             content["files"] = []
         return JSONResponse(content)
@@ -186,8 +155,7 @@ class Api:
         login = request.path_params["user"]
         if login not in repo.collaborators:
             raise Problem(404, "Not Found")
-        permission = repo.collaborators[login]
-        return JSONResponse({"permission": permission, "role_name": permission, "user": user(login)})
+        return JSONResponse(answers.permission(login, repo.collaborators[login]))
 
     # Comments
 
@@ -209,11 +177,13 @@ class Api:
         content = (await request.json()).get("content")
         if content not in _REACTIONS:
             raise Problem(422, "Validation Failed", [{"resource": "Reaction", "field": "content", "code": "invalid"}])
-        reaction = (repo.full_name, _comment(request, repo).id, content)
+        said = _comment(request, repo)
+        reaction = (repo.full_name, said.id, content)
         existed = reaction in self._world.reactions
         if not existed:
             self._world.reactions.append(reaction)
-        return JSONResponse({"content": content, "user": user(self._world.bot)}, 200 if existed else 201)
+        shown = answers.reaction(content, said.id, self._world.bot, said.created_at)
+        return JSONResponse(shown, 200 if existed else 201)
 
     def _shown(self, repo: Repository, said: Comment) -> JSON:
         return comment(repo, said, self._world.own_app)
@@ -227,7 +197,7 @@ class Api:
             for deployment in reversed(repo.deployments)
             if all(getattr(deployment, name) == value for name, value in wanted.items())
         ]
-        return _paged(request, [_deployment(repo, deployment) for deployment in found])
+        return _paged(request, [answers.deployment(repo, deployment, self._world.bot) for deployment in found])
 
     async def _create_deployment(self, request: Request, repo: Repository) -> Response:
         body = await request.json()
@@ -247,7 +217,7 @@ class Api:
             created_at=self._world.clock.now(),
         )
         repo.deployments.append(deployment)
-        return JSONResponse(_deployment(repo, deployment), 201)
+        return JSONResponse(answers.deployment(repo, deployment, self._world.bot), 201)
 
     async def _list_statuses(self, request: Request, repo: Repository) -> Response:
         return _paged(request, _find_deployment(request, repo).statuses[::-1])
@@ -256,15 +226,9 @@ class Api:
         deployment, body = _find_deployment(request, repo), await request.json()
         if body.get("state") not in _STATES:
             raise Problem(422, "Validation Failed", [{"resource": "DeploymentStatus", "field": "state"}])
-        status = {
-            "id": self._world.ids.number(),
-            "state": body["state"],
-            "description": _short(body.get("description") or ""),
-            "environment": deployment.environment,
-            "environment_url": body.get("environment_url", ""),
-            "log_url": body.get("log_url", ""),
-            "created_at": stamp(self._world.clock.now()),
-        }
+        _short(body.get("description") or "")
+        id, now = self._world.ids.number(), self._world.clock.now()
+        status = answers.deployment_status(repo, deployment, id, body, self._world.bot, now)
         deployment.statuses.append(status)
         return JSONResponse(status, 201)
 
@@ -299,22 +263,6 @@ def _short(description: str) -> str:
     if len(description) > 140:
         raise Problem(422, "Validation Failed", [{"field": "description", "code": "custom", "message": "is too long"}])
     return description
-
-
-def _deployment(repo: Repository, deployment: Deployment) -> JSON:
-    url = f"{API}/repos/{repo.full_name}/deployments/{deployment.id}"
-    return {
-        "url": url,
-        "id": deployment.id,
-        "task": deployment.task,
-        "environment": deployment.environment,
-        "description": deployment.description,
-        "created_at": stamp(deployment.created_at),
-        "statuses_url": f"{url}/statuses",
-        "sha": deployment.sha,
-        "ref": deployment.sha,
-        "payload": deployment.payload,
-    }
 
 
 def _per_page(request: Request) -> int:
