@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test test-kill simulate fuzz golden lint format lock clean help
+.PHONY: run up package test test-kill test-contracts simulate fuzz golden lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ package: $(VENV)/.run  ## one deployment package per function, in build/packages
 
 test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+
+test-contracts: $(VENV)/.dev  ## what is asked of vendors, and what the simulated ones answer, by the vendors' contracts
+	SIGNALBOX_REQUIRE=contracts $(BIN)/pytest -q tests/vendors
 
 simulate: $(VENV)/.run  ## two thousand bad days, chosen by the commit (SEEDS, START for others)
 	$(BIN)/signalbox simulate --seeds $(SEEDS) --start $(START)
