@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ipaddress
 import ssl
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -123,6 +126,53 @@ async def test_a_body_that_does_not_decompress_is_a_broken_answer(probe: Probe) 
 
     assert (answer.reached, answer.healthy) == (True, False)
     assert "DecodingError" in answer.detail
+
+
+def packed(encoding: str, body: bytes) -> Handler:
+    """A server that compresses what it was asked to send plainly."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
+)
+async def test_a_body_that_is_packed_all_the_same_is_read(
+    probe: Probe, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    async with serving(packed(encoding, pack(b'{"commit": "abc1234"}'))) as port:
+        answer = await look(probe, f"http://127.0.0.1:{port}/health", field="commit")
+
+    assert (answer.healthy, answer.commit) == (True, "abc1234")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "layers", "detail"),
+    [("gzip", 1, "200 OK, body larger than 64 KiB"), ("gzip, gzip", 2, "200 OK, body is not JSON")],
+)
+async def test_a_small_body_cannot_grow_into_a_huge_one(probe: Probe, encoding: str, layers: int, detail: str) -> None:
+    # Given a few kilobytes that hold 32 MiB
+    bomb = b" " * 32 * 1024 * 1024
+    for _ in range(layers):
+        bomb = gzip.compress(bomb)
+
+    # When they are what the health answer has for a body
+    async with serving(packed(encoding, bomb)) as port:
+        tracemalloc.start()
+        answer = await look(probe, f"http://127.0.0.1:{port}/health", field="commit")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    # Then they stay small
+    assert answer.detail == detail
+    assert peak < 8 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -258,6 +308,23 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await asyncio.sleep(0.01)
 
 
+async def drip_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An answer that never comes to its body."""
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for number in range(100_000):
+        writer.write(b"X-%d: x\r\n" % number)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def endless_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One header of megabytes."""
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    for _ in range(1_000):
+        writer.write(b"x" * 65_536)
+        await writer.drain()
+
+
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
 
@@ -276,7 +343,7 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await writer.drain()
 
 
-@pytest.mark.parametrize("handler", [nothing, drip])
+@pytest.mark.parametrize("handler", [nothing, drip, drip_headers])
 async def test_silence_and_a_slow_drip_end_with_the_time_given(probe: Probe, handler: Handler) -> None:
     loop = asyncio.get_running_loop()
     async with serving(handler) as port:
@@ -289,7 +356,7 @@ async def test_silence_and_a_slow_drip_end_with_the_time_given(probe: Probe, han
     assert took < 2
 
 
-@pytest.mark.parametrize("handler", [hang_up, babble])
+@pytest.mark.parametrize("handler", [hang_up, babble, endless_headers])
 async def test_a_broken_answer_is_reached_and_unhealthy(probe: Probe, handler: Handler) -> None:
     async with serving(handler) as port:
         answer = await look(probe, f"http://127.0.0.1:{port}/health")
@@ -394,7 +461,20 @@ def self_signed(path: Path) -> ssl.SSLContext:
         "[::ffff:127.0.0.1]",
         "[::ffff:169.254.169.254]",
         "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b::6440:1]",
+        "[64:ff9b:1::a9fe:a9fe]",
         "[2002:7f00:1::]",
+        "[2001::a9fe:a9fe]",
+        "[::a9fe:a9fe]",
+        "[::ffff:0:a9fe:a9fe]",
+        "[fec0::1]",
+        "[fd12:3456:789a::1]",
+        "[4000::1]",
+        "0xa9fea9fe",
+        "169.254.43518",
+        "192.0.2.1",
+        "198.18.0.1",
+        "255.255.255.255",
     ],
 )
 async def test_an_address_that_is_not_public_is_refused(host: str) -> None:
@@ -425,9 +505,11 @@ class Resolving(asyncio.SelectorEventLoop):
         return [(family, 1, 6, "", (address, port)) for family, address in zip(families, found, strict=True)]
 
 
-def resolving(names: dict[str, list[str]], look: Callable[[], Awaitable[Answer]]) -> Answer:
+def resolving(
+    names: dict[str, list[str]], look: Callable[[], Awaitable[Answer]], loop: Resolving | None = None
+) -> Answer:
     """The answer of a look for which names resolve like this."""
-    loop = Resolving()
+    loop = loop or Resolving()
     loop.names = names
 
     async def run() -> Answer:
@@ -448,6 +530,80 @@ def test_a_name_is_refused_when_any_of_its_addresses_is_private() -> None:
     answer = resolving({"rebound.example": ["93.184.215.14", "10.0.0.1"]}, visit)
 
     assert answer.detail == "refused: private address"
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("metadata.google.internal", "169.254.169.254"),
+        ("web.railway.internal", "fd12:7363:9a3b::1"),
+        ("nat64.example", "64:ff9b::a9fe:a9fe"),
+        ("mapped.example", "::ffff:10.0.0.1"),
+        ("carrier.example", "100.64.0.1"),
+    ],
+)
+def test_a_name_of_something_inside_is_refused(name: str, address: str) -> None:
+    async def visit() -> Answer:
+        probe = Probe()
+        try:
+            return await look(probe, f"http://{name}/", timeout=3)
+        finally:
+            await probe.close()
+
+    assert resolving({name: [address]}, visit) == Answer(reached=False, detail="refused: private address")
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
+    # Given a name that leads to this machine when it is looked up first, and nowhere after that
+    class Rebinding(Resolving):
+        asked = 0
+
+        async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> Any:  # type: ignore[override]
+            if host == b"rebound.example":
+                self.asked += 1
+                self.names = {"rebound.example": ["127.0.0.1" if self.asked == 1 else "127.9.9.9"]}
+            return await super().getaddrinfo(host, port, **how)
+
+    async def visit() -> Answer:
+        probe = Probe(allow_loopback=True)
+        try:
+            async with serving(greet) as port:
+                return await look(probe, f"http://rebound.example:{port}/", field="commit")
+        finally:
+            await probe.close()
+
+    # When it is looked at
+    loop = Rebinding()
+    answer = resolving({}, visit, loop)
+
+    # Then the one look-up was all there was
+    assert answer.healthy
+    assert loop.asked == 1
+
+
+async def test_a_redirect_to_something_inside_is_not_followed(probe: Probe) -> None:
+    # Given a server that redirects to another one on this machine
+    visited = 0
+
+    async def inside(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal visited
+        visited += 1
+        await greet(reader, writer)
+
+    async with serving(inside) as secret_port:
+
+        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            where = f"http://127.0.0.1:{secret_port}/computeMetadata/v1/"
+            writer.write(f"HTTP/1.1 307 Moved\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+
+        # When it is looked at
+        async with serving(redirect) as port:
+            answer = await look(probe, f"http://127.0.0.1:{port}/health")
+
+    # Then nobody went there
+    assert (answer.status, answer.healthy, visited) == (307, False, 0)
 
 
 def test_the_next_address_is_tried_when_one_does_not_connect() -> None:
