@@ -16,7 +16,8 @@ from msgspec import structs
 
 from local.world.faults import Faulty
 from local.world.railway_api import graphql_app
-from local.world.railway_deployment import IN_PROGRESS, SERVING, Deployment, Plan, Service
+from local.world.railway_deployment import IN_PROGRESS, SERVING, TRANSITIONS, Deployment, Plan, Service
+from local.world.railway_limits import Limits
 from local.world.railway_webhooks import Deliver, Webhooks
 from shared.ports import Clock
 
@@ -46,6 +47,9 @@ class RailwayWorld:
         """None: it is taken as either."""
         self.pace = timedelta(seconds=pace)
         self.retention = retention
+        self.limits = Limits(clock)
+        self.used: dict[str, dict[str, float]] = {}
+        """What each service used in this billing period, by measurement."""
         self.webhooks = Webhooks(webhook_secret)
         self.deliver = deliver
         """Where webhooks go; None: none are sent."""
@@ -74,6 +78,7 @@ class RailwayWorld:
         branch: str = "main",
         domain: str | None = None,
         auto_deploy: bool = False,
+        waits_for_ci: bool = False,
         serving_commit: str | None = None,
         environment_name: str = "production",
     ) -> Service:
@@ -88,6 +93,7 @@ class RailwayWorld:
             branch=branch,
             domain=domain,
             auto_deploy=auto_deploy,
+            waits_for_ci=waits_for_ci,
         )
         self.services.append(service)
         if serving_commit is not None:
@@ -105,11 +111,22 @@ class RailwayWorld:
     def push(self, repository: str, branch: str, sha: str) -> list[Deployment]:
         """A push, which every service with auto-deploy that is connected to the branch deploys."""
         wanted = (repository.lower(), branch)
-        return [
+        made = [
             self._create(service, sha, "deploy", "GitHub")
             for service in self.services
             if service.auto_deploy and (service.repository.lower(), service.branch) == wanted
         ]
+        for deployment in made:
+            deployment.waits_for_ci = deployment.service.waits_for_ci
+        return made
+
+    def finish_ci(self, repository: str, sha: str, *, passed: bool) -> None:
+        """GitHub says how the workflows of a commit ended; what waits for them goes on, or is skipped."""
+        for deployment in self._deployments:
+            if deployment.waits_for_ci and deployment.commit_sha == sha and deployment.service.repository == repository:
+                deployment.ci_passed = passed
+                if deployment.status == "WAITING":
+                    deployment.due = self.clock.now()
 
     def dashboard_deploy(self, service_id: str, environment_id: str, sha: str) -> Deployment:
         return self._create(self.service(service_id, environment_id), sha, "deploy", "dashboard")
@@ -118,7 +135,7 @@ class RailwayWorld:
         deployment = self.deployment(id)
         if deployment.status != "NEEDS_APPROVAL":
             raise GraphQLError("Deployment does not need approval")
-        self._enter(deployment, "BUILDING", self.clock.now())
+        self._enter(deployment, deployment.after("NEEDS_APPROVAL"), self.clock.now())
         return True
 
     # What the API does
@@ -182,6 +199,17 @@ class RailwayWorld:
         self._enter(deployment, "REMOVED", self.clock.now())
         return True
 
+    def restart(self, id: str) -> bool:
+        """The same deployment, its process begun anew."""
+        deployment = self.deployment(id)
+        if deployment.status == "CRASHED":
+            self._enter(deployment, "SUCCESS", self.clock.now(), event="restarted")
+        elif deployment.status != "SUCCESS":
+            raise GraphQLError("Deployment cannot be restarted")
+        elif self.deliver is not None:
+            self.webhooks.announce(deployment, self.clock.now(), copies=self.delivery_copies, event="restarted")
+        return True
+
     # The edge
 
     @property
@@ -200,8 +228,9 @@ class RailwayWorld:
             self._enter(deployment, "SUCCESS", self.clock.now(), event="resumed")
 
     def crash(self, deployment: Deployment) -> None:
-        """The process of a live deployment ends by itself."""
-        self._enter(deployment, "CRASHED", self.clock.now())
+        """The process of a live deployment ends by itself; one that sleeps has none."""
+        if deployment.status == "SUCCESS":
+            self._enter(deployment, "CRASHED", self.clock.now())
 
     # Time
 
@@ -252,7 +281,10 @@ class RailwayWorld:
         return deployment
 
     def _enter(self, deployment: Deployment, status: str, at: datetime, *, event: str | None = None) -> None:
+        if status not in TRANSITIONS[deployment.status]:
+            raise AssertionError(f"{deployment.id}: {status} does not follow {deployment.status}")
         deployment.status = status
+        deployment.history.append((status, at))
         deployment.due = self._due(deployment, at)
         deployment.has_image = deployment.has_image or status == "DEPLOYING"
         if status == "REMOVED":
@@ -265,8 +297,10 @@ class RailwayWorld:
 
     def _due(self, deployment: Deployment, at: datetime) -> datetime | None:
         plan = deployment.plan
-        if deployment.status in {"BUILDING", "DEPLOYING", "REMOVING"}:
+        if deployment.status in {"QUEUED", "BUILDING", "DEPLOYING", "REMOVING"}:
             return at + self.pace
+        if deployment.status == "WAITING":
+            return None if deployment.ci_passed is None else at
         seconds = plan.sleep_after if plan.crash_after is None else plan.crash_after
         return at + timedelta(seconds=seconds) if deployment.status == "SUCCESS" and seconds is not None else None
 
@@ -283,11 +317,10 @@ class RailwayWorld:
 
 def _next_status(deployment: Deployment) -> str:
     plan = deployment.plan
-    if deployment.status == "INITIALIZING":
-        if plan.skipped or plan.needs_approval:
-            return "SKIPPED" if plan.skipped else "NEEDS_APPROVAL"
-        return "DEPLOYING" if deployment.has_image else "BUILDING"
     return {
+        "INITIALIZING": "SKIPPED" if plan.skipped else deployment.after("INITIALIZING"),
+        "WAITING": deployment.after("WAITING") if deployment.ci_passed else "SKIPPED",
+        "QUEUED": deployment.after("QUEUED"),
         "BUILDING": "FAILED" if plan.build == "fail" else "DEPLOYING",
         "DEPLOYING": "FAILED" if plan.start == "fail" else "SUCCESS",
         "SUCCESS": "SLEEPING" if plan.crash_after is None else "CRASHED",

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from local.world.railway_deployment import ENDED, Deployment
+from local.world.railway_operations import OperationResolvers, page, timestamp
 from local.world.railway_setup import SetupResolvers
 
 if TYPE_CHECKING:
@@ -48,11 +49,21 @@ class _Endpoint:
     def __init__(self, world: RailwayWorld) -> None:
         self._world = world
         self._schema = load_schema()
-        self._root = _Resolvers(world).root() | SetupResolvers(world).root()
+        resolvers = (_Resolvers(world), SetupResolvers(world), OperationResolvers(world))
+        self._root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
         self._documents: dict[str, DocumentNode] = {}
         self._traces = itertools.count(7850594425975341941)
 
     async def answer(self, request: Request) -> JSONResponse:
+        passes, headers = self._world.limits.take()
+        if not passes:
+            return JSONResponse({"data": None}, status_code=429, headers=headers)
+        answer = await self._execute(request)
+        if headers:
+            answer.headers.update(headers)
+        return answer
+
+    async def _execute(self, request: Request) -> JSONResponse:
         try:
             kind = self._authorize(request)
             asked = json.loads(await request.body())
@@ -156,23 +167,15 @@ class _Resolvers:
         return _entries(deployment, lines, limit)
 
     def _page(self, _: Any, input: dict[str, Any], first: int = 100, after: str | None = None) -> dict[str, Any]:
-        """Newest first; a cursor is the id of the deployment before."""
-        found = [d for d in self._world.deployments() if _matches(d, input)]
-        start = next((position for position, d in enumerate(found, 1) if d.id == after), 0)
-        page = found[start : start + first]
-        return {
-            "edges": [{"cursor": d.id, "node": self._view(d)} for d in page],
-            "pageInfo": {
-                "hasNextPage": start + first < len(found),
-                "endCursor": page[-1].id if page else None,
-            },
-        }
+        """Newest first."""
+        return page([self._view(d) for d in self._world.deployments() if _matches(d, input)], first, after)
 
     def _instance(self, _: Any, service_id: str, environment_id: str) -> dict[str, Any]:
         service = self._world.service(service_id, environment_id)
         known = self._world.deployments(service_id, environment_id)
         return {
             "id": f"{service_id}@{environment_id}",
+            "serviceId": service_id,
             "serviceName": service.name,
             "healthcheckPath": service.healthcheck_path,
             "healthcheckTimeout": 300,
@@ -192,7 +195,7 @@ class _Resolvers:
         return {
             "id": deployment.id,
             "status": deployment.status,
-            "createdAt": _timestamp(deployment.created_at),
+            "createdAt": timestamp(deployment.created_at),
             "projectId": service.project_id,
             "environmentId": service.environment_id,
             "serviceId": service.service_id,
@@ -241,12 +244,8 @@ def _entries(deployment: Deployment, lines: Sequence[str], limit: int) -> list[d
         {
             "message": line,
             "severity": "info",
-            "timestamp": _timestamp(deployment.created_at + timedelta(seconds=number)),
+            "timestamp": timestamp(deployment.created_at + timedelta(seconds=number)),
         }
         for number, line in enumerate(lines)
     ]
     return entries[-(limit + 1) :]
-
-
-def _timestamp(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

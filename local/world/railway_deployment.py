@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 IN_PROGRESS = frozenset({"INITIALIZING", "NEEDS_APPROVAL", "WAITING", "QUEUED", "BUILDING", "DEPLOYING"})
 SERVING = frozenset({"SUCCESS", "SLEEPING", "CRASHED"})
 """What a request to the service's domain meets; a crashed one answers with the edge's own error."""
 ENDED = frozenset({"FAILED", "SKIPPED", "CRASHED", "REMOVED"})
+TRANSITIONS: Mapping[str, frozenset[str]] = {
+    "INITIALIZING": frozenset({"NEEDS_APPROVAL", "WAITING", "QUEUED", "BUILDING", "DEPLOYING", "SKIPPED", "REMOVED"}),
+    "NEEDS_APPROVAL": frozenset({"WAITING", "QUEUED", "BUILDING", "DEPLOYING", "REMOVED"}),
+    "WAITING": frozenset({"QUEUED", "BUILDING", "SKIPPED", "REMOVED"}),
+    "QUEUED": frozenset({"BUILDING", "DEPLOYING", "REMOVED"}),
+    "BUILDING": frozenset({"DEPLOYING", "FAILED", "REMOVED"}),
+    "DEPLOYING": frozenset({"SUCCESS", "FAILED", "REMOVED"}),
+    "SUCCESS": frozenset({"SLEEPING", "CRASHED", "REMOVING"}),
+    "SLEEPING": frozenset({"SUCCESS", "REMOVING"}),
+    "CRASHED": frozenset({"SUCCESS", "REMOVING"}),
+    "REMOVING": frozenset({"REMOVED"}),
+    "FAILED": frozenset(),
+    "SKIPPED": frozenset(),
+    "REMOVED": frozenset(),
+}
+"""Railway's thirteen statuses, and which may follow which (facts §3). What runs a kept image is not built."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -22,6 +39,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """`fail`: Railway's own health check gives up, and the deployment never goes live."""
     skipped: bool = False
     needs_approval: bool = False
+    queued: bool = False
+    """No builder is free at first."""
     crash_after: float | None = None
     sleep_after: float | None = None
     health: Literal["ok", "failing"] = "ok"
@@ -43,6 +62,8 @@ class Service(Struct, kw_only=True):
     branch: str
     domain: str | None
     auto_deploy: bool
+    waits_for_ci: bool = False
+    """What a push deploys waits until its commit's checks have passed, and is skipped when they have not."""
     image: str | None = None
     """Deployed from an image, not from the repository."""
     healthcheck_path: str | None = "/health"
@@ -61,6 +82,10 @@ class Deployment(Struct, kw_only=True, eq=False):
     created_at: datetime
     due: datetime | None
     status: str = "INITIALIZING"
+    history: list[tuple[str, datetime]] = field(default_factory=list)
+    """Each status and since when, after the first."""
+    waits_for_ci: bool = False
+    ci_passed: bool | None = None
     visible: bool = True
     has_image: bool = False
     """Built already, or running the image of another one."""
@@ -84,6 +109,13 @@ class Deployment(Struct, kw_only=True, eq=False):
         if self.removed_at is not None:
             return self.live_at is not None and now - self.removed_at < retention
         return self.status in {"SUCCESS", "SLEEPING"}
+
+    def after(self, gate: str) -> str:
+        """The status that follows what can come before a build, or the beginning: only what this deployment has."""
+        gates = {"NEEDS_APPROVAL": self.plan.needs_approval, "WAITING": self.waits_for_ci, "QUEUED": self.plan.queued}
+        names = list(gates)
+        ahead = names[names.index(gate) + 1 :] if gate in gates else names
+        return next((name for name in ahead if gates[name]), "DEPLOYING" if self.has_image else "BUILDING")
 
     @property
     def instance(self) -> str | None:

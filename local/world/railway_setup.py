@@ -68,7 +68,7 @@ class SetupResolvers:
             "id": f"trigger-{service_id}@{environment_id}",
             "branch": service.branch,
             "repository": service.repository,
-            "checkSuites": False,
+            "checkSuites": service.waits_for_ci,
             "provider": "github",
             "projectId": project_id,
             "environmentId": environment_id,

@@ -19,6 +19,8 @@ Deliver = Callable[[Mapping[str, str], bytes], Awaitable[int]]
 ATTEMPTS = 4
 _EVENTS = {
     "NEEDS_APPROVAL": ("needs_approval", "NOTICE"),
+    "WAITING": ("waiting", "INFO"),
+    "QUEUED": ("queued", "INFO"),
     "BUILDING": ("building", "INFO"),
     "DEPLOYING": ("deploying", "INFO"),
     "SUCCESS": ("deployed", "INFO"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,10 +13,13 @@ from typing import Any
 import httpx
 import pytest
 from graphql import GraphQLError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local.clock import VirtualClock
 from local.world.application import COMMIT_HEADER, Application
 from local.world.railway import RailwayWorld
+from local.world.railway_deployment import ENDED, IN_PROGRESS, SERVING, TRANSITIONS, Deployment
 
 OLD, NEW = "0" * 40, "a" * 40
 URL = "https://railway.test/graphql/v2"
@@ -166,6 +172,165 @@ async def test_a_push_deploys_only_what_is_connected_and_enabled(world: RailwayW
 
     assert (made.source, made.commit_sha, made.service.service_id) == ("GitHub", NEW, "svc")
     assert world.created == [made]
+
+
+@pytest.mark.parametrize("first", ["checks", "deployment"])
+@pytest.mark.parametrize(("passed", "ends"), [(True, "SUCCESS"), (False, "SKIPPED")])
+async def test_what_a_push_deploys_can_wait_for_ci(
+    world: RailwayWorld, clock: VirtualClock, inbox: Inbox, first: str, passed: bool, ends: str
+) -> None:
+    world.services[0].waits_for_ci = True
+    (made,) = world.push("acme/shop", "main", NEW)
+
+    # When its checks end, before or after it comes to wait for them
+    if first == "checks":
+        world.finish_ci("acme/shop", NEW, passed=passed)
+    else:
+        await pass_time(world, clock, 3600)
+        assert (made.status, inbox.types) == ("WAITING", ["waiting"])
+        world.finish_ci("acme/shop", NEW, passed=passed)
+    await pass_time(world, clock, 100)
+
+    # Then it goes on, or is skipped
+    assert made.status == ends
+    assert ("WAITING" in [status for status, _ in made.history]) is True
+
+
+async def test_only_what_a_push_deploys_waits_for_ci(world: RailwayWorld, clock: VirtualClock) -> None:
+    world.services[0].waits_for_ci = True
+    by_api = world.deploy("svc", "env", NEW)
+    world.finish_ci("acme/shop", NEW, passed=False)
+
+    await pass_time(world, clock, 100)
+
+    assert by_api.status == "SUCCESS"
+
+
+async def test_a_deployment_waits_for_a_builder(world: RailwayWorld, clock: VirtualClock, inbox: Inbox) -> None:
+    world.plan("svc", queued=True, needs_approval=True)
+    made = world.dashboard_deploy("svc", "env", NEW)
+    await pass_time(world, clock, 10)
+    world.approve(made.id)
+    assert made.status == "QUEUED"
+
+    await pass_time(world, clock, 100)
+
+    assert [status for status, _ in made.history] == ["NEEDS_APPROVAL", "QUEUED", "BUILDING", "DEPLOYING", "SUCCESS"]
+    assert "queued" in inbox.types
+
+
+async def test_a_restart_brings_back_what_crashed(
+    world: RailwayWorld, clock: VirtualClock, inbox: Inbox, edge: httpx.AsyncClient
+) -> None:
+    live = world.deployments("svc", "env")[0]
+    world.crash(live)
+
+    assert world.restart(live.id)
+    assert world.restart(live.id)
+    await world.tick()
+
+    assert inbox.types == ["crashed", "restarted", "restarted"]
+    assert (await edge.get("/health")).status_code == 200
+
+
+# Statuses
+
+LEGAL = """
+INITIALIZING: NEEDS_APPROVAL WAITING QUEUED BUILDING DEPLOYING SKIPPED REMOVED
+NEEDS_APPROVAL: WAITING QUEUED BUILDING DEPLOYING REMOVED
+WAITING: QUEUED BUILDING SKIPPED REMOVED
+QUEUED: BUILDING DEPLOYING REMOVED
+BUILDING: DEPLOYING FAILED REMOVED
+DEPLOYING: SUCCESS FAILED REMOVED
+SUCCESS: SLEEPING CRASHED REMOVING
+SLEEPING: SUCCESS REMOVING
+CRASHED: SUCCESS REMOVING
+REMOVING: REMOVED
+FAILED:
+SKIPPED:
+REMOVED:
+"""
+"""Railway's thirteen statuses, as its documentation puts them in order."""
+
+
+def test_the_statuses_follow_each_other_as_railway_says() -> None:
+    lines = (line.partition(":") for line in LEGAL.strip().splitlines())
+
+    assert {status: set(following) for status, following in TRANSITIONS.items()} == {
+        status: set(following.split()) for status, _, following in lines
+    }
+    assert len(TRANSITIONS) == 13
+    assert IN_PROGRESS | SERVING | ENDED | {"REMOVING"} == set(TRANSITIONS)
+    assert all("REMOVED" in TRANSITIONS[status] for status in IN_PROGRESS)
+
+
+ACTS = ("deploy", "push", "rollback", "redeploy", "cancel", "approve", "restart", "crash", "wake", "ci", "time")
+PLANS = st.fixed_dictionaries(
+    {},
+    optional={
+        "build": st.just("fail"),
+        "start": st.just("fail"),
+        "skipped": st.just(True),
+        "needs_approval": st.just(True),
+        "queued": st.just(True),
+        "crash_after": st.just(15.0),
+        "sleep_after": st.just(15.0),
+    },
+)
+STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 3), PLANS), min_size=10, max_size=60)
+_reached: set[str] = set()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(STEPS)
+def test_whatever_happens_each_status_legally_follows_the_one_before(steps: list[tuple[str, int, Any]]) -> None:
+    clock = VirtualClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+    world = RailwayWorld(clock=clock, token="t", webhook_secret="s", pace=10, retention=timedelta(minutes=1))
+    world.add_service(
+        project_id="prj",
+        environment_id="env",
+        service_id="svc",
+        name="web",
+        repository="acme/shop",
+        auto_deploy=True,
+        waits_for_ci=True,
+        serving_commit=OLD,
+    )
+
+    for act, which, plan in steps:
+        known = world.deployments("svc", "env")
+        with contextlib.suppress(GraphQLError):
+            happen(world, act, known[which % len(known)], plan)
+        clock.advance(which * 5)
+        asyncio.run(world.tick())
+
+        # Then of one service at most one serves at any time, besides the one that it replaces
+        assert sum(d.status in SERVING for d in world.deployments("svc", "env")) <= 1
+
+    for deployment in world.deployments():
+        statuses = ["INITIALIZING" if deployment in world.created else "SUCCESS", *(s for s, _ in deployment.history)]
+        assert all(after in TRANSITIONS[before] for before, after in itertools.pairwise(statuses))
+        assert statuses[-1] == deployment.status
+        _reached.update(statuses)
+
+
+def happen(world: RailwayWorld, act: str, to: Deployment, plan: dict[str, Any]) -> None:
+    match act:
+        case "deploy" | "push":
+            world.plan("svc", **plan)
+            world.deploy("svc", "env", NEW) if act == "deploy" else world.push("acme/shop", "main", NEW)
+        case "redeploy":
+            world.redeploy(to.id, use_previous_image=bool(plan))
+        case "ci":
+            world.finish_ci("acme/shop", NEW, passed=bool(plan))
+        case "crash" | "wake":
+            getattr(world, act)(to)
+        case "rollback" | "cancel" | "approve" | "restart":
+            getattr(world, act)(to.id)
+
+
+def test_all_thirteen_statuses_came_up() -> None:
+    assert _reached == set(TRANSITIONS)
 
 
 async def test_a_deployment_without_a_commit_is_of_the_present_one(world: RailwayWorld) -> None:
@@ -401,6 +566,41 @@ async def test_a_wrong_token_is_an_error_inside_a_successful_answer(
     assert found.status_code == 200
     assert found.json()["errors"][0]["message"] == message
     assert found.json()["errors"][0]["traceId"]
+
+
+async def test_limits_are_told_with_every_answer_and_enforced(world: RailwayWorld, clock: VirtualClock) -> None:
+    # Given Hobby's limits, with little left of the hour
+    world.limits.per_hour, world.limits.per_second = 4, 2
+    clock.advance(1800)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app)) as client:
+            body = {"query": "{ projectToken { id } }"}
+            return await client.post(URL, json=body, headers={"Project-Access-Token": "token-1"})
+
+    # When they are used up, the one of the second first
+    answers = [await ask() for _ in range(3)]
+    clock.advance(1)
+    answers += [await ask() for _ in range(3)]
+    clock.advance(1)
+    answers.append(await ask())
+
+    # Then each answer says what is left, and a refusal when to come again
+    said = [(one.status_code, one.headers["x-ratelimit-remaining"], one.headers.get("retry-after")) for one in answers]
+    assert said == [
+        (200, "3", None),
+        (200, "2", None),
+        (429, "2", "1"),
+        (200, "1", None),
+        (200, "0", None),
+        (429, "0", "1799"),
+        (429, "0", "1798"),
+    ]
+    assert answers[2].json() == {"data": None}
+    assert answers[0].headers["x-ratelimit-limit"] == "4"
+    assert int(answers[0].headers["x-ratelimit-reset"]) == datetime(2026, 11, 22, 13, tzinfo=UTC).timestamp()
+    clock.advance(1798)
+    assert (await ask()).status_code == 200
 
 
 @pytest.mark.parametrize(
