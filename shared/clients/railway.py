@@ -126,17 +126,17 @@ class Railway:
         self._token_kind = token_kind
         self._secrets = secrets
         self._client = open_client(url, transport=transport)
-        self.setup = Setup(self._call)
+        self.setup = Setup(self.call)
         """How the project is set up."""
 
     async def deploy(self, *, service_id: str, environment_id: str, commit_sha: str) -> str:
         """Start a deployment of the commit and return its id. Two calls make two deployments."""
-        return await self._call(
+        return await self.call(
             wire.DEPLOY, str, serviceId=service_id, environmentId=environment_id, commitSha=commit_sha
         )
 
     async def deployment(self, id: str) -> DeploymentState:
-        return _state(await self._call(wire.DEPLOYMENT, wire.Deployment, id=id))
+        return _state(await self.call(wire.DEPLOYMENT, wire.Deployment, id=id))
 
     async def deployments(
         self, *, project_id: str, environment_id: str, service_id: str, limit: int = PAGE
@@ -152,7 +152,7 @@ class Railway:
         after: str | None = None
         while len(found) < limit:
             first = min(PAGE, limit - len(found))
-            page = await self._call(wire.DEPLOYMENTS, wire.Page, input=wanted, first=first, after=after)
+            page = await self.call(wire.DEPLOYMENTS, wire.Page, input=wanted, first=first, after=after)
             found += [_state(edge.node) for edge in page.edges]
             after = page.page_info.end_cursor
             if not page.page_info.has_next_page or after is None:
@@ -160,7 +160,7 @@ class Railway:
         return sorted(found, key=lambda deployment: deployment.created_at, reverse=True)[:limit]
 
     async def service(self, *, environment_id: str, service_id: str) -> ServiceState:
-        found = await self._call(wire.SERVICE, wire.Service, environmentId=environment_id, serviceId=service_id)
+        found = await self.call(wire.SERVICE, wire.Service, environmentId=environment_id, serviceId=service_id)
         source = found.source or wire.Source()
         hosts = [domain.domain for domain in found.domains.custom_domains + found.domains.service_domains]
         return ServiceState(
@@ -179,33 +179,35 @@ class Railway:
 
         Railway does not say its id: list the deployments before, and look for the new one after.
         """
-        await self._confirmed(wire.ROLLBACK, deployment_id)
+        await self.confirmed(wire.ROLLBACK, deployment_id)
 
     async def redeploy(self, deployment_id: str, *, use_previous_image: bool) -> str:
         """Run a deployment again with today's variables, from its image or built anew, and return the new id."""
-        made = await self._call(wire.REDEPLOY, wire.Id, id=deployment_id, usePreviousImage=use_previous_image)
+        made = await self.call(wire.REDEPLOY, wire.Id, id=deployment_id, usePreviousImage=use_previous_image)
         return made.id
 
     async def cancel(self, deployment_id: str) -> None:
         """Stop a deployment that is not live yet; it becomes REMOVED."""
-        await self._confirmed(wire.CANCEL, deployment_id)
+        await self.confirmed(wire.CANCEL, deployment_id)
 
     async def build_logs(self, deployment_id: str, *, limit: int) -> tuple[str, ...]:
         """The last `limit` lines of the build, oldest first, secrets masked, each at most 500 characters."""
-        return _tail(await self._call(wire.BUILD_LOGS, list[wire.LogEntry], id=deployment_id, limit=limit), limit)
+        return _tail(await self.call(wire.BUILD_LOGS, list[wire.LogEntry], id=deployment_id, limit=limit), limit)
 
     async def deployment_logs(self, deployment_id: str, *, limit: int) -> tuple[str, ...]:
         """The last `limit` lines the application wrote, in the form of `build_logs`."""
-        return _tail(await self._call(wire.DEPLOYMENT_LOGS, list[wire.LogEntry], id=deployment_id, limit=limit), limit)
+        return _tail(await self.call(wire.DEPLOYMENT_LOGS, list[wire.LogEntry], id=deployment_id, limit=limit), limit)
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _confirmed(self, document: str, id: str) -> None:
-        if not await self._call(document, bool, id=id):
+    async def confirmed(self, document: str, id: str) -> None:
+        """Send a change that is answered with true or false, which is a refusal, too."""
+        if not await self.call(document, bool, id=id):
             raise Refused(f"Railway {_name(document)}: answered false", status=200)
 
-    async def _call(self, document: str, kind: type[T], token_kind: TokenKind | None = None, **variables: Any) -> T:
+    async def call(self, document: str, kind: type[T], token_kind: TokenKind | None = None, **variables: Any) -> T:
+        """Send a document of ours, and read its `result` as this kind: what every method does."""
         changes = document.startswith("mutation")
         name = _name(document)
         request = {"operationName": name, "query": document, "variables": variables}

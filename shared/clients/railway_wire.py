@@ -1,6 +1,6 @@
 """What is said to Railway, word for word, and the shapes of what it answers.
 
-Each document is one operation whose root field is called `result`. tests/unit/clients holds them against the schema.
+Each document is one operation whose root field is called `result`. tests/vendors holds them against the schema.
 """
 
 from __future__ import annotations
@@ -86,11 +86,6 @@ TRIGGERS = """query Triggers($projectId: String!, $environmentId: String!, $serv
     edges { node { branch repository } }
   }
 }"""
-
-DOCUMENTS = (
-    *(DEPLOY, DEPLOYMENT, DEPLOYMENTS, SERVICE, ROLLBACK, REDEPLOY, CANCEL, BUILD_LOGS, DEPLOYMENT_LOGS),
-    *(API_TOKEN, PROJECT_TOKEN, PROJECT, AUTO_DEPLOY, TRIGGERS),
-)
 
 
 class Extensions(Struct):

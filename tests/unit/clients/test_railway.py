@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, build_client_schema, parse, validate
 
 from local.clock import VirtualClock
 from local.world.faults import Fault
 from local.world.railway import RailwayWorld
-from local.world.railway_api import load_schema
 from shared.clients.railway import DeploymentState, Railway
-from shared.clients.railway_wire import DOCUMENTS
+from shared.clients.railway_operations import Listed, Operations, Step, Used
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.secrets import RAILWAY_API, Secrets
 
@@ -27,7 +23,6 @@ URL = "https://backboard.railway.test/graphql/v2"
 OLD, NEW = "0" * 40, "a" * 40
 PLACE = {"service_id": "svc", "environment_id": "env"}
 WHERE = {"project_id": "prj", **PLACE}
-SCHEMA = Path(os.environ.get("SIGNALBOX_RAILWAY_SCHEMA", "../shared/railway-schema.json"))
 
 
 class Source:
@@ -118,39 +113,6 @@ def answer(result: Any) -> httpx.Response:
 def refusal(message: str, code: str = "INTERNAL_SERVER_ERROR") -> httpx.Response:
     problem = {"message": message, "extensions": {"code": code}, "traceId": "785"}
     return httpx.Response(200, json={"errors": [problem], "data": None})
-
-
-# The documents
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda text: text.partition("(")[0])
-def test_each_document_is_valid_against_the_schema_of_the_simulated_railway(document: str) -> None:
-    assert validate(load_schema(), parse(document)) == []
-
-
-@pytest.mark.skipif(not SCHEMA.exists(), reason="Railway's introspection is not here; set SIGNALBOX_RAILWAY_SCHEMA")
-def test_documents_and_simulated_schema_agree_with_railways_own() -> None:
-    raw = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    full = build_client_schema(raw.get("data", raw), assume_valid=True)
-
-    for document in DOCUMENTS:
-        assert validate(full, parse(document)) == []
-    for name, kind in load_schema().type_map.items():
-        theirs = full.type_map[name]
-        assert type(theirs) is type(kind)
-        if isinstance(kind, GraphQLEnumType):
-            assert set(kind.values) == set(theirs.values)
-        if isinstance(kind, GraphQLInputObjectType):
-            assert {n: str(f.type) for n, f in kind.fields.items()} == {
-                n: str(f.type) for n, f in theirs.fields.items()
-            }
-        if isinstance(kind, GraphQLObjectType) and not name.startswith("__"):
-            for field_name, field in kind.fields.items():
-                original = theirs.fields[field_name]
-                assert str(field.type) == str(original.type)
-                assert {n: str(a.type) for n, a in field.args.items()} == {
-                    n: str(a.type) for n, a in original.args.items()
-                }
 
 
 # Deployments
@@ -576,6 +538,22 @@ async def test_too_many_requests_carry_the_time_to_wait(railway: Railway, world:
     assert caught.value.retry_after == 7
 
 
+@pytest.mark.parametrize(("limit", "wait"), [({"per_hour": 3}, 3600), ({"per_second": 3}, 1)])
+async def test_a_limit_says_when_to_come_again_and_is_over_then(
+    railway: Railway, world: RailwayWorld, clock: VirtualClock, limit: dict[str, int], wait: int
+) -> None:
+    world.limits.per_hour, world.limits.per_second = limit.get("per_hour"), limit.get("per_second")
+    for _ in range(3):
+        await railway.service(**PLACE)
+
+    with pytest.raises(RateLimited) as caught:
+        await railway.service(**PLACE)
+
+    assert caught.value.retry_after == wait
+    clock.advance(wait)
+    await railway.service(**PLACE)
+
+
 async def test_a_refusal_keeps_its_trace_and_hides_secrets(answering: Answering) -> None:
     railway = answering(refusal("no build for https://user:pass-word@github.test"))
 
@@ -651,3 +629,112 @@ async def test_a_service_tells_its_overlap_and_its_source(railway: Railway, worl
     world.services[0].image, world.services[0].overlap_seconds = "nginx:1", None
     service = await railway.service(**PLACE)
     assert (service.image, service.repository, service.overlap_seconds) == ("nginx:1", None, None)
+
+
+# What people ask for
+
+
+@pytest.fixture
+def operations(railway: Railway) -> Operations:
+    return Operations(railway)
+
+
+async def test_the_services_of_an_environment_are_listed_over_several_pages(
+    operations: Operations, world: RailwayWorld
+) -> None:
+    for number in range(150):
+        world.add_service(
+            project_id="prj", environment_id="env", service_id=f"svc-{number}", name=f"s{number}", repository="acme/x"
+        )
+
+    found = await operations.services(project_id="prj", environment_id="env")
+
+    assert len(found) == 151
+    assert (found[0].service_id, found[0].service_name) == ("svc", "web")
+    assert found[0].latest_deployment is not None
+    assert found[0].latest_deployment.status == "SUCCESS"
+    assert found[150] == Listed("svc-149", "s149")
+    with pytest.raises(NotFound, match="Environment not found"):
+        await operations.services(project_id="prj", environment_id="other")
+
+
+async def test_a_page_of_services_without_a_cursor_is_the_last(answering: Answering) -> None:
+    page = {"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": None}}
+
+    operations = Operations(answering(answer({"serviceInstances": page})))
+
+    assert await operations.services(project_id="prj", environment_id="env") == []
+
+
+async def test_the_steps_of_a_deployment_tell_what_went_wrong(
+    railway: Railway, operations: Operations, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    world.plan("svc", build="fail")
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+    await pass_time(world, clock, 20)
+
+    def at(second: int) -> datetime:
+        return datetime(2026, 11, 22, 12, 0, second, tzinfo=UTC)
+
+    assert await operations.events(id) == [
+        Step(step="SNAPSHOT_CODE", began=at(0), ended=at(10)),
+        Step(step="BUILD_IMAGE", began=at(10), ended=at(20), error="building failed"),
+    ]
+
+
+async def test_steps_come_in_order_without_secrets_whatever_else_they_lack(answering: Answering) -> None:
+    nodes = [
+        {"step": "NEW_STEP", "createdAt": "2026-05-03T00:00:00Z", "completedAt": None, "payload": None},
+        {"step": "BUILD_IMAGE", "createdAt": "2026-05-02T00:00:00Z", "payload": {"error": "token=hunter22 refused"}},
+    ]
+
+    first, second = await Operations(answering(answer({"edges": [{"node": node} for node in nodes]}))).events("d1")
+
+    assert (first.step, first.error) == ("BUILD_IMAGE", "token=[redacted] refused")
+    assert (second.step, second.ended, second.error) == ("NEW_STEP", None, None)
+
+
+async def test_a_crashed_deployment_can_be_restarted_and_stays_the_same(
+    railway: Railway, operations: Operations, world: RailwayWorld, clock: VirtualClock
+) -> None:
+    id = (await railway.deployments(**WHERE))[0].id
+    world.crash(world.deployment(id))
+
+    await operations.restart(id)
+
+    assert [(d.id, d.status) for d in await railway.deployments(**WHERE)] == [(id, "SUCCESS")]
+
+
+async def test_a_deployment_on_its_way_cannot_be_restarted(railway: Railway, operations: Operations) -> None:
+    id = await railway.deploy(**PLACE, commit_sha=NEW)
+
+    with pytest.raises(Refused, match="cannot be restarted"):
+        await operations.restart(id)
+
+
+async def test_a_restart_whose_answer_is_lost_has_an_unknown_outcome(
+    operations: Operations, world: RailwayWorld
+) -> None:
+    world.app.faults.append(Fault(when="deploymentRestart", after_effect=True, lost=True))
+
+    with pytest.raises(UnknownOutcome):
+        await operations.restart(world.deployments()[0].id)
+
+
+async def test_usage_is_told_by_service_and_estimated_for_the_whole_project(
+    operations: Operations, world: RailwayWorld
+) -> None:
+    world.used["svc"] = {"CPU_USAGE": 120.5, "MEMORY_USAGE_GB": 10, "CPU_LIMIT": 8}
+    world.used["of another project"] = {"CPU_USAGE": 1000}
+
+    assert await operations.usage("prj") == [Used("CPU_USAGE", 120.5, "svc"), Used("MEMORY_USAGE_GB", 10, "svc")]
+    assert await operations.estimated_usage("prj", measurements=["CPU_USAGE"]) == [Used("CPU_USAGE", 241)]
+    with pytest.raises(NotFound, match="Project not found"):
+        await operations.usage("other")
+
+
+async def test_usage_can_be_asked_for_a_time(operations: Operations, world: RailwayWorld) -> None:
+    await operations.usage("prj", since=datetime(2026, 11, 1, tzinfo=UTC), until=datetime(2026, 11, 2, tzinfo=UTC))
+
+    sent = json.loads(world.app.calls[0].body)["variables"]
+    assert (sent["startDate"], sent["endDate"]) == ("2026-11-01T00:00:00+00:00", "2026-11-02T00:00:00+00:00")
