@@ -207,7 +207,7 @@ async def _rollback_fails(scene: Scene) -> None:
     target = await scene.target()
     scene.expect("the target is locked, with the reason", target.lock is not None and "refused" in target.lock.reason)
     scene.expect_equal("notifications `rollback_failed`", scene.told("rollback_failed"), 1)
-    severities = [payload["severity"] for payload in scene.n8n.notifications]
+    severities = [sent["severity"] for sent in scene.n8n.notifications if sent["event"] == "rollback_failed"]
     scene.expect_equal("severity", severities, ["critical"])
 
 
