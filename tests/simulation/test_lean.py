@@ -18,7 +18,7 @@ from local.simulation.lean import lean
 from local.simulation.simulation import simulate
 from shared.clients.http import open_client, send
 
-WHOLE_DAYS = range(48)
+WHOLE_DAYS = range(24)
 
 SCHEMA = graphql.build_schema("""
 type Query { things(first: Int, of: String): [Thing!]! one(id: ID!): Thing }
