@@ -15,6 +15,7 @@ from msgspec import Struct
 from local.host import Host
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from local.world.railway_deployment import Deployment
+from shared.errors import TransientError
 from shared.run import Run, Target, target_id
 
 TARGET = target_id(REPOSITORY, "web", "production")
@@ -135,7 +136,11 @@ class Scene:
         """The latest run, once the runs are as wanted. Raises TimeoutError."""
         patient_until = time.monotonic() + PATIENCE
         while time.monotonic() < patient_until:
-            runs = await self.runs()
+            try:
+                runs = await self.runs()
+            except TransientError:  # the emulator is busy: it is asked again
+                await asyncio.sleep(LOOK_EVERY)
+                continue
             self._follow_webhooks()
             self._follow(runs)
             if runs and reached(runs):

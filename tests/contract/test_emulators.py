@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,9 @@ def test_one_that_never_answers_is_given_up_and_killed_with_its_children(tmp_pat
 
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 4
+    dying_until = time.monotonic() + 5.0  # a process that was killed takes a moment to be gone
+    while any(alive(pid) for pid in pids) and time.monotonic() < dying_until:
+        time.sleep(0.01)
     assert not any(alive(pid) for pid in pids)
 
 
