@@ -183,6 +183,10 @@ class Simulation:
         """Time goes on, and the vendors and the scheduler with it."""
         before = self.witness.now
         await asyncio.sleep(seconds)
+        self._go_on(before)
+
+    def _go_on(self, before: float) -> None:
+        """What the vendors and the scheduler do because time has gone on since then."""
         self._withhold()
         if self.vendors.github.webhooks.queue:
             self._begin(self.vendors.github.tick())
@@ -208,16 +212,19 @@ class Simulation:
     async def _until_quiet(self) -> None:
         end = self.witness.now + EVENING
         while not self.witness.violations:
-            await self._pass(TICK if self._moving() else 5 * TICK)
-            if self._quiet():
+            before = self.witness.now
+            await asyncio.sleep(TICK if self._moving() else 5 * TICK)
+            if self._quiet():  # before anything new is begun, such as a sweep that finds something
                 return
+            self._go_on(before)
             if self.witness.now > end:
                 unrest = [("comes to rest", text) for text in (self._unrest(),) if text]
                 self.witness.check([*unrest, *invariants.at_rest(self.witness)])
                 return
 
     def _quiet(self) -> bool:
-        busy = self.post.open or self._arriving or self._executing or self.vendors.github.webhooks.queue
+        arriving = self._arriving or self.vendors.github.webhooks.queue
+        busy = self.post.open or arriving or self._executing or self._under_way
         return not busy and not self._unrest() and not self._moving() and not self._missed() and not self._unseen()
 
     def _missed(self) -> bool:
