@@ -1,7 +1,7 @@
 """When a vendor's webhooks arrived last, noted on the targets they are about: for people who look for missing ones.
 
 A note every five minutes is enough for that, and then costs almost nothing; nothing else depends on it. A target has
-its document, and so its notes, from its first run on.
+its document, and so its notes, from the first sweep on.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ async def sweep(request: Request) -> Response:
         glance = Glance(services)
         parts: dict[str, Part] = {
             "woken": partial(wake_due, services),
-            "probed": partial(probe_all, services),
-            "compared": partial(look_for_drift, services),
+            "probed": partial(probe_all, services, glance),
+            "compared": partial(look_for_drift, services, glance),
             "redelivered": partial(redeliver_missed, services, glance),
             "unnoticed": partial(start_unnoticed, services, glance),
             "deaf": partial(listen, services, glance),

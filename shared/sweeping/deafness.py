@@ -32,13 +32,12 @@ async def listen(services: Services, glance: Glance) -> int:
     deaf = 0
     for repository in sorted({place.repository for place in services.config.targets}):
         places = services.config.in_repository(repository)
-        found = await services.store.get(Target, places[0].id)
-        since = found.document.watched_since if found else None
-        if found is None or since is None:
+        teller = await glance.target(places[0].id)
+        if teller is None or teller.watched_since is None:
             continue
         activity, attempts = await glance.activity(repository), await glance.deliveries()
-        now, before = services.clock.now(), found.document.deaf
-        after = judge(before, activity, attempts, since, now)
+        now, before = services.clock.now(), teller.deaf
+        after = judge(before, activity, attempts, teller.watched_since, now)
         deaf += after is not None
         if (after is None) != (before is None):
             # The first one last: if this is cut short, the next sweep sees it as it was.

@@ -16,20 +16,21 @@ from shared.errors import RateLimited, TransientError, VendorError
 from shared.outbox import owe
 from shared.run import Serving, Target, Verified
 from shared.services import Services
+from shared.sweeping.glance import Glance
 
 EVERY = timedelta(minutes=10)
 """Railway may allow no more than 1,000 requests an hour, for all that ask: docs.railway.com/reference/public-api."""
 
 
-async def look_for_drift(services: Services) -> int:
+async def look_for_drift(services: Services, glance: Glance) -> int:
     """Ask Railway what serves each target, one request each, and record the answer; how many were looked at.
 
     One that Railway cannot or will not tell of keeps no other from being asked about. Raises RateLimited at the first
     refusal of that kind, and what the store raises.
     """
     now, places = services.clock.now(), services.config.targets
-    found = await asyncio.gather(*(services.store.get(Target, place.id) for place in places))
-    due = [place for place, one in zip(places, found, strict=True) if one is not None and is_due(one.document, now)]
+    targets = await asyncio.gather(*(glance.target(place.id) for place in places))
+    due = [place for place, target in zip(places, targets, strict=True) if target is not None and is_due(target, now)]
     random.shuffle(due)
     return sum([await _look(services, place) for place in due])
 

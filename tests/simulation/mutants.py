@@ -312,7 +312,7 @@ def _wrong_record() -> list[Replacement]:
 
 @mutant("nobody compares what serves with what is recorded", 0)
 def _no_comparison() -> list[Replacement]:
-    async def look_away(_: Any) -> int:
+    async def look_away(*_: Any) -> int:
         return 0
 
     return [(module("sweep"), "look_for_drift", look_away)]

@@ -168,16 +168,18 @@ class RecordingBus:
 
 
 class ScriptedStore:
-    """SQLite's store, whose commits meet `incidents`; `down`: it cannot be reached."""
+    """SQLite's store, whose commits meet `incidents`; `down`: it cannot be reached; `reads`: of single documents."""
 
     def __init__(self) -> None:
         self.real = SqliteStore(":memory:")
         self.down = False
         self.incidents = Incidents()
         self.commits = 0
+        self.reads = 0
 
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
         self._reach()
+        self.reads += 1
         return await self.real.get(kind, id)
 
     async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:

@@ -155,18 +155,18 @@ async def test_a_healthy_target_is_noted_and_nobody_is_told(scene: Scene) -> Non
     assert (target.health.state, target.owed, target.health.checked_at) == ("healthy", (), scene.clock.now())
 
 
-async def test_a_look_that_brings_nothing_new_costs_no_write_until_it_is_old(scene: Scene) -> None:
+async def test_a_look_that_brings_nothing_new_costs_one_read_and_no_write_until_it_is_old(scene: Scene) -> None:
     await watched(scene)
     scene.pass_time(60)
     await scene.sweep()
-    before = scene.store.commits
+    commits, reads = scene.store.commits, scene.store.reads
     for _ in range(9):
         scene.pass_time(60)
         await scene.sweep()
-    assert scene.store.commits == before
+    assert (scene.store.commits, scene.store.reads) == (commits, reads + 9)
     scene.pass_time(60)
     await scene.sweep()
-    assert scene.store.commits == before + 2  # its health, and what serves it
+    assert scene.store.commits == commits + 2  # its health, and what serves it
     assert (await scene.target()).health.checked_at == scene.clock.now()
 
 
