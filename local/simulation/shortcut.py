@@ -192,12 +192,17 @@ async def call(app: Starlette, scope: Scope, receive: Receive, send: Send) -> No
     request = whole(Request(scope), (await receive())["body"])
     try:
         response = await route.endpoint(request)
-    except Exception as error:
-        handler: Any = app.exception_handlers.get(type(error))
-        if handler is None:
-            raise
+    except _handled(app) as error:
+        handlers: Mapping[Any, Any] = app.exception_handlers
+        handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
         response = await handler(request, error)
     await response(scope, receive, send)
+
+
+@functools.lru_cache(64)
+def _handled(app: Starlette) -> tuple[type[Exception], ...]:
+    """What the application has a handler for, and turns into an answer."""
+    return tuple(kind for kind in app.exception_handlers if isinstance(kind, type))
 
 
 def _find(app: Starlette, method: str, path: str) -> tuple[Route | None, dict[str, Any]]:

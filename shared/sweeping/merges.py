@@ -11,6 +11,7 @@ from shared import log
 from shared.amend import amend
 from shared.clients.github_activity import Merge
 from shared.config import TargetConfig
+from shared.errors import VendorError
 from shared.run import Target
 from shared.services import Services
 from shared.starting import deploy_merged
@@ -22,19 +23,22 @@ WEBHOOK_MAY_TAKE = timedelta(minutes=2)
 async def start_unnoticed(services: Services, glance: Glance) -> int:
     """Give each recent merge the runs that its webhook should have started; how many runs that were.
 
-    One merge of each branch at a time, the newest first: it brings the older ones along. Merges from before a target
-    was first seen are not deployed: whoever installs Signalbox has seen to them.
+    One merge of each branch at a time, the newest first: it brings the older ones along. One that GitHub cannot or
+    will not show keeps no older one from its runs. Merges from before a target was first seen are not deployed: whoever
+    installs Signalbox has seen to them.
     """
     started = 0
     automatic = [place for place in services.config.targets if place.policy.automatic]
     for repository, branch in sorted({(place.repository, place.branch) for place in automatic}):
         places = [place for place in automatic if (place.repository, place.branch) == (repository, branch)]
         watched = {place.id: await _watched_since(services, place) for place in places}
-        due = _due(services, (await glance.activity(repository)).merges, branch)
-        for merge in due:
+        for merge in _due(services, (await glance.activity(repository)).merges, branch):
             concerned = [place for place in places if watched[place.id] < merge.at]
-            if concerned and (repository, merge.number) not in services.settled:
-                started += await _start(services, concerned, merge)
+            if not concerned or (repository, merge.number) in services.settled:
+                continue
+            runs = await _start(services, concerned, merge)
+            if runs is not None:
+                started += runs
                 break
     return started
 
@@ -44,11 +48,16 @@ def _due(services: Services, merges: Iterable[Merge], branch: str) -> list[Merge
     return [merge for merge in merges if merge.base == branch and WEBHOOK_MAY_TAKE <= now - merge.at <= LOOK_BACK]
 
 
-async def _start(services: Services, places: list[TargetConfig], merge: Merge) -> int:
+async def _start(services: Services, places: list[TargetConfig], merge: Merge) -> int | None:
+    """How many runs were started; None when GitHub does not tell what was merged."""
     repository = places[0].repository
-    pull = await services.github.pull_request(repository, merge.number)
+    try:
+        pull = await services.github.pull_request(repository, merge.number)
+    except VendorError as error:
+        log.error("a merge cannot be read", repository=repository, number=merge.number, reason=str(error))
+        return None
     if pull.merge_sha is None:
-        return 0
+        return None
     found = [await deploy_merged(services, place, pull, pull.merge_sha) for place in places]
     if "under way" not in found:
         services.settled.add((repository, merge.number))

@@ -74,6 +74,17 @@ async def test_of_several_the_newest_is_deployed_and_brings_the_others_along(sce
     assert sorted(run.status for run in await scene.runs()) == ["succeeded", "superseded", "superseded"]
 
 
+async def test_one_that_github_does_not_show_keeps_no_older_one_from_its_run(scene: Scene) -> None:
+    merged = await unheard(scene, 2)
+    scene.pass_time(120)
+    scene.github.app.faults.append(Fault(when="pullRequest(number", status=404, body={"message": "Not Found"}))
+    assert await started(scene) == 1
+    await scene.settle()
+    assert [one.commit_sha for one in scene.railway.created] == merged  # the newer one by a later sweep
+    [line] = scene.logged("a merge cannot be read")
+    assert line["number"] == 2
+
+
 async def test_what_was_merged_before_the_target_was_first_seen_is_left_alone(scene: Scene) -> None:
     scene.merge(scene.open_pull_request())
     scene.github.webhooks.queue.clear()
