@@ -23,7 +23,7 @@ package: $(VENV)/.run  ## one deployment package per function, in build/packages
 	@$(BIN)/signalbox package
 
 test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 test-contracts: $(VENV)/.dev  ## what is asked of vendors, and what the simulated ones answer, by the vendors' contracts
 	SIGNALBOX_REQUIRE=contracts $(BIN)/pytest -q tests/vendors

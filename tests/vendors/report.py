@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -31,6 +32,19 @@ def record(vendor: str, operation: str, requests: int = 1, violations: Iterable[
 
 def operations(vendor: str) -> list[str]:
     return sorted(_vendors[vendor].operations)
+
+
+def encoded() -> bytes:
+    """Everything that was noted in this process, for `add` in another."""
+    return pickle.dumps(dict(_vendors))
+
+
+def add(noted: bytes) -> None:
+    for name, other in pickle.loads(noted).items():
+        row = _vendors[name]
+        row.requests += other.requests
+        row.operations |= other.operations
+        row.violations.update(other.violations)
 
 
 def lines() -> Iterator[str]:
