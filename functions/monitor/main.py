@@ -36,11 +36,13 @@ async def follow(claim: Claim, services: Services) -> Outcome:
 
 
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
+    """A webhook brings the news; should it be lost, there are looks, ever rarer: Railway allows few calls an hour."""
+    taken = (claim.terms.now - deployment.created_at).total_seconds()
     status = deployment.status.lower().replace("_", " ")
     restoring = claim.run.rollback is not None
     return Wait(
         message=f"Railway: {status}",
-        wake_in=claim.terms.policy.poll,
+        wake_in=max(claim.terms.policy.poll, taken),
         otherwise=Code.ROLLBACK_TIMEOUT if restoring else Code.DEPLOY_TIMEOUT,
         tell="needs_approval" if deployment.status == "NEEDS_APPROVAL" else None,
     )

@@ -31,6 +31,25 @@ async def test_a_deployment_on_its_way_is_looked_at_again(scene: Scene, status: 
     assert status.lower() in run.history[-1].message
 
 
+async def test_the_longer_it_takes_the_rarer_are_the_looks(scene: Scene) -> None:
+    # Given a deployment that is on its way for longer and longer
+    run = await watched(scene, "NEEDS_APPROVAL", needs_approval=True)
+    began = scene.railway.created[0].created_at
+    await scene.save(run)
+
+    # When it is looked at whenever that is due
+    looks = []
+    for _ in range(5):
+        await scene.wake("monitor", run.id)
+        looks.append((scene.clock.now() - began).total_seconds())
+        wake_at = (await scene.run(run.id)).stage_due
+        assert wake_at is not None
+        scene.pass_time((wake_at - scene.clock.now()).total_seconds())
+
+    # Then each look comes when as much time has passed again
+    assert looks == [5, 15, 30, 60, 120]
+
+
 @pytest.mark.parametrize(("status", "plan"), [("SUCCESS", {}), ("SLEEPING", {"sleep_after": 1})])
 async def test_a_live_deployment_is_to_be_verified(scene: Scene, status: str, plan: dict[str, Any]) -> None:
     run = await scene.execute(await watched(scene, status, **plan))
