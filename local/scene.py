@@ -150,7 +150,10 @@ class Scene:
 
     async def quiet(self) -> None:
         """Until no message is on its way: what could still happen has happened."""
-        await asyncio.sleep(5 * TICK)  # for webhooks that wait for the vendors' next tick
+        patient_until = time.monotonic() + PATIENCE
+        await asyncio.sleep(5 * TICK)  # for what waits for the vendors' next tick
+        while not self.github.webhooks.idle and time.monotonic() < patient_until:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(TICK)
         await self.host.engine.quiet()
 
     def _follow_webhooks(self) -> None:

@@ -72,7 +72,13 @@ class Webhooks:
         """Where the App's settings send them, as GitHub shows it; `deliver` is what takes them there."""
         self.deliver = deliver
         self.queue: list[Webhook] = []
+        self._under_way = 0
         self._attempts: list[Attempt] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether none waits, and none is being delivered."""
+        return not self.queue and not self._under_way
 
     def enqueue(self, event: str, content: dict[str, Any], repo: Repository, sender: str) -> None:
         """Freeze the event as it is now: what changes before the delivery is not in it."""
@@ -104,8 +110,12 @@ class Webhooks:
         waiting, self.queue = [webhook for webhook in self.queue for _ in range(copies)], []
         if shuffle is not None:
             shuffle.shuffle(waiting)
+        self._under_way += len(waiting)
         for webhook in waiting:
-            code, status = await self._attempt(webhook)
+            try:
+                code, status = await self._attempt(webhook)
+            finally:
+                self._under_way -= 1
             self._attempts.append(Attempt(self._ids.number(), webhook, self._clock.now(), status, code))
 
     async def _attempt(self, webhook: Webhook) -> tuple[int, str]:
