@@ -151,6 +151,23 @@ class GitHubWorld:
         self.webhooks.enqueue("pull_request", content, repo, pull.author)
         return after
 
+    def commit(self, repository: str, branch: str, by: str) -> str:
+        """Somebody pushes to a branch that is no pull request's; one that does not exist comes off the default one."""
+        repo = self.repository(repository)
+        before, after = repo.branches.get(branch, repo.branches[repo.default_branch]), self.ids.sha()
+        repo.branches[branch] = after
+        repo.parents[after] = before
+        self._base_moves(repo, branch)
+        written = events.written(after, "What changes, and why.", by, self.clock.now())
+        self.webhooks.enqueue("push", events.push_event(repo, branch, before, written, by), repo, by)
+        return after
+
+    def _base_moves(self, repo: Repository, branch: str) -> None:
+        """Mergeability has to be computed anew; who merges before that hears of it."""
+        for pull in repo.pulls.values():
+            if pull.base == branch:
+                pull.mergeable_known, pull.base_moved = False, True
+
     def set_conflict(self, repository: str, number: int, conflicting: bool = True) -> None:
         pull = self.pull(repository, number)
         pull.conflicting, pull.mergeable_known = conflicting, False
@@ -178,9 +195,7 @@ class GitHubWorld:
         pull.closed_at = pull.updated_at = self.clock.now()
         repo.branches[pull.base] = merged
         repo.parents[merged] = before
-        for other in repo.pulls.values():
-            if other.base == pull.base:
-                other.mergeable_known = False
+        self._base_moves(repo, pull.base)
         self.merges.append((repo.full_name, number, merged))
         self.webhooks.enqueue("pull_request", events.pull_request_event("closed", repo, pull), repo, by)
         pushed = events.push_event(repo, pull.base, before, events.commit(merged, pull), by)

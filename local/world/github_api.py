@@ -131,6 +131,9 @@ class Api:
         pull, body = _pull(request, repo), await request.json()
         if (refusal := repo.refusal(pull)) is not None:
             raise Problem(405, refusal)
+        if pull.base_moved:
+            pull.base_moved = False
+            raise Problem(405, "Base branch was modified. Review and try the merge again.")
         if body.get("sha", pull.head_sha) != pull.head_sha:
             raise Problem(409, "Head branch was modified. Review and try the merge again.")
         if body.get("merge_method", "merge") not in {"merge", "squash", "rebase"}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from local.world.github_model import PASSED, Check, Comment, PullRequest, Repository
 from local.world.github_payloads import (
     API,
@@ -84,12 +86,17 @@ def push_event(repo: Repository, branch: str, before: str, commit: JSON, by: str
 
 def commit(sha: str, pull: PullRequest) -> JSON:
     """A commit of the pull request, or the one that merged it."""
-    person = {"name": pull.author, "email": f"{pull.author}@users.noreply.github.com"}
+    return written(sha, f"{pull.title} (#{pull.number})", pull.author, pull.updated_at)
+
+
+def written(sha: str, message: str, by: str, at: datetime) -> JSON:
+    """A commit in short."""
+    person = {"name": by, "email": f"{by}@users.noreply.github.com"}
     return {
         "id": sha,
         "tree_id": sha[::-1],
-        "message": f"{pull.title} (#{pull.number})",
-        "timestamp": stamp(pull.updated_at),
+        "message": message,
+        "timestamp": stamp(at),
         "author": person,
         "committer": person,
     }

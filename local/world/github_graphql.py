@@ -95,7 +95,7 @@ def _pull_request(repository: Repository, _info: Any, number: int) -> dict[str, 
     if pull is None:
         raise _not_found(f"Could not resolve to a PullRequest with the number of {number}.")
     content = _shown(repository, pull)
-    pull.mergeable_known = True  # the first read makes GitHub compute it for the next
+    pull.mergeable_known, pull.base_moved = True, False  # the first read makes GitHub compute it for the next
     return content
 
 

@@ -85,6 +85,8 @@ class PullRequest(Struct, kw_only=True):
     merged_by: str | None = None
     conflicting: bool = False
     mergeable_known: bool = False
+    base_moved: bool = False
+    """Since it was read last, so that a merge is refused once."""
     in_merge_queue: bool = False
     reviews: dict[str, str] = field(default_factory=dict)
     checks: dict[str, dict[str, Check]] = field(default_factory=dict)

@@ -375,3 +375,11 @@ async def test_the_same_story_gives_the_same_hashes(clock):
     told = tell()
     assert told == tell()
     assert all(len(sha) == 40 and int(sha, 16) >= 0 for sha in told)
+
+
+async def test_a_base_that_moves_refuses_the_next_merge_once(world, api, token):
+    number = world.open_pull_request(REPO, title="t", author="ann")
+    world.commit(REPO, "main", "ann")
+    answers = [await api.put(f"/repos/{REPO}/pulls/{number}/merge", json={}, headers=token) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [405, 200]
+    assert answers[0].json()["message"] == "Base branch was modified. Review and try the merge again."
