@@ -10,6 +10,7 @@ from local.world.faults import Faulty
 from local.world.github_access import Access
 from local.world.github_api import Api
 from local.world.github_hooks import Deliver, Webhooks
+from local.world.github_limits import Limits
 from local.world.github_model import (
     GITHUB_ACTIONS,
     Check,
@@ -64,6 +65,7 @@ class GitHubWorld:
             public_key_pem=public_key_pem,
             repositories=self.repositories,
         )
+        self.limits = Limits(clock)
         self.app = Faulty(Api(self).starlette)
 
     @property

@@ -27,9 +27,12 @@ _DOCS = "https://docs.github.com/rest"
 class Problem(Exception):
     """An answer that is not a success."""
 
-    def __init__(self, status: int, message: str, errors: list[JSON] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, errors: list[JSON] | None = None, *, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
         self.content: JSON = {"message": message, "documentation_url": _DOCS, "status": str(status)}
         if errors:
             self.content["errors"] = errors
@@ -61,10 +64,15 @@ class Access:
 
     def visible(self, request: Request) -> Callable[[str], Repository | None]:
         """Finds repositories by `owner/name` among those the request's installation token can see."""
+        owner = self.owner(request)
+        return lambda name: self._repositories.get(name.lower()) if name.lower().startswith(f"{owner}/") else None
+
+    def owner(self, request: Request) -> str:
+        """Whose installation's token it is."""
         owner, expires_at = self.tokens.get(_bearer(request), ("", self._clock.now()))
         if self._clock.now() >= expires_at:
             raise Problem(401, "Bad credentials")
-        return lambda name: self._repositories.get(name.lower()) if name.lower().startswith(f"{owner}/") else None
+        return owner
 
     def check_app(self, request: Request) -> None:
         """RS256 by our key, issued by the App in the past, for at most ten minutes from now."""

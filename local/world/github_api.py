@@ -69,7 +69,10 @@ class Api:
             found = self._world.access.visible(request)(f"{request.path_params['owner']}/{request.path_params['name']}")
             if found is None:
                 raise Problem(404, "Not Found")
-            return await handler(request, found)
+            headers = self._world.limits.charge(found.owner.lower())
+            response = await handler(request, found)
+            response.raw_headers += headers
+            return response
 
         return handle
 
@@ -125,7 +128,11 @@ class Api:
     # Pull requests and rules
 
     async def _graphql(self, request: Request) -> Response:
-        return JSONResponse(github_graphql.answer(await request.json(), self._world.access.visible(request)))
+        access, body = self._world.access, await request.json()
+        headers = self._world.limits.charge(access.owner(request), "graphql")
+        response = JSONResponse(github_graphql.answer(body, access.visible(request)))
+        response.raw_headers += headers
+        return response
 
     async def _merge(self, request: Request, repo: Repository) -> Response:
         pull, body = _pull(request, repo), await request.json()
@@ -287,7 +294,7 @@ def _paged(request: Request, items: list[JSON]) -> JSONResponse:
 async def _answer(_request: Request, problem: Exception) -> Response:
     if not isinstance(problem, Problem):
         raise problem
-    return JSONResponse(problem.content, problem.status)
+    return JSONResponse(problem.content, problem.status, headers=problem.headers)
 
 
 async def _missing(_request: Request, _error: Exception) -> Response:

@@ -116,12 +116,20 @@ def _said(response: httpx.Response) -> str:
     return f"{refusal.message} {bytes(refusal.errors).decode(errors='replace')}".strip()[:_LONGEST_DETAIL]
 
 
-def _limit_wait(response: httpx.Response, said: str, now: datetime) -> float | None:
-    """Seconds to wait by GitHub's rules, None when this is not about a rate limit."""
+def named_wait(response: httpx.Response, now: datetime) -> float | None:
+    """Seconds to wait as the headers name them (docs: "Rate limits for the REST API", exceeding the rate limit)."""
     named = retry_after(response)
     if named is not None:
         return named
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
         return min(max(1.0, float(reset) - now.timestamp()), LONGEST_WAIT)
-    return SECONDARY_LIMIT_WAIT if "secondary rate limit" in said.lower() else None
+    return None
+
+
+def _limit_wait(response: httpx.Response, said: str, now: datetime) -> float | None:
+    """Seconds to wait by GitHub's rules, None when this is not about a rate limit."""
+    named = named_wait(response, now)
+    if named is None and "secondary rate limit" in said.lower():
+        return SECONDARY_LIMIT_WAIT
+    return named

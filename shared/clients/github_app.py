@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import httpx
 from msgspec import Meta, Struct
 
-from shared.clients.github_answers import decode, raise_refusal
+from shared.clients.github_answers import decode, named_wait, raise_refusal
 from shared.clients.http import open_client, send
 from shared.errors import NotFound, Unauthorized
 from shared.ports import Clock
@@ -77,7 +77,12 @@ class GitHubApp:
         self, method: str, url: str, credential: str, changes: bool, request: dict[str, Any]
     ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {credential}"}
-        return await send(self._http, method, url, changes=changes, headers=headers, **request)
+        return await send(
+            self._http, method, url, changes=changes, limit_wait=self._limit_wait, headers=headers, **request
+        )
+
+    def _limit_wait(self, response: httpx.Response) -> float | None:
+        return named_wait(response, self._clock.now())
 
     async def _credential(self, repository: str | None) -> str:
         return await self._sign() if repository is None else await self._installation_token(repository)

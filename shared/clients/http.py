@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import http.cookiejar
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,12 +49,21 @@ def open_client(
     )
 
 
-async def send(client: httpx.AsyncClient, method: str, url: str, *, changes: bool, **request: Any) -> httpx.Response:
+async def send(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    changes: bool,
+    limit_wait: Callable[[httpx.Response], float | None] | None = None,
+    **request: Any,
+) -> httpx.Response:
     """Send and return the answer, whatever its status below 500 other than 429.
 
     `changes`: the request has an effect at the vendor, so that a lost answer means UnknownOutcome; otherwise, and when
     nothing was sent, Unavailable. 429 raises RateLimited. A 5xx raises UnknownOutcome for a change (a gateway may have
-    passed it on) and Unavailable for a read; either carries `retry_after` when the answer named one.
+    passed it on) and Unavailable for a read; either carries `retry_after` when the answer named one. `limit_wait`: how
+    the vendor names the seconds to wait in a 429, where that is not by Retry-After alone.
     """
     lost: type[Unavailable | UnknownOutcome] = UnknownOutcome if changes else Unavailable
     try:
@@ -64,7 +73,9 @@ async def send(client: httpx.AsyncClient, method: str, url: str, *, changes: boo
     except UNANSWERED as error:
         raise lost(f"{method} {_where(client, url)}: no answer: {describe(error)}") from error
     if response.status_code == 429:
-        raise RateLimited(f"{method} {_where(client, url)}: 429", retry_after=retry_after(response) or 60.0)
+        raise RateLimited(
+            f"{method} {_where(client, url)}: 429", retry_after=(limit_wait or retry_after)(response) or 60.0
+        )
     if response.status_code >= 500:
         raise lost(f"{method} {_where(client, url)}: {response.status_code}", retry_after=retry_after(response))
     return response

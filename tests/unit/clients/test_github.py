@@ -743,6 +743,39 @@ async def test_a_403_that_means_slow_down(scripted, clock, headers, message, wai
     assert caught.value.retry_after == wait
 
 
+@pytest.mark.parametrize("status", [403, 429])
+async def test_the_primary_limit_names_its_reset(world, github, clock, status):
+    world.limits.limit, world.limits.status = 2, status
+    await github.permission(REPO, "ann")
+    clock.time += timedelta(minutes=20)
+    await github.permission(REPO, "ann")
+    with pytest.raises(RateLimited) as caught:
+        await github.permission(REPO, "ann")
+    assert caught.value.retry_after == 40 * 60
+    clock.time += timedelta(minutes=40)
+    assert await github.permission(REPO, "ann") == "admin"
+
+
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize(("named", "wait"), [(17, 17), (None, 60)])
+async def test_the_secondary_limit_is_waited_for(world, github, status, named, wait):
+    world.limits.slow_down(status=status, retry_after=named)
+    with pytest.raises(RateLimited) as caught:
+        await github.permission(REPO, "ann")
+    assert caught.value.retry_after == wait
+    assert await github.permission(REPO, "ann") == "admin"
+
+
+async def test_the_primary_limit_of_queries_is_said_inside_a_200(world, github, clock):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.limits.limit = 1
+    await github.pull_request(REPO, number)
+    clock.time += timedelta(minutes=50)
+    with pytest.raises(RateLimited, match="API rate limit exceeded") as caught:
+        await github.pull_request(REPO, number)
+    assert caught.value.retry_after == 10 * 60
+
+
 @pytest.mark.parametrize(
     ("response", "raised", "text"),
     [

@@ -383,3 +383,15 @@ async def test_a_base_that_moves_refuses_the_next_merge_once(world, api, token):
     answers = [await api.put(f"/repos/{REPO}/pulls/{number}/merge", json={}, headers=token) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [405, 200]
     assert answers[0].json()["message"] == "Base branch was modified. Review and try the merge again."
+
+
+async def test_each_answer_tells_what_is_left(world, api, token, clock):
+    answer = await api.get(f"/repos/{REPO}/deployments", headers=token)
+    limits = {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")}
+    assert limits == {
+        "x-ratelimit-limit": "5000",
+        "x-ratelimit-remaining": "4999",
+        "x-ratelimit-used": "1",
+        "x-ratelimit-reset": str(int(clock.time.timestamp()) + 3600),
+        "x-ratelimit-resource": "core",
+    }
