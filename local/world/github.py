@@ -16,6 +16,7 @@ from local.world.github_model import (
     Check,
     Comment,
     Deployment,
+    Dispatch,
     Ids,
     PullRequest,
     Repository,
@@ -113,18 +114,39 @@ class GitHubWorld:
     def require_merge_queue(self, repository: str, branch: str) -> None:
         self.repository(repository).merge_queues.add(branch)
 
+    # Workflows
+
+    def add_workflow(self, repository: str, file: str) -> None:
+        """On the default branch, with `workflow_dispatch`."""
+        self.repository(repository).workflows.add(file)
+
+    def dispatch(self, repository: str, file: str, ref: str, inputs: dict[str, str]) -> int:
+        run = Dispatch(run_id=self.ids.number(), file=file, ref=ref, inputs=inputs)
+        self.repository(repository).dispatched.append(run)
+        return run.run_id
+
     # Pull requests
 
     def pull(self, repository: str, number: int) -> PullRequest:
         return self.repository(repository).pulls[number]
 
     def open_pull_request(
-        self, repository: str, *, title: str, author: str, branch: str = "feature", base: str = "main"
+        self,
+        repository: str,
+        *,
+        title: str,
+        author: str,
+        branch: str = "feature",
+        base: str = "main",
+        draft: bool = False,
+        head_sha: str | None = None,
     ) -> int:
+        """With one commit, unless the branch has one already: `head_sha`."""
         repo, now = self.repository(repository), self.clock.now()
         number = len(repo.pulls) + 1
-        repo.branches[branch] = self.ids.sha()
-        repo.parents[repo.branches[branch]] = repo.branches[base]
+        if head_sha is None:
+            repo.branches[branch] = self.ids.sha()
+            repo.parents[repo.branches[branch]] = repo.branches[base]
         pull = repo.pulls[number] = PullRequest(
             id=self.ids.number(),
             number=number,
@@ -136,6 +158,7 @@ class GitHubWorld:
             base_sha=repo.branches[base],
             created_at=now,
             updated_at=now,
+            draft=draft,
         )
         self.webhooks.enqueue("pull_request", events.pull_request_event("opened", repo, pull), repo, author)
         return number

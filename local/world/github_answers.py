@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from local.world.github_model import Deployment, Repository
+from local.world import github_payloads
+from local.world.github_model import Deployment, PullRequest, Repository
 from local.world.github_payloads import API, JSON, WEB, Shared, installation_id, stamp, steady_id, user
 
 _ROLES = {"admin": 4, "write": 2, "read": 0, "none": -1}
@@ -116,6 +117,19 @@ def deployment_status(
         "deployment_url": url,
         "repository_url": f"{API}/repos/{repo.full_name}",
     }
+
+
+def pull_request(repo: Repository, pull: PullRequest) -> JSON:
+    """As webhooks carry it, but for what only they tell of its repository."""
+    whole = github_payloads.pull_request(repo, pull)
+    for end in (whole["head"], whole["base"]):
+        end["repo"] = {name: value for name, value in end["repo"].items() if name != "custom_properties"}
+    return whole
+
+
+def workflow_run(repo: Repository, id: int) -> JSON:
+    path = f"{repo.full_name}/actions/runs/{id}"
+    return {"workflow_run_id": id, "run_url": f"{API}/repos/{path}", "html_url": f"{WEB}/{path}"}
 
 
 def rules(repo: Repository, branch: str) -> list[JSON]:

@@ -34,7 +34,9 @@ class Api:
         self._world = world
         repo, issues = "/repos/{owner}/{name}", "/repos/{owner}/{name}/issues"
         of_repository: list[tuple[str, str, Handler]] = [
+            ("POST", f"{repo}/pulls", self._open),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", self._merge),
+            ("POST", f"{repo}/actions/workflows/{{workflow}}/dispatches", self._dispatch),
             ("GET", f"{repo}/rules/branches/{{branch:path}}", self._rules),
             ("GET", f"{repo}/compare/{{basehead}}", self._compare),
             ("GET", f"{repo}/collaborators/{{user}}/permission", self._permission),
@@ -60,6 +62,7 @@ class Api:
         ]
         routes += [Route(path, self._as_app(handler), methods=[method]) for method, path, handler in of_app]
         routes.append(Route("/graphql", self._graphql, methods=["POST"]))
+        routes.append(Route("/rate_limit", self._rate_limit, methods=["GET"]))
         self.starlette = Starlette(routes=routes, exception_handlers={Problem: _answer, 404: _missing})
 
     # Who is asking
@@ -133,6 +136,43 @@ class Api:
         response = JSONResponse(github_graphql.answer(body, access.visible(request)))
         response.raw_headers += headers
         return response
+
+    async def _rate_limit(self, request: Request) -> Response:
+        return JSONResponse(self._world.limits.overview(self._world.access.owner(request)))
+
+    async def _open(self, request: Request, repo: Repository) -> Response:
+        """A branch that has commits, into one that exists; one open pull request for each."""
+        body = await request.json()
+        head, base = body["head"], body["base"]
+        missing = next((name for name in ("head", "base") if body[name] not in repo.branches), None)
+        if missing:
+            raise Problem(422, "Validation Failed", [{"resource": "PullRequest", "code": "invalid", "field": missing}])
+        if any(pull.state == "open" and (pull.branch, pull.base) == (head, base) for pull in repo.pulls.values()):
+            said = f"A pull request already exists for {repo.owner}:{head}."
+            raise Problem(422, "Validation Failed", [{"resource": "PullRequest", "code": "custom", "message": said}])
+        number = self._world.open_pull_request(
+            repo.full_name,
+            title=body["title"],
+            author=self._world.bot,
+            branch=head,
+            base=base,
+            draft=body.get("draft", False),
+            head_sha=repo.branches[head],
+        )
+        return JSONResponse(answers.pull_request(repo, repo.pulls[number]), 201)
+
+    async def _dispatch(self, request: Request, repo: Repository) -> Response:
+        body, file = await request.json(), request.path_params["workflow"]
+        if self._world.access.permissions.get("actions") != "write":
+            raise Problem(403, "Resource not accessible by integration")
+        if file not in repo.workflows:
+            raise Problem(404, "Not Found")
+        if body.get("ref") not in repo.branches:
+            raise Problem(422, f"No ref found for: {body.get('ref')}")
+        run_id = self._world.dispatch(repo.full_name, file, body["ref"], body.get("inputs", {}))
+        if not body.get("return_run_details"):
+            return Response(status_code=204)
+        return JSONResponse(answers.workflow_run(repo, run_id))
 
     async def _merge(self, request: Request, repo: Repository) -> Response:
         pull, body = _pull(request, repo), await request.json()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from local.world.github_access import Problem
-from local.world.github_payloads import installation_id
+from local.world.github_payloads import JSON, installation_id
 from shared.ports import Clock
 
 WINDOW = timedelta(hours=1)
@@ -55,6 +55,16 @@ class Limits:
         if resource == "graphql":
             problem.content = {"errors": [{"type": "RATE_LIMITED", "message": said}]}
         return problem
+
+    def overview(self, owner: str) -> JSON:
+        """What is left, which costs nothing to ask."""
+        resources = {name: self._shown(owner, name) for name in ("core", "graphql", "search")}
+        return {"resources": resources, "rate": resources["core"]}
+
+    def _shown(self, owner: str, resource: str) -> JSON:
+        window = self._window(owner, resource)
+        left = max(0, self.limit - window.used)
+        return {"limit": self.limit, "used": window.used, "remaining": left, "reset": window.reset}
 
     def _window(self, owner: str, resource: str) -> Window:
         now = self._clock.now().timestamp()

@@ -68,6 +68,15 @@ class Deployment(Struct, kw_only=True):
     statuses: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Dispatch(Struct, frozen=True, kw_only=True):
+    """A workflow that was started by hand."""
+
+    run_id: int
+    file: str
+    ref: str
+    inputs: dict[str, Any]
+
+
 class PullRequest(Struct, kw_only=True):
     id: int
     number: int
@@ -117,6 +126,9 @@ class Repository(Struct, kw_only=True):
     required_checks: dict[str, list[str]] = field(default_factory=dict)
     review_branches: set[str] = field(default_factory=set)
     merge_queues: set[str] = field(default_factory=set)
+    workflows: set[str] = field(default_factory=set)
+    """Files that have `workflow_dispatch`."""
+    dispatched: list[Dispatch] = field(default_factory=list)
     parents: dict[str, str] = field(default_factory=dict)
     """Of each commit, as far as anybody asks: a branch's first has none."""
 

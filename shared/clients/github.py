@@ -111,9 +111,10 @@ class GitHub:
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._app = GitHubApp(base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
+        self.app = GitHubApp(base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
+        """Also what shared/clients/github_operator.py asks through."""
         self._clock = clock
-        self.registration = Registration(self._app)
+        self.registration = Registration(self.app)
         """What GitHub knows about the App itself."""
 
     async def pull_request(self, repository: str, number: int) -> PullRequestState:
@@ -125,7 +126,7 @@ class GitHub:
         pages = [await self._pull_request_page(repository, number, None)]
         while cursor := pages[-1].next_cursor():
             pages.append(await self._pull_request_page(repository, number, cursor))
-        return assemble(pages, self._app.app_id)
+        return assemble(pages, self.app.app_id)
 
     async def activity(self, repository: str) -> Activity:
         """The newest merges, and when the newest pull request was opened, in one query (GraphQL: pullRequests)."""
@@ -173,7 +174,7 @@ class GitHub:
         """
         url, body = f"/repos/{repository}/pulls/{number}/merge", {"sha": head_sha, "merge_method": method}
         try:
-            response = await self._app.request("PUT", url, repository=repository, changes=True, json=body)
+            response = await self.app.request("PUT", url, repository=repository, changes=True, json=body)
         except Refused as error:
             if error.status == 409:
                 raise HeadMoved(str(error), status=409) from error
@@ -198,7 +199,7 @@ class GitHub:
     async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
         """Put our reaction on a comment; a second one of the same kind changes nothing."""
         url = f"/repos/{repository}/issues/comments/{comment_id}/reactions"
-        await self._app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
 
     async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
         """Make `body` the text of our comment that holds `marker`, an HTML comment, and return its address.
@@ -266,7 +267,7 @@ class GitHub:
         addresses = {"environment_url": environment_url, "log_url": log_url}
         body |= {name: address for name, address in addresses.items() if address}
         url = f"/repos/{repository}/deployments/{deployment_id}/statuses"
-        await self._app.request("POST", url, repository=repository, changes=True, json=body)
+        await self.app.request("POST", url, repository=repository, changes=True, json=body)
 
     async def deployment_state(self, repository: str, deployment_id: int) -> str | None:
         """The state of the newest status, None when there is none."""
@@ -281,10 +282,10 @@ class GitHub:
     async def redeliver(self, delivery_id: int) -> None:
         """Ask for another attempt; it carries the same guid, so asking twice is harmless."""
         url = f"/app/hook/deliveries/{delivery_id}/attempts"
-        await self._app.request("POST", url, repository=None, changes=False)
+        await self.app.request("POST", url, repository=None, changes=False)
 
     async def close(self) -> None:
-        await self._app.close()
+        await self.app.close()
 
     async def _pull_request_page(self, repository: str, number: int, after: str | None) -> PullRequestPage:
         owner, _, name = repository.partition("/")
@@ -292,7 +293,7 @@ class GitHub:
         return (await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)).page()
 
     async def _query(self, repository: str, body: dict[str, Any], type: type[T]) -> T:
-        response = await self._app.request("POST", "/graphql", repository=repository, changes=False, json=body)
+        response = await self.app.request("POST", "/graphql", repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
         return decode(response, type, changes=False)
 
@@ -309,18 +310,18 @@ class GitHub:
         """By its bot and its App: a person may write through the App too, and other Apps have bots."""
         app = comment.performed_via_github_app
         bot = comment.user is not None and comment.user.login.endswith("[bot]")
-        return bot and app is not None and self._app.app_id in {str(app.id), app.client_id}
+        return bot and app is not None and self.app.app_id in {str(app.id), app.client_id}
 
     async def _get(self, url: str, type: type[T], repository: str) -> T:
-        response = await self._app.request("GET", url, repository=repository, changes=False)
+        response = await self.app.request("GET", url, repository=repository, changes=False)
         return decode(response, type, changes=False)
 
     async def _page(self, url: str, type: type[T], repository: str) -> tuple[T, str | None]:
-        response = await self._app.request("GET", url, repository=repository, changes=False)
+        response = await self.app.request("GET", url, repository=repository, changes=False)
         return decode(response, type, changes=False), next_page(response)
 
     async def _change(self, method: str, url: str, type: type[T], repository: str, body: dict[str, Any]) -> T:
-        response = await self._app.request(method, url, repository=repository, changes=True, json=body)
+        response = await self.app.request(method, url, repository=repository, changes=True, json=body)
         return decode(response, type, changes=True)
 
 

@@ -225,7 +225,7 @@ def an_n8n(server: Server, transport: httpx.AsyncBaseTransport) -> N8n:
 @pytest.fixture(autouse=True, scope="module")
 def _signed_once(server: Server) -> Iterator[None]:
     """By far the slowest part, and on a clock that stands still always the same."""
-    signed = server.run(server.scene.services.github._app._sign())
+    signed = server.run(server.scene.services.github.app._sign())
 
     async def sign(_: GitHubApp) -> str:
         return signed

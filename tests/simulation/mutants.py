@@ -153,7 +153,7 @@ def _no_head() -> list[Replacement]:
     async def merge(github: Any, repository: str, number: int, *, head_sha: str, method: str) -> str:
         url = f"/repos/{repository}/pulls/{number}/merge"
         body = {"merge_method": method}
-        response = await github._app.request("PUT", url, repository=repository, changes=True, json=body)
+        response = await github.app.request("PUT", url, repository=repository, changes=True, json=body)
         return str(response.json()["sha"])
 
     return [(GitHub, "merge", merge)]

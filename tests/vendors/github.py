@@ -23,6 +23,7 @@ from vendors.openapi import Contract
 from vendors.recorder import Exchange
 
 OPERATIONS = (
+    "actions/create-workflow-dispatch",
     "apps/create-installation-access-token",
     "apps/get-authenticated",
     "apps/get-repo-installation",
@@ -32,7 +33,9 @@ OPERATIONS = (
     "issues/create-comment",
     "issues/list-comments",
     "issues/update-comment",
+    "pulls/create",
     "pulls/merge",
+    "rate-limit/get",
     "reactions/create-for-issue-comment",
     "repos/compare-commits-with-basehead",
     "repos/create-deployment",
@@ -44,7 +47,13 @@ OPERATIONS = (
 )
 """Ids in GitHub's OpenAPI description; with `graphql` these are all that the client asks."""
 
-ANYWHERE = {401: "requires_authentication", 403: "forbidden", 404: "not_found", 429: "forbidden"}
+ANYWHERE = {
+    401: "requires_authentication",
+    403: "forbidden",
+    404: "not_found",
+    422: "validation_failed",
+    429: "forbidden",
+}
 """Every operation may answer these (docs: "Troubleshooting the REST API", "Rate limits for the REST API")."""
 HEADERS = {"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}
 
