@@ -7,6 +7,7 @@ import click
 from local.cli.dead_letters import dead_letters
 from local.cli.demo import demo
 from local.cli.doctor import doctor
+from local.cli.github import github
 from local.cli.package import package
 from local.cli.replay import replay
 from local.cli.runs import runs, show
@@ -20,5 +21,5 @@ def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
 
 
-for command in (demo, up, runs, show, package, replay, dead_letters, doctor, simulate):
+for command in (demo, up, runs, show, package, replay, dead_letters, doctor, github, simulate):
     main.add_command(command)
