@@ -18,6 +18,7 @@ from local.world.github_model import (
     Deployment,
     Dispatch,
     Ids,
+    Labelling,
     PullRequest,
     Repository,
 )
@@ -140,6 +141,7 @@ class GitHubWorld:
         base: str = "main",
         draft: bool = False,
         head_sha: str | None = None,
+        from_fork: bool = False,
     ) -> int:
         """With one commit, unless the branch has one already: `head_sha`."""
         repo, now = self.repository(repository), self.clock.now()
@@ -159,6 +161,7 @@ class GitHubWorld:
             created_at=now,
             updated_at=now,
             draft=draft,
+            from_fork=from_fork,
         )
         self.webhooks.enqueue("pull_request", events.pull_request_event("opened", repo, pull), repo, author)
         return number
@@ -199,6 +202,29 @@ class GitHubWorld:
 
     def set_draft(self, repository: str, number: int, draft: bool = True) -> None:
         self.pull(repository, number).draft = draft
+
+    def mark_ready(self, repository: str, number: int) -> None:
+        """No draft any more."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        pull.draft, pull.updated_at = False, self.clock.now()
+        content = events.pull_request_event("ready_for_review", repo, pull)
+        self.webhooks.enqueue("pull_request", content, repo, pull.author)
+
+    def label(self, repository: str, number: int, name: str, by: str) -> None:
+        """Put a label on it; GitHub sends `labeled` too for each that a pull request is opened with."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        if name in pull.labels:
+            return
+        pull.labels.append(name)
+        pull.labellings.append(Labelling(id=self.ids.number(), label=name, by=by, at=self.clock.now()))
+        pull.updated_at = self.clock.now()
+        self.webhooks.enqueue("pull_request", events.label_event("labeled", repo, pull, name), repo, by)
+
+    def unlabel(self, repository: str, number: int, name: str, by: str) -> None:
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        pull.labels.remove(name)
+        pull.updated_at = self.clock.now()
+        self.webhooks.enqueue("pull_request", events.label_event("unlabeled", repo, pull, name), repo, by)
 
     def close(self, repository: str, number: int) -> None:
         """Closed without a merge, by its author."""

@@ -14,6 +14,7 @@ from local.world.github_payloads import (
     association,
     comment,
     issue,
+    label,
     pull_request,
     pull_request_in_review,
     stamp,
@@ -24,6 +25,10 @@ from local.world.github_payloads import (
 
 def pull_request_event(action: str, repo: Repository, pull: PullRequest, **more: str) -> JSON:
     return {"action": action, "number": pull.number, "pull_request": pull_request(repo, pull), **more}
+
+
+def label_event(action: str, repo: Repository, pull: PullRequest, name: str) -> JSON:
+    return {**pull_request_event(action, repo, pull), "label": label(repo.full_name, name)}
 
 
 def comment_event(repo: Repository, said: Comment, own_app: Shared, *, before: str | None = None) -> JSON:

@@ -123,8 +123,32 @@ def _shown(repository: Repository, pull: PullRequest) -> dict[str, Any]:
         "reviewDecision": repository.review_decision(pull),
         "isMergeQueueEnabled": pull.base in repository.merge_queues,
         "isInMergeQueue": pull.in_merge_queue,
+        "isCrossRepository": pull.from_fork,
+        "labels": functools.partial(_labels, pull),
+        "timelineItems": functools.partial(_timeline, pull),
         "commits": {"totalCount": 1, "nodes": [{"commit": _commit(repository, pull)}]},
     }
+
+
+def _labels(pull: PullRequest, _info: Any, first: int | None = None, **_: Any) -> dict[str, Any]:
+    _check_page(first)
+    return {"totalCount": len(pull.labels), "nodes": [{"name": name} for name in pull.labels[:first]]}
+
+
+def _timeline(pull: PullRequest, _info: Any, last: int | None = None, **_: Any) -> dict[str, Any]:
+    """Of what happened, only that labels were set: nobody asks for more. Oldest first, as at GitHub."""
+    _check_page(last)
+    nodes = [
+        {
+            "__typename": "LabeledEvent",
+            "id": f"LE_{event.id}",
+            "createdAt": event.at.isoformat(),
+            "actor": {"__typename": "Bot" if event.by.endswith("[bot]") else "User", "login": event.by},
+            "label": {"name": event.label},
+        }
+        for event in pull.labellings
+    ]
+    return {"totalCount": len(nodes), "nodes": nodes[-(last or 0) :]}
 
 
 def _commit(repository: Repository, pull: PullRequest) -> dict[str, Any]:

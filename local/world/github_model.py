@@ -77,6 +77,15 @@ class Dispatch(Struct, frozen=True, kw_only=True):
     inputs: dict[str, Any]
 
 
+class Labelling(Struct, frozen=True, kw_only=True):
+    """Somebody put a label on a pull request."""
+
+    id: int
+    label: str
+    by: str
+    at: datetime
+
+
 class PullRequest(Struct, kw_only=True):
     id: int
     number: int
@@ -97,6 +106,10 @@ class PullRequest(Struct, kw_only=True):
     base_moved: bool = False
     """Since it was read last, so that a merge is refused once."""
     in_merge_queue: bool = False
+    from_fork: bool = False
+    """Its branch is in a repository of its author, who may push there without anybody's leave."""
+    labels: list[str] = field(default_factory=lambda: ["enhancement"])
+    labellings: list[Labelling] = field(default_factory=list)
     reviews: dict[str, str] = field(default_factory=dict)
     checks: dict[str, dict[str, Check]] = field(default_factory=dict)
     """By commit and name."""

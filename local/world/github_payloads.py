@@ -188,7 +188,7 @@ def pull_request_in_review(repo: Repository, pull: PullRequest) -> JSON:
         "assignees": [user(pull.author)],
         "requested_reviewers": [user(repo.owner)],
         "requested_teams": [],
-        "labels": [_label(repo.full_name)],
+        "labels": [label(repo.full_name, name) for name in pull.labels],
         "milestone": None,
         **{f"{name}_url": address for name, address in links.items() if name not in {"self", "html"}},
         "head": _end(repo, pull.branch, pull.head_sha),
@@ -228,7 +228,7 @@ def issue(repo: Repository, pull: PullRequest) -> JSON:
         "number": pull.number,
         "title": pull.title,
         "user": user(pull.author),
-        "labels": [_label(repo.full_name)],
+        "labels": [label(repo.full_name, name) for name in pull.labels],
         "state": pull.state,
         "locked": False,
         "assignee": user(pull.author),
@@ -311,12 +311,13 @@ def _end(repo: Repository, branch: str, sha: str) -> JSON:
 
 
 @functools.lru_cache(1000)
-def _label(repository: str) -> Shared:
+@functools.lru_cache(1000)
+def label(repository: str, name: str) -> Shared:
     return {
-        "id": steady_id(f"label {repository}"),
-        "node_id": "LA_kwDOenhancement",
-        "url": f"{API}/repos/{repository}/labels/enhancement",
-        "name": "enhancement",
+        "id": steady_id(f"label {repository} {name}"),
+        "node_id": f"LA_kwDO{steady_id(name):x}",
+        "url": f"{API}/repos/{repository}/labels/{quote(name, safe='')}",
+        "name": name,
         "color": "a2eeef",
         "default": True,
         "description": "New feature or request",

@@ -9,10 +9,11 @@ from urllib.parse import quote
 import httpx
 from msgspec import Struct
 
-from shared.clients import github_activity
+from shared.clients import github_activity, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp
+from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_pull_request import (
     QUERY,
     CheckState,
@@ -133,6 +134,12 @@ class GitHub:
         owner, _, name = repository.partition("/")
         body = {"query": github_activity.QUERY, "variables": {"owner": owner, "name": name}}
         return (await self._query(repository, body, ActivityAnswer)).activity()
+
+    async def labelled(self, repository: str, number: int, label: str) -> Labelling | None:
+        """Who set the label last, whether or not it is there still (GraphQL: LabeledEvent)."""
+        owner, _, name = repository.partition("/")
+        body = {"query": github_labelling.QUERY, "variables": {"owner": owner, "name": name, "number": number}}
+        return (await self._query(repository, body, LabellingAnswer)).latest(label)
 
     async def required_checks(self, repository: str, branch: str) -> frozenset[str]:
         """Names of the checks that rulesets demand on the branch (REST: "Get rules for a branch").

@@ -13,7 +13,8 @@ QUERY = """
 query ($owner: String!, $name: String!, $number: Int!, $after: String) {
   repository(owner: $owner, name: $name) { pullRequest(number: $number) {
     number title url state isDraft merged mergedAt headRefOid baseRefName mergeable mergeStateStatus reviewDecision
-    isMergeQueueEnabled author { login } mergedBy { login } mergeCommit { oid }
+    isMergeQueueEnabled isCrossRepository author { login } mergedBy { login } mergeCommit { oid }
+    labels(first: 100) { nodes { name } }
     commits(last: 1) { nodes { commit { oid statusCheckRollup {
       contexts(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
         __typename
@@ -64,11 +65,27 @@ class PullRequestState(Struct, frozen=True, kw_only=True):
     """None where no rule asks for reviews."""
     merge_queue: bool
     checks: tuple[CheckState, ...]
+    from_fork: bool
+    """Whoever pushes to it may have no rights in the repository."""
+    labels: tuple[str, ...]
+    """All: GitHub lets a pull request have a hundred."""
     merged_by: str | None = None
+
+    def carries(self, label: str) -> bool:
+        """GitHub does not tell labels apart by their case."""
+        return label.casefold() in {one.casefold() for one in self.labels}
 
 
 class _Login(Struct):
     login: str
+
+
+class _Label(Struct):
+    name: str
+
+
+class _Labels(Struct):
+    nodes: list[_Label] = []
 
 
 class _Oid(Struct):
@@ -139,12 +156,14 @@ class PullRequestPage(Struct, rename="camel"):
     base_ref_name: str
     mergeable: Literal["MERGEABLE", "CONFLICTING", "UNKNOWN"]
     merge_state_status: str
+    is_cross_repository: bool
     commits: _Commits
     review_decision: Literal["APPROVED", "CHANGES_REQUESTED", "REVIEW_REQUIRED"] | None = None
     is_merge_queue_enabled: bool = False
     author: _Login | None = None
     merged_by: _Login | None = None
     merge_commit: _Oid | None = None
+    labels: _Labels | None = None
 
     def contexts(self) -> _Contexts | None:
         """The page of checks; None when nothing has reported yet.
@@ -207,6 +226,8 @@ def assemble(pages: list[PullRequestPage], own_app: str) -> PullRequestState:
         merge_state=first.merge_state_status.lower(),
         review=_REVIEWS[first.review_decision] if first.review_decision else None,
         merge_queue=first.is_merge_queue_enabled,
+        from_fork=first.is_cross_repository,
+        labels=tuple(label.name for label in first.labels.nodes) if first.labels else (),
         checks=tuple(check for check in checks if check.app_id is None or str(check.app_id) != own_app),
     )
 

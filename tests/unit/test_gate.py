@@ -28,6 +28,8 @@ def a_pull(**changes) -> PullRequestState:
         "merge_state": "clean",
         "review": None,
         "merge_queue": False,
+        "from_fork": False,
+        "labels": (),
         "checks": (),
     }
     return PullRequestState(**given | changes)

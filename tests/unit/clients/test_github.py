@@ -133,7 +133,7 @@ async def test_a_pull_request_is_read_in_one_query(world, github):
     assert (second.state, second.draft, second.merged, second.merge_sha) == ("open", False, False, None)
     assert second.head_sha == world.pull(REPO, number).head_sha
     assert second.url == f"https://github.com/{REPO}/pull/{number}"
-    assert second.merge_queue is False
+    assert (second.merge_queue, second.from_fork, second.labels) == (False, False, ("enhancement",))
     assert {(check.name, check.state, check.required, check.app_id) for check in second.checks} == {
         ("test", "passed", True, 15368),
         ("lint", "pending", False, 15368),
@@ -213,6 +213,47 @@ async def test_conflicts_reviews_queues_and_merges_are_seen(world, github):
     assert (after.state, after.merged, after.merge_sha) == ("closed", True, sha)
 
 
+async def test_labels_are_read_and_known_by_any_case(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob", from_fork=True)
+    world.label(REPO, number, "Ship it", "ann")
+    pull = await github.pull_request(REPO, number)
+    assert pull.from_fork
+    assert pull.carries("ship IT")
+    assert not pull.carries("ship")
+
+
+async def test_who_set_a_label_last(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.label(REPO, number, "ship", "bob")
+    first = await github.labelled(REPO, number, "Ship")
+    world.unlabel(REPO, number, "ship", "ann")
+    world.label(REPO, number, "ship", "ann")
+    world.label(REPO, number, "size/S", "labeler[bot]")
+    second = await github.labelled(REPO, number, "Ship")
+    assert (first.actor, second.actor) == ("bob", "ann")
+    assert first.id != second.id
+    assert (second.by_person, (await github.labelled(REPO, number, "size/s")).by_person) == (True, False)
+    assert await github.labelled(REPO, number, "other") is None
+
+
+async def test_who_labels_an_unknown_pull_request_is_not_found(world, github):
+    with pytest.raises(NotFound):
+        await github.labelled(REPO, 99, "ship")
+
+
+@pytest.mark.parametrize("data", [{}, {"repository": None}, {"repository": {"pullRequest": None}}])
+async def test_a_label_of_null_without_an_error_is_not_found(scripted, data):
+    with pytest.raises(NotFound):
+        await scripted(httpx.Response(200, json={"data": data})).labelled(REPO, 1, "ship")
+
+
+async def test_a_label_set_by_a_deleted_account_is_no_persons(scripted):
+    event = {"__typename": "LabeledEvent", "id": "LE_1", "actor": None, "label": {"name": "ship"}}
+    data = {"repository": {"pullRequest": {"timelineItems": {"nodes": [event]}}}}
+    found = await scripted(httpx.Response(200, json={"data": data})).labelled(REPO, 1, "ship")
+    assert (found.actor, found.by_person) == ("ghost", False)
+
+
 async def test_an_unknown_pull_request_is_not_found(world, github):
     with pytest.raises(NotFound, match="number of 99"):
         await github.pull_request(REPO, 99)
@@ -233,6 +274,7 @@ def a_page(**changes) -> dict:
         "baseRefName": "main",
         "mergeable": "MERGEABLE",
         "mergeStateStatus": "CLEAN",
+        "isCrossRepository": False,
         "commits": {"nodes": [{"commit": {"oid": "aaa", "statusCheckRollup": None}}]},
     }
     return {"data": {"repository": {"pullRequest": pull | changes}}}

@@ -185,6 +185,7 @@ async def test_a_merge_commit_that_github_does_not_name_yet_is_waited_for(scene:
         "baseRefName": "main",
         "mergeable": "UNKNOWN",
         "mergeStateStatus": "UNKNOWN",
+        "isCrossRepository": False,
         "commits": {"nodes": []},
     }
     body = {"data": {"repository": {"pullRequest": pull}}}

@@ -1,0 +1,75 @@
+"""Who put a label on a pull request: the GraphQL query, and what its answer means."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from shared.errors import NotFound
+
+QUERY = """
+query ($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+    timelineItems(last: 100, itemTypes: [LABELED_EVENT]) { nodes {
+      __typename
+      ... on LabeledEvent { id actor { __typename login } label { name } }
+    } }
+  } }
+}
+"""
+
+
+class Labelling(Struct, frozen=True):
+    """That somebody set the label. `id` is another one each time that it is set."""
+
+    id: str
+    actor: str
+    by_person: bool
+
+
+class _Actor(Struct, rename={"kind": "__typename"}):
+    login: str
+    kind: str = ""
+
+
+class _Label(Struct):
+    name: str
+
+
+class _Event(Struct):
+    id: str
+    label: _Label
+    actor: _Actor | None = None
+
+
+class _Timeline(Struct):
+    nodes: list[_Event]
+
+
+class _PullRequest(Struct, rename="camel"):
+    timeline_items: _Timeline
+
+
+class _Repository(Struct, rename="camel"):
+    pull_request: _PullRequest | None = None
+
+
+class _Data(Struct):
+    repository: _Repository | None = None
+
+
+class LabellingAnswer(Struct):
+    data: _Data = field(default_factory=_Data)
+
+    def latest(self, label: str) -> Labelling | None:
+        """None where it was not set among the last hundred labels. Raises NotFound without the pull request."""
+        if self.data.repository is None or self.data.repository.pull_request is None:
+            raise NotFound("graphql: no such pull request", status=200)
+        for event in reversed(self.data.repository.pull_request.timeline_items.nodes):
+            if event.label.name.casefold() == label.casefold():
+                return _labelling(event)
+        return None
+
+
+def _labelling(event: _Event) -> Labelling:
+    actor = event.actor or _Actor("ghost")  # GitHub's stand-in for a deleted account
+    return Labelling(event.id, actor.login, actor.kind == "User")
