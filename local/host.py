@@ -50,6 +50,7 @@ monitor_deadline = 20
 rollback_deadline = 15
 merge_deadline = 20
 auto_deploy = "{{auto_deploy}}"
+deploy_label = "ship it"
 adopt_wait = 2
 
 [n8n]

@@ -62,6 +62,20 @@ async def _command(scene: Scene) -> None:
     scene.expect_equal("reactions to the command", [reaction[2] for reaction in scene.github.reactions], ["eyes"])
 
 
+@scenario("label", "a label asks for it: merged when the check has passed, and deployed")
+async def _label(scene: Scene) -> None:
+    number = scene.open_pull_request(check=None)
+    scene.label(number, "ship it")
+    await scene.until(lambda runs: runs[-1].stage is Stage.MERGE and runs[-1].status is Status.WAITING)
+    scene.expect_equal("merges before the check has passed", len(scene.github.merges), 0)
+    scene.report_check(number, "success")
+    run = await scene.ended()
+    await scene.quiet()
+    scene.expect_equal("asked for by", run.trigger.actor, "grace")
+    _expect_deployed(scene, run, scene.github.merges[0][2] if scene.github.merges else "")
+    scene.expect_equal("runs, the merge's own webhook notwithstanding", len(await scene.runs()), 1)
+
+
 @scenario("unhealthy", "live, but the health check fails: rolled back")
 async def _unhealthy(scene: Scene) -> None:
     scene.plan(health="failing")

@@ -91,6 +91,10 @@ class Scene:
         self.say(f"{author} comments on #{number}: {body}")
         return self.github.comment(REPOSITORY, number, body, author)
 
+    def label(self, number: int, name: str, by: str = "grace") -> None:
+        self.say(f"{by} labels #{number}: {name}")
+        self.github.label(REPOSITORY, number, name, by)
+
     def plan(self, **plan: Any) -> None:
         """What becomes of the next deployment."""
         self.railway.plan(SERVICE, **plan)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from shared import commands, log, targets, texts
+from shared.alone import alone
 from shared.amend import amend
 from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
-from shared.errors import Code, NotFound, SignalboxError, Unavailable
+from shared.errors import Code, NotFound
 from shared.events import CommentWritten
 from shared.outcome import Message
-from shared.run import Kind, Lease, Run, Target, Trigger, run_id
+from shared.run import Kind, Run, Target, Trigger, run_id
 from shared.run import Lock as TargetLock
 from shared.run import Rollback as RollbackState
 from shared.services import Services
@@ -48,7 +48,7 @@ async def answer(services: Services, comment: CommentWritten) -> None:
         return
     if await _started(services, comment, places):
         return
-    async with _alone(services, comment, places[0]):
+    async with alone(services, str(comment.comment_id), places[0]):
         await _answer_now(services, comment, places)
 
 
@@ -62,35 +62,6 @@ async def _answer_now(services: Services, comment: CommentWritten, places: list[
     if refused is not None:
         log.info("command refused", code=refused.code, reason=refused.message, actor=comment.author)
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
-
-
-@asynccontextmanager
-async def _alone(services: Services, comment: CommentWritten, place: TargetConfig) -> AsyncIterator[None]:
-    """Nobody else answers the comment meanwhile: of two who saw no reply at the same time, both would write one.
-
-    Once it is answered the lease is left to run out; after a fault it is given up, so that the next attempt need not
-    wait. Raises Unavailable while somebody else has it.
-    """
-    id, owner = str(comment.comment_id), services.token()
-
-    def take(target: Target) -> Target | None:
-        terms = services.terms(place.id)
-        kept = {key: lease for key, lease in target.answering.items() if lease.until > terms.now}
-        if id in kept:
-            return None
-        return replace(target, answering={**kept, id: Lease(owner, terms.after(terms.pace.lease))})
-
-    def give_up(target: Target) -> Target:
-        kept = {key: lease for key, lease in target.answering.items() if lease.owner != owner}
-        return replace(target, answering=kept)
-
-    if await amend(services.store, Target, place.id, take, missing=Target(id=place.id)) is None:
-        raise Unavailable(f"somebody else answers comment {id} just now")
-    try:
-        yield
-    except SignalboxError:
-        await amend(services.store, Target, place.id, give_up)
-        raise
 
 
 async def _started(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:

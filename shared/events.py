@@ -21,10 +21,19 @@ class PullRequestMerged(Struct, frozen=True, kw_only=True, tag="pull_request_mer
 
 
 class PullRequestChanged(Struct, frozen=True, kw_only=True, tag="pull_request_changed"):
-    """New commits, a review, a label, or closed without a merge."""
+    """New commits, a review, a label taken off, no draft any more, or closed without a merge."""
 
     repository: str
     number: Number
+
+
+class PullRequestLabelled(Struct, frozen=True, kw_only=True, tag="pull_request_labelled"):
+    """Somebody put a label on it while this was its head."""
+
+    repository: str
+    number: Number
+    label: str
+    head_sha: str
 
 
 class ChecksReported(Struct, frozen=True, kw_only=True, tag="checks_reported"):
@@ -50,7 +59,9 @@ class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_chang
     event: str
 
 
-Event = PullRequestMerged | PullRequestChanged | ChecksReported | CommentWritten | DeploymentChanged
+Event = (
+    PullRequestMerged | PullRequestChanged | PullRequestLabelled | ChecksReported | CommentWritten | DeploymentChanged
+)
 
 S = TypeVar("S", bound=Struct)
 

@@ -9,14 +9,27 @@ from shared.errors import Code
 from shared.outcome import Fail, Retry, Wait
 from shared.policy import Policy
 
+PEOPLE_MAY_CHANGE = frozenset({Code.PULL_REQUEST_DRAFT, Code.REVIEW_REQUIRED, Code.CHANGES_REQUESTED})
 
-def judge(pull: PullRequestState, required: Collection[str], policy: Policy) -> Fail | Wait | Retry | None:
+
+def asked_by_label(pull: PullRequestState, policy: Policy) -> bool:
+    """Whether the pull request carries the label that asks for its deployment."""
+    return policy.deploy_label is not None and pull.carries(policy.deploy_label)
+
+
+def judge(
+    pull: PullRequestState, required: Collection[str], policy: Policy, *, patient: bool = False
+) -> Fail | Wait | Retry | None:
     """None when it may be merged; otherwise why not: for good, or not yet.
 
     `required` are the contexts that the branch's rules ask for; one that has not reported yet is pending, although
     GitHub lists it nowhere. GitHub computes `mergeable` when first asked, so its absence is a matter of seconds.
+    `patient`: what people may still change is waited for.
     """
-    verdict = _refused(pull) or _checks(pull, required, policy)
+    refused = _refused(pull)
+    if refused is not None and patient and refused.code in PEOPLE_MAY_CHANGE:
+        return Wait(message=refused.message, wake_in=policy.poll, otherwise=refused.code)
+    verdict = refused or _checks(pull, required, policy)
     if verdict is None and pull.mergeable is None:
         return Retry("GitHub is still computing whether the branch can be merged")
     return verdict

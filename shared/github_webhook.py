@@ -12,17 +12,29 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from shared.commands import is_command
-from shared.events import ChecksReported, CommentWritten, Event, Number, PullRequestChanged, PullRequestMerged, parse
+from shared.events import (
+    ChecksReported,
+    CommentWritten,
+    Event,
+    Number,
+    PullRequestChanged,
+    PullRequestLabelled,
+    PullRequestMerged,
+    parse,
+)
 
 _ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
 _LISTENED: Mapping[str, frozenset[str] | None] = {
-    "pull_request": frozenset({"closed", "synchronize", "reopened", "ready_for_review"}),
+    "pull_request": frozenset({"closed", "synchronize", "reopened", "ready_for_review", "labeled", "unlabeled"}),
     "pull_request_review": frozenset({"submitted", "dismissed"}),
     "check_suite": frozenset({"completed"}),
     "status": None,
     "issue_comment": frozenset({"created"}),
 }
-"""The events listened to, with their actions; None for an event that has none."""
+"""The events listened to, with their actions; None for an event that has none.
+
+Not `opened`: for each label that a pull request is opened with GitHub sends `labeled` too.
+"""
 
 
 def signed_by(secrets: Iterable[str], body: bytes, signature: str) -> bool:
@@ -53,15 +65,25 @@ class _Repository(Struct):
     full_name: str
 
 
+class _Head(Struct, frozen=True):
+    sha: str = ""
+
+
 class _Pull(Struct):
     number: Number
     merged: bool = False
+    head: _Head = _Head()
+
+
+class _Label(Struct):
+    name: str
 
 
 class _PullRequestPayload(Struct):
     action: str
     pull_request: _Pull
     repository: _Repository
+    label: _Label | None = None
 
 
 class _Suite(Struct):
@@ -113,9 +135,12 @@ def _pull_request(body: bytes) -> Event | None:
     payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request"] or ()):
         return None
-    merged = payload.action == "closed" and payload.pull_request.merged
-    kind = PullRequestMerged if merged else PullRequestChanged
-    return kind(repository=payload.repository.full_name, number=payload.pull_request.number)
+    repository, pull = payload.repository.full_name, payload.pull_request
+    if payload.action == "labeled":
+        label = payload.label.name if payload.label else ""
+        return PullRequestLabelled(repository=repository, number=pull.number, label=label, head_sha=pull.head.sha)
+    kind = PullRequestMerged if payload.action == "closed" and pull.merged else PullRequestChanged
+    return kind(repository=repository, number=pull.number)
 
 
 def _review(body: bytes) -> Event | None:

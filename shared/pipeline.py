@@ -269,6 +269,8 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     run = replace(run, error=failure)
     if fail.code in (Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE):
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
+    if fail.code is Code.LABEL_REMOVED:
+        return _end(run, target, Status.CANCELLED, message, "cancelled", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)
     if (fail.code in _BAD_DEPLOYMENT or _unseen(run)) and terms.policy.rollback == "automatic" and run.deployment:

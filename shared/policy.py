@@ -15,6 +15,8 @@ PatientSeconds = Annotated[float, Meta(gt=0, le=30 * DAY)]
 """For what waits for people."""
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 """RFC 9110 §5.6.2."""
+LabelName = Annotated[str, Meta(min_length=1, max_length=50)]
+"""GitHub has no longer ones."""
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -23,6 +25,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     automatic: bool = True
     """Deploy every pull request merged into `branch`; False leaves it to the /deploy command."""
+    deploy_label: LabelName | None = None
+    """A label that asks for a pull request's deployment, as the /deploy command does, for as long as it is there."""
     merge_method: Literal["merge", "squash", "rebase"] = "squash"
     ignored_checks: tuple[str, ...] = ()
     """Names of checks whose result does not matter to the merge."""

@@ -64,10 +64,11 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 class Trigger(Struct, frozen=True, kw_only=True):
     """Who asked. `id` makes the run's id: the merge commit for a merge, the comment's id for a command.
 
-    `health`: what serves lost its health on probation; `id` is the deployment's.
+    For a label it is that of its being set, and the head. `health`: what serves lost its health on probation; `id` is
+    the deployment's.
     """
 
-    source: Literal["merge", "command", "health", "replay"]
+    source: Literal["merge", "command", "label", "health", "replay"]
     actor: str
     id: str
     url: str
@@ -318,7 +319,7 @@ class Target(Struct, frozen=True, kw_only=True):
     last_command: int = 0
     """The latest comment that locked or unlocked it: an earlier one that comes later changes nothing."""
     answering: dict[str, Lease] = {}
-    """Who answers which comment just now; on the first target of the repository, whichever the comment is about."""
+    """Who answers which comment or label just now; on the first target of the repository, whichever it is about."""
     quarantined: tuple[Quarantine, ...] = ()
     health: Health = Health()
     serving: Serving = Serving()

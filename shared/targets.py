@@ -160,7 +160,7 @@ def refusal(run: Run, target: Target) -> Fail | None:
     quarantine = target.quarantine_of(run.commit_sha) if run.commit_sha else None
     if quarantine is not None and run.trigger.force is None:
         return Fail(Code.QUARANTINED, f"{quarantine.commit_sha[:7]} was rolled back by {quarantine.run_id}")
-    if target.hold is not None and run.trigger.source == "merge":
+    if target.hold is not None and run.trigger.source in ("merge", "label"):
         return Fail(Code.TARGET_HELD, target.hold.reason)
     return None
 

@@ -17,6 +17,7 @@ ADVICE: Mapping[Code, str] = {
     Code.PULL_REQUEST_DRAFT: "Mark the pull request as ready for review, then comment `/deploy` again.",
     Code.NOT_MERGEABLE: "Resolve the conflicts with the base branch, then comment `/deploy` again.",
     Code.HEAD_MOVED: "Look at the new commit; comment `/deploy` again to deploy it.",
+    Code.LABEL_REMOVED: "Set the label again, or comment `/deploy`, to deploy the pull request after all.",
     Code.MERGE_REFUSED: "See GitHub's reason; change the branch's rules or `merge_method`, or merge by hand.",
     Code.TARGET_LOCKED: "See who locked it and why; comment `/unlock` when it may be deployed to again.",
     Code.TARGET_HELD: "Comment `/deploy` on the pull request that is to be deployed next; that lifts the hold.",
@@ -90,8 +91,9 @@ def run_marker(run_id: str) -> str:
     return f"<!-- signalbox:run:{run_id} -->"
 
 
-def reply_marker(comment_id: int) -> str:
-    return f"<!-- signalbox:reply:{comment_id} -->"
+def reply_marker(to: int | str) -> str:
+    """`to`: the id of a comment, or of a label being set."""
+    return f"<!-- signalbox:reply:{to} -->"
 
 
 def headline(run: Run) -> str:
@@ -144,7 +146,8 @@ def _who(run: Run) -> str:
         return "Begun by Signalbox itself: the version lost its health soon after it was verified."
     if run.trigger.source == "replay":  # an operator's name there, which may be a stranger's here
         return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
-    return f"{commit} for by @{run.trigger.actor}.{_force(run)}"
+    label = ", who set the label" * (run.trigger.source == "label")
+    return f"{commit} for by @{run.trigger.actor}{label}.{_force(run)}"
 
 
 def _force(run: Run) -> str:

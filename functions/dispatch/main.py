@@ -15,9 +15,11 @@ from shared.events import (
     DeploymentChanged,
     Event,
     PullRequestChanged,
+    PullRequestLabelled,
     PullRequestMerged,
 )
 from shared.hearing import hear
+from shared.labelling import labelled
 from shared.run import Stage
 from shared.services import Services, current, prepare
 from shared.starting import merged, wake, wake_active
@@ -51,6 +53,9 @@ async def act(services: Services, event: Event) -> None:
             await merged(services, event.repository, event.number)
         case PullRequestChanged():
             await wake(services, event.repository, ("pull_request.number", "==", event.number))
+            await labelled(services, event.repository, event.number)
+        case PullRequestLabelled():
+            await labelled(services, event.repository, event.number, just_set=event)
         case ChecksReported():
             await wake(services, event.repository, ("pull_request.head_sha", "==", event.head_sha))
         case CommentWritten():

@@ -36,8 +36,11 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
         return await _merged(claim, services, pull)
     if pull.head_sha != run.pull_request.head_sha:
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+    by_label = run.trigger.source == "label"
+    if by_label and not gate.asked_by_label(pull, place.policy):
+        return Fail(Code.LABEL_REMOVED, f"the label that {run.trigger.actor} set is not on the pull request any more")
     required = await services.github.required_checks(run.repository, pull.base)
-    verdict = gate.judge(pull, required, place.policy)
+    verdict = gate.judge(pull, required, place.policy, patient=by_label)
     if verdict is not None:
         return verdict
     return await claim.take_target() or await _merge(services, place, pull)
@@ -53,7 +56,7 @@ async def _merged(claim: Claim, services: Services, pull: PullRequestState) -> O
         return Wait(
             message="merged; GitHub does not name the merge commit yet", wake_in=5, otherwise=Code.VENDOR_UNAVAILABLE
         )
-    if run.trigger.source == "command" and run.pull_request and pull.head_sha != run.pull_request.head_sha:
+    if run.trigger.source in ("command", "label") and run.pull_request and pull.head_sha != run.pull_request.head_sha:
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)

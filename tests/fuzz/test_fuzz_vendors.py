@@ -24,6 +24,7 @@ from local.simulation.lean import replaced
 from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
 from shared.clients.github import GitHub
 from shared.clients.github_app import GitHubApp
+from shared.clients.github_operator import GitHubOperator
 from shared.clients.n8n import N8n
 from shared.clients.probe import Answer, Probe
 from shared.clients.railway import Railway
@@ -150,6 +151,7 @@ def _contents(draw: st.DrawFn, body: bytes) -> bytes:
 GITHUB: Mapping[str, Call] = {
     "pull_request": lambda github: github.pull_request(REPOSITORY, 1),
     "activity": lambda github: github.activity(REPOSITORY),
+    "labelled": lambda github: github.labelled(REPOSITORY, 1, "enhancement"),
     "contains": lambda github: github.contains(REPOSITORY, "a" * 40, within="b" * 40),
     "required_checks": lambda github: github.required_checks(REPOSITORY, "main"),
     "merge": lambda github: github.merge(REPOSITORY, 2, head_sha="a" * 40, method="squash"),
@@ -168,6 +170,11 @@ GITHUB: Mapping[str, Call] = {
     "app": lambda github: github.registration.app(),
     "installation": lambda github: github.registration.installation(REPOSITORY),
     "hook_config": lambda github: github.registration.hook_config(),
+    "start_workflow": lambda github: GitHubOperator(github.app).start_workflow(REPOSITORY, "release.yml", ref="main"),
+    "open_pull_request": lambda github: GitHubOperator(github.app).open_pull_request(
+        REPOSITORY, title="t", head="main", base="main"
+    ),
+    "rate_limits": lambda github: GitHubOperator(github.app).rate_limits(REPOSITORY),
 }
 PLACE = {"environment_id": ENVIRONMENT, "service_id": SERVICE}
 RAILWAY: Mapping[str, Call] = {

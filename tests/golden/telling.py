@@ -51,6 +51,7 @@ class Stage(Functions):
             bake=scenario.bake * SLOWER,
             verify_deadline=scenario.verify_deadline * SLOWER,
             auto_deploy="adopt" if scenario.auto_deploy else "off",
+            deploy_label="ship it",
         )
 
     async def _delivered(self, published: Published, attempt: int) -> bool:

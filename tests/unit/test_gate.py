@@ -7,8 +7,9 @@ from unit.building import HEAD, terms
 
 from shared.clients.github_pull_request import CheckState, PullRequestState
 from shared.errors import Code
-from shared.gate import judge
+from shared.gate import asked_by_label, judge
 from shared.outcome import Fail, Retry, Wait
+from shared.policy import Policy
 
 
 def a_pull(**changes) -> PullRequestState:
@@ -74,6 +75,34 @@ def test_what_waiting_does_not_mend(changes, code, mergeable):
 
     assert isinstance(refused, Fail)
     assert refused.code is code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"draft": True}, Code.PULL_REQUEST_DRAFT),
+        ({"review": "review_required"}, Code.REVIEW_REQUIRED),
+        ({"review": "changes_requested"}, Code.CHANGES_REQUESTED),
+    ],
+)
+def test_what_people_may_still_change_is_waited_for_by_the_patient(changes, code):
+    verdict = judge(a_pull(**changes), (), Policy(), patient=True)
+
+    assert isinstance(verdict, Wait)
+    assert verdict.otherwise is code
+
+
+@pytest.mark.parametrize("changes", [{"mergeable": False}, {"merge_queue": True}, {"state": "closed"}])
+def test_patience_does_not_mend_the_rest(changes):
+    assert isinstance(judge(a_pull(**changes), (), Policy(), patient=True), Fail)
+
+
+@pytest.mark.parametrize(
+    ("label", "labels", "asked"),
+    [("Ship it", ("ship IT",), True), ("ship it", ("ship", "it"), False), (None, ("ship it",), False)],
+)
+def test_a_label_asks_where_the_policy_names_it(label, labels, asked):
+    assert asked_by_label(a_pull(labels=labels), Policy(deploy_label=label)) is asked
 
 
 def test_a_closed_pull_request_is_that_before_anything_else():

@@ -14,7 +14,7 @@ from unit.building import NOON
 
 from local.world.github import GitHubWorld
 from shared.errors import BadInput
-from shared.events import ChecksReported, CommentWritten, PullRequestChanged, PullRequestMerged
+from shared.events import ChecksReported, CommentWritten, PullRequestChanged, PullRequestLabelled, PullRequestMerged
 from shared.github_webhook import listened_to, normalise, signed_by
 
 REPO = "acme/shop"
@@ -71,14 +71,14 @@ class TestListenedTo:
     @pytest.mark.parametrize(
         ("event", "actions"),
         [
-            ("pull_request", ["closed", "synchronize", "reopened", "ready_for_review"]),
+            ("pull_request", ["closed", "synchronize", "reopened", "ready_for_review", "labeled", "unlabeled"]),
             ("pull_request_review", ["submitted", "dismissed"]),
             ("check_suite", ["completed"]),
             ("issue_comment", ["created"]),
         ],
     )
     def test_some_actions_of_some_events(self, event, actions):
-        for action in [*actions, "labeled", "edited", "deleted", "requested", "opened"]:
+        for action in [*actions, "assigned", "edited", "deleted", "requested", "opened"]:
             assert listened_to(event, json.dumps({"action": action}).encode()) is (action in actions)
 
     @pytest.mark.parametrize("event", ["push", "check_run", "ping", "installation", "", "Status"])
@@ -95,7 +95,7 @@ class TestListenedTo:
     @pytest.mark.parametrize("start", [b'{"action":"', b'{ "action": "', b'\n{\n  "action" : "'])
     def test_it_peeks_at_the_start_and_parses_nothing(self, start):
         assert listened_to("pull_request", start + b'closed"' + b"\xff" * 10)
-        assert not listened_to("pull_request", start + b'labeled"' + b"\xff" * 10)
+        assert not listened_to("pull_request", start + b'assigned"' + b"\xff" * 10)
 
     def test_a_status_has_no_action(self):
         assert listened_to("status", b'{"action":"whatever"}')
@@ -151,7 +151,7 @@ class TestPullRequest:
 
         assert normalise("pull_request", sent(world, "pull_request")) == PullRequestChanged(repository=REPO, number=1)
 
-    @pytest.mark.parametrize("action", ["synchronize", "reopened", "ready_for_review"])
+    @pytest.mark.parametrize("action", ["synchronize", "reopened", "ready_for_review", "unlabeled"])
     def test_changed(self, world, action):
         world.push(REPO, 1)
         body = changed(sent(world, "pull_request"), action=action, pull_request__merged=True)
@@ -161,7 +161,15 @@ class TestPullRequest:
     def test_an_action_the_peek_did_not_see(self, world):
         world.close(REPO, 1)
 
-        assert normalise("pull_request", changed(sent(world, "pull_request"), action="labeled")) is None
+        assert normalise("pull_request", changed(sent(world, "pull_request"), action="assigned")) is None
+
+    def test_labelled(self, world):
+        world.label(REPO, 1, "Ship it", "mona")
+        head = world.pull(REPO, 1).head_sha
+
+        assert normalise("pull_request", sent(world, "pull_request")) == PullRequestLabelled(
+            repository=REPO, number=1, label="Ship it", head_sha=head
+        )
 
     @pytest.mark.parametrize("action", ["submitted", "dismissed"])
     def test_a_review_is_a_change(self, world, action):

@@ -55,6 +55,8 @@ BAD = [
     Code.UNHEALTHY,
     Code.WRONG_VERSION,
 ]
+OTHERWISE = [Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE, Code.LABEL_REMOVED]
+"""Reasons to end without having failed."""
 NOTIFIES = Message(NOTIFY, RUN)
 END_CHANNELS = ("comment", "deployment", "n8n")
 
@@ -530,7 +532,7 @@ class TestEnqueue:
 class TestFail:
     tail = ("error: no such module",)
 
-    @pytest.mark.parametrize("code", [c for c in Code if c not in {*BAD, Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE}])
+    @pytest.mark.parametrize("code", [c for c in Code if c not in {*BAD, *OTHERWISE}])
     @pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY])
     def test_most_failures_end_the_run_and_free_the_target(self, stage, code):
         deployment = None if stage is Stage.MERGE else Deployment(id="d-new")
@@ -606,6 +608,14 @@ class TestFail:
         assert after.run.owed == keys("superseded", *END_CHANNELS)
         assert after.target is not None
         assert (after.target.active, after.target.lock) == ("next", None)
+
+    @pytest.mark.parametrize("target", [a_target(), a_target(active="other", queue=queued(RUN))])
+    def test_a_label_that_was_taken_off_cancels_the_run_and_leaves_the_queue(self, target):
+        after = apply(a_run(), Fail(Code.LABEL_REMOVED, "not there any more"), target)
+
+        assert (after.run.status, after.run.error.code) == (Status.CANCELLED, Code.LABEL_REMOVED)
+        assert after.run.owed == keys("cancelled", *END_CHANNELS)
+        assert (after.target.active, after.target.queue) == (None if target.active == RUN else "other", ())
 
     @pytest.mark.parametrize("target", [a_target(), a_target(active="other", queue=queued(RUN))])
     def test_what_a_newer_merge_brings_along_ends_and_leaves_the_queue(self, target):

@@ -32,6 +32,7 @@ QUARANTINE = Quarantine(commit_sha=MERGE, run_id="another", reason=Code.UNHEALTH
 POLICY = terms().policy
 
 merged = a_run(commit_sha=MERGE)
+labelled = a_run(trigger=a_trigger("label"))
 commanded = a_run(commit_sha=MERGE, trigger=a_trigger("command"))
 forced = a_run(commit_sha=MERGE, trigger=a_trigger("command", force="a false alarm"))
 going_back = a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, trigger=a_trigger("command"))
@@ -67,9 +68,10 @@ class TestTake:
 
         assert taken == a_target(active=RUN, lock=LOCK, updated_at=NOON)
 
+    @pytest.mark.parametrize("run", [merged, labelled], ids=["merge", "label"])
     @pytest.mark.parametrize("active", [None, RUN, "other"], ids=["free", "called from the queue", "busy"])
-    def test_a_held_target_refuses_what_nobody_asked_for(self, active):
-        refused = targets.take(merged, a_target(active=active, hold=HOLD), NOON)
+    def test_a_held_target_refuses_what_nobody_asked_for_just_now(self, run, active):
+        refused = targets.take(run, a_target(active=active, hold=HOLD), NOON)
 
         assert refused == Fail(Code.TARGET_HELD, "another run was rolled back")
 

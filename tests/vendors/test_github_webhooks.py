@@ -21,7 +21,14 @@ from local.scenarios import SCENARIOS
 from local.vendors import REPOSITORY
 from local.world.github_hooks import Webhook
 from shared import events
-from shared.events import ChecksReported, CommentWritten, Event, PullRequestChanged, PullRequestMerged
+from shared.events import (
+    ChecksReported,
+    CommentWritten,
+    Event,
+    PullRequestChanged,
+    PullRequestLabelled,
+    PullRequestMerged,
+)
 
 JSON = dict[str, Any]
 RECEIVED, SENT = "GitHub's webhooks, received", "GitHub's webhooks, simulated"
@@ -46,6 +53,13 @@ def changed(example: JSON) -> Event:
 
 EXPECTED: dict[tuple[str, str], Callable[[JSON], Event | None]] = {
     **{("pull_request", action): changed for action in ("closed", "synchronize", "reopened", "ready_for_review")},
+    ("pull_request", "unlabeled"): changed,
+    ("pull_request", "labeled"): lambda example: PullRequestLabelled(
+        repository=EXAMPLES,
+        number=example["pull_request"]["number"],
+        label=example["label"]["name"],
+        head_sha=example["pull_request"]["head"]["sha"],
+    ),
     **{("pull_request_review", action): changed for action in ("submitted", "dismissed")},
     ("check_suite", "completed"): lambda example: ChecksReported(
         repository=EXAMPLES, head_sha=example["check_suite"]["head_sha"]

@@ -94,7 +94,7 @@ def what_was_taken_back_stays_away(witness: Witness, made: Made) -> Iterator[str
     target = witness.target(run.target)
     if target.quarantine_of(made.deployment.commit_sha) and run.trigger.force is None:
         yield f"{run.id} deploys {made.deployment.commit_sha[:7]}, which is quarantined"
-    if target.hold is not None and run.trigger.source == "merge":
+    if target.hold is not None and run.trigger.source in ("merge", "label"):
         yield f"{run.id} deploys by itself to {target.id}, which is held: {target.hold.reason}"
 
 

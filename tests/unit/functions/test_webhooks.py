@@ -199,7 +199,7 @@ async def test_a_content_length_that_is_no_number_is_not_believed(scene: Scene) 
     [
         ("ping", b"{ not json"),
         ("workflow_run", b'{"action":"completed", not json'),
-        ("pull_request", b'{"action":"labeled", not json'),
+        ("pull_request", b'{"action":"assigned", not json'),
         ("pull_request_review", b'{"action":"edited", not json'),
         ("check_suite", b'{"action":"requested", not json'),
         ("issue_comment", b'{"action":"deleted", not json'),
@@ -213,7 +213,7 @@ async def test_what_nobody_listens_to_is_accepted_without_being_parsed(scene: Sc
 
 async def test_an_action_that_is_not_written_first_is_found_all_the_same(scene: Scene) -> None:
     pull = {"number": 7, "merged": False}
-    body = {"pull_request": pull, "repository": {"full_name": REPOSITORY}, "action": "labeled"}
+    body = {"pull_request": pull, "repository": {"full_name": REPOSITORY}, "action": "assigned"}
     assert (await github(scene, body)).status_code == 202
     assert scene.bus.published == []
 

@@ -1,0 +1,87 @@
+"""A label on a pull request that asks for its deployment for as long as it is there, as /deploy does once.
+
+Whenever something happens to the pull request that may have made it ready, GitHub is asked whether the label is on it
+and who set it. So nobody waits for anything, and a webhook that repeats, or comes late, changes nothing.
+"""
+
+from __future__ import annotations
+
+from shared import log, texts
+from shared.alone import alone
+from shared.answering import MAY_DEPLOY
+from shared.clients.github_labelling import Labelling
+from shared.clients.github_pull_request import PullRequestState
+from shared.config import TargetConfig
+from shared.errors import Code
+from shared.events import PullRequestLabelled
+from shared.gate import asked_by_label
+from shared.run import Trigger
+from shared.services import Services
+from shared.starting import new_run, runs_of, start
+
+
+async def labelled(
+    services: Services, repository: str, number: int, just_set: PullRequestLabelled | None = None
+) -> None:
+    """Start the runs that the pull request's labels ask for, one for each target, head, and setting of the label."""
+    places = [place for place in services.config.in_repository(repository) if place.policy.deploy_label is not None]
+    if not places:
+        return
+    pull = await services.github.pull_request(places[0].repository, number)
+    for place in places:
+        asked = place.branch == pull.base and asked_by_label(pull, place.policy)
+        if asked and _is_meant(place, pull, just_set) and _ready(pull):
+            await _start(services, place, pull)
+
+
+def _is_meant(place: TargetConfig, pull: PullRequestState, just_set: PullRequestLabelled | None) -> bool:
+    """Whether the label is about this head.
+
+    Whoever pushes to a branch of the repository may deploy. To a fork anybody may have pushed since the label was set,
+    so there it counts only for the head that it was set on; GitHub ends its own auto-merge for the same reason
+    (docs: "Automatically merging a pull request").
+    """
+    if not pull.from_fork:
+        return True
+    name = (place.policy.deploy_label or "").casefold()
+    return just_set is not None and (just_set.label.casefold(), just_set.head_sha) == (name, pull.head_sha)
+
+
+def _ready(pull: PullRequestState) -> bool:
+    """But for its checks, which a run waits for. What people have to do first may take days, and they are heard of."""
+    return pull.state == "open" and not pull.draft and pull.review in (None, "approved")
+
+
+async def _start(services: Services, place: TargetConfig, pull: PullRequestState) -> None:
+    """Unless somebody asked for this head already, and that is under way."""
+    runs = await runs_of(services, place, pull.number)
+    if any(not run.status.terminal and run.pull_request and run.pull_request.head_sha == pull.head_sha for run in runs):
+        return
+    set_by = await services.github.labelled(place.repository, pull.number, place.policy.deploy_label or "")
+    if set_by is None or not set_by.by_person:
+        log.info("a label that no person set", repository=place.repository, number=pull.number)
+        return
+    permission = await services.github.permission(place.repository, set_by.actor)
+    if permission not in MAY_DEPLOY:
+        await _refuse(services, place, pull, set_by, permission)
+        return
+    trigger = Trigger(source="label", actor=set_by.actor, id=f"{set_by.id} {pull.head_sha}", url=pull.url)
+    await start(services, new_run(services, place, pull, trigger))
+
+
+async def _refuse(
+    services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, permission: str
+) -> None:
+    """Once, however often the label is looked at."""
+    marker = texts.reply_marker(set_by.id)
+    if await services.github.has_comment(place.repository, pull.number, marker=marker):
+        return
+    log.info("label refused", code=Code.NOT_AUTHORIZED, actor=set_by.actor)
+    message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
+    async with alone(services, set_by.id, services.config.in_repository(place.repository)[0]):
+        await services.github.upsert_comment(
+            place.repository,
+            pull.number,
+            marker=marker,
+            body=texts.refusal(Code.NOT_AUTHORIZED, message),
+        )
