@@ -96,6 +96,7 @@ class Code(enum.StrEnum):
     PULL_REQUEST_DRAFT = "pull_request_draft"
     NOT_MERGEABLE = "not_mergeable"
     HEAD_MOVED = "head_moved"
+    BASE_CHANGED = "base_changed"
     LABEL_REMOVED = "label_removed"
     MERGE_REFUSED = "merge_refused"
     TARGET_LOCKED = "target_locked"

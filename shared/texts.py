@@ -17,6 +17,7 @@ ADVICE: Mapping[Code, str] = {
     Code.PULL_REQUEST_DRAFT: "Mark the pull request as ready for review, then comment `/deploy` again.",
     Code.NOT_MERGEABLE: "Resolve the conflicts with the base branch, then comment `/deploy` again.",
     Code.HEAD_MOVED: "Look at the new commit; comment `/deploy` again to deploy it.",
+    Code.BASE_CHANGED: "See which branch the pull request is for now; comment `/deploy` to deploy it from there.",
     Code.LABEL_REMOVED: "Set the label again, or comment `/deploy`, to deploy the pull request after all.",
     Code.MERGE_REFUSED: "See GitHub's reason; change the branch's rules or `merge_method`, or merge by hand.",
     Code.TARGET_LOCKED: "See who locked it and why; comment `/unlock` when it may be deployed to again.",

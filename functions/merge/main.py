@@ -32,6 +32,8 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
     if place is None or run.pull_request is None:
         return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
     pull = await services.github.pull_request(run.repository, run.pull_request.number)
+    if pull.base != run.pull_request.base:  # which its author may change, without any right in the repository
+        return Fail(Code.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
     if pull.merged:
         return await _merged(claim, services, pull)
     if pull.head_sha != run.pull_request.head_sha:

@@ -203,6 +203,15 @@ class GitHubWorld:
     def set_draft(self, repository: str, number: int, draft: bool = True) -> None:
         self.pull(repository, number).draft = draft
 
+    def set_base(self, repository: str, number: int, base: str, by: str) -> None:
+        """It is to be merged into another branch."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        before = {"ref": {"from": pull.base}, "sha": {"from": pull.base_sha}}
+        pull.base, pull.base_sha, pull.updated_at = base, repo.branches[base], self.clock.now()
+        pull.mergeable_known = False
+        content = events.pull_request_event("edited", repo, pull) | {"changes": {"base": before}}
+        self.webhooks.enqueue("pull_request", content, repo, by)
+
     def mark_ready(self, repository: str, number: int) -> None:
         """No draft any more."""
         repo, pull = self.repository(repository), self.pull(repository, number)

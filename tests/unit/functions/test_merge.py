@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ async def test_checks_that_never_finish_run_out_of_time(scene: Scene) -> None:
         (lambda github, n: github.close(REPOSITORY, n), Code.PULL_REQUEST_CLOSED),
         (lambda github, n: github.set_draft(REPOSITORY, n), Code.PULL_REQUEST_DRAFT),
         (lambda github, n: github.require_review(REPOSITORY, "main"), Code.REVIEW_REQUIRED),
+        (lambda github, n: github.require_merge_queue(REPOSITORY, "main"), Code.MERGE_REFUSED),
     ],
 )
 async def test_what_may_not_be_merged_ends_the_run_and_takes_nothing(scene: Scene, given: Any, expected: Code) -> None:
@@ -110,9 +112,54 @@ async def test_a_newer_commit_is_not_merged_unjudged(scene: Scene) -> None:
     assert (code(run), scene.github.merges) == (Code.HEAD_MOVED, [])
 
 
+@pytest.mark.parametrize("merged", [False, True])
+async def test_a_pull_request_that_went_to_another_branch_is_not_for_this_target(scene: Scene, merged: bool) -> None:
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    scene.github.commit(REPOSITORY, "next", "ada")
+    scene.github.set_base(REPOSITORY, number, "next", "grace")
+    if merged:
+        scene.merge(number)
+    run = await scene.execute(run)
+    assert (code(run), len(scene.github.merges)) == (Code.BASE_CHANGED, merged)
+    assert (await scene.target()).active is None
+
+
+async def test_a_base_that_moves_under_the_merge_is_merged_into_at_the_next_attempt(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    run = asked(scene, number)
+    await scene.save(run)
+    scene.github.app.interruptions.append(("/merge", lambda: scene.github.commit(REPOSITORY, "main", "ada")))
+    assert (await scene.wake("merge", run.id)).status_code == 503
+    assert "Base branch was modified" in (await scene.run(run.id)).history[-1].message
+    await scene.settle()
+    run = await scene.run(run.id)
+    assert (run.status, len(scene.github.merges)) == (Status.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_a_secondary_limit_is_waited_for_as_long_as_github_says(scene: Scene, status: int) -> None:
+    number = scene.open_pull_request()
+    scene.github.limits.slow_down(status=status, retry_after=40)
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, run.wake_at) == (Status.WAITING, scene.clock.now() + timedelta(seconds=40))
+    await scene.settle()
+    assert (await scene.run(run.id)).status is Status.SUCCEEDED
+
+
+async def test_a_used_up_limit_is_waited_for_and_looked_at_once_more_at_the_deadline(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.github.limits.limit = 0
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, run.wake_at) == (Status.WAITING, run.deadline)
+    scene.github.limits.limit = 5000
+    await scene.settle()
+    assert (await scene.run(run.id)).status is Status.SUCCEEDED
+
+
 async def test_a_push_between_the_judgement_and_the_merge_stops_the_merge_and_frees_the_target(scene: Scene) -> None:
     number = scene.open_pull_request()
-    scene.github.app.faults.append(Fault(when="PUT ", status=409, body={"message": "Head branch was modified."}))
+    scene.github.app.interruptions.append(("/merge", lambda: scene.github.push(REPOSITORY, number)))
     run = await scene.execute(asked(scene, number))
     assert (code(run), scene.github.merges) == (Code.HEAD_MOVED, [])
     assert (await scene.target()).active is None
