@@ -190,6 +190,11 @@ async def all_that_happens() -> list[Webhook]:
     async with opened() as scene:
         github, number = scene.github, scene.open_pull_request(tests=None, lint="failure")
         github.set_draft(REPOSITORY, number)
+        github.mark_ready(REPOSITORY, number)
+        github.label(REPOSITORY, number, "ship it", "ada")
+        github.unlabel(REPOSITORY, number, "ship it", "ada")
+        github.commit(REPOSITORY, "next", "ada")
+        github.set_base(REPOSITORY, number, "next", "grace")
         github.push(REPOSITORY, number)
         github.report_check(REPOSITORY, number, "tests", "success")
         for state in ("pending", "success", "failure"):

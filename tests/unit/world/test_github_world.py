@@ -127,7 +127,11 @@ async def test_payloads_have_the_size_and_keys_of_real_ones(world, inbox):
 
 
 async def test_every_thing_that_happens_is_told(world, inbox):
-    number = world.open_pull_request(REPO, title="t", author="ann")
+    number = world.open_pull_request(REPO, title="t", author="ann", draft=True)
+    world.mark_ready(REPO, number)
+    world.label(REPO, number, "ship it", "ann")
+    world.label(REPO, number, "ship it", "ann")
+    world.unlabel(REPO, number, "ship it", "ann")
     head = world.push(REPO, number)
     world.report_check(REPO, number, "lint", None)
     world.report_check(REPO, number, "test", "success")
@@ -138,6 +142,9 @@ async def test_every_thing_that_happens_is_told(world, inbox):
     await world.tick()
     assert inbox.events() == [
         "pull_request opened",
+        "pull_request ready_for_review",
+        "pull_request labeled",
+        "pull_request unlabeled",
         "push",
         "pull_request synchronize",
         "check_run completed",
