@@ -15,7 +15,7 @@ from shared.config import TargetConfig
 from shared.errors import Code
 from shared.events import PullRequestLabelled
 from shared.gate import asked_by_label
-from shared.run import Trigger
+from shared.run import Kind, Run, Trigger
 from shared.services import Services
 from shared.starting import new_run, runs_of, start
 
@@ -53,13 +53,12 @@ def _ready(pull: PullRequestState) -> bool:
 
 
 async def _start(services: Services, place: TargetConfig, pull: PullRequestState) -> None:
-    """Unless somebody asked for this head already, and that is under way."""
-    runs = await runs_of(services, place, pull.number)
-    if any(not run.status.terminal and run.pull_request and run.pull_request.head_sha == pull.head_sha for run in runs):
-        return
+    """Unless a run has answered to it."""
     set_by = await services.github.labelled(place.repository, pull.number, place.policy.deploy_label or "")
     if set_by is None or not set_by.by_person:
         log.info("a label that no person set", repository=place.repository, number=pull.number)
+        return
+    if any(_answers(run, pull, set_by) for run in await runs_of(services, place, pull.number)):
         return
     permission = await services.github.permission(place.repository, set_by.actor)
     if permission not in MAY_DEPLOY:
@@ -67,6 +66,13 @@ async def _start(services: Services, place: TargetConfig, pull: PullRequestState
         return
     trigger = Trigger(source="label", actor=set_by.actor, id=f"{set_by.id} {pull.head_sha}", url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
+
+
+def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:
+    """Whether it is about this head and under way, or a command's that was under way after the label was set."""
+    if run.kind is not Kind.DEPLOY or run.pull_request is None or run.pull_request.head_sha != pull.head_sha:
+        return False
+    return not run.status.terminal or (run.trigger.source == "command" and run.history[-1].at >= set_by.at)
 
 
 async def _refuse(

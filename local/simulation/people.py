@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from msgspec import Struct
 
 from local.simulation.chance import Chance
-from local.simulation.place import Vendors
+from local.simulation.place import LABEL, Vendors
 from local.vendors import REPOSITORY
 from shared.config import Config
 
@@ -109,6 +110,16 @@ class People:
             self._add(self._sometime(start), f"grace closes {name}", lambda: self._close(nth))
         for _ in range(self._chance.pick("comments", (0, 0, 1, 2))):
             self._add_comment(nth, start)
+        if any(place.policy.deploy_label for place in self._configured.targets):
+            self._labels(nth, start)
+
+    def _labels(self, nth: int, start: float) -> None:
+        """Set, and often taken off, and set again."""
+        for turn in range(self._chance.pick("labels", (1, 1, 2, 3, 4))):
+            who = self._chance.pick("who labels", ("ada", "ada", "grace", "mallory"))
+            at = self._chance.number("labelled at", start, DAY)
+            what, act = ("labels", self._label) if turn % 2 == 0 else ("takes the label off", self._unlabel)
+            self._add(at, f"{who} {what} pull request {nth + 1}", functools.partial(act, nth, who))
 
     def _add_comment(self, nth: int, start: float) -> None:
         words = self._chance.pick("words", _COMMENTS)
@@ -158,6 +169,14 @@ class People:
     def _close(self, nth: int) -> None:
         if self._is_open(nth):
             self._github.close(REPOSITORY, self._opened[nth])
+
+    def _label(self, nth: int, who: str) -> None:
+        if self._is_open(nth):
+            self._github.label(REPOSITORY, self._opened[nth], LABEL, who)
+
+    def _unlabel(self, nth: int, who: str) -> None:
+        if self._is_open(nth) and LABEL in self._github.pull(REPOSITORY, self._opened[nth]).labels:
+            self._github.unlabel(REPOSITORY, self._opened[nth], LABEL, who)
 
     def _comment(self, nth: int, words: str, who: str) -> None:
         if nth in self._opened:

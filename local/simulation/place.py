@@ -41,6 +41,9 @@ _INSTANCES = 3
 _POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)
 _SKEW = 3.0
 """Seconds that an instance's clock may be off, either way."""
+LABEL = "ship it"
+LABEL_DAYS = 0.2
+"""The share of days on which it asks for deployments."""
 _CONFIG = """
 [policy]
 commit_field = "commit"
@@ -100,6 +103,8 @@ def configuration(chance: Chance) -> config.Config:
         "probation": chance.pick("policy probation", (0, 0, 900)),
         "automatic": chance.pick("policy automatic", ("true",) * 5 + ("false",)),
     }
+    if chance.number("policy label", 0, 1) < LABEL_DAYS:
+        rules["deploy_label"] = f'"{LABEL}"'
     places = {"web": ["production"]}
     if chance.number("places staging", 0, 1) < 0.25:
         places["web"].append("staging")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import Struct, field
 
 from shared.errors import NotFound
@@ -11,7 +13,7 @@ query ($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) { pullRequest(number: $number) {
     timelineItems(last: 100, itemTypes: [LABELED_EVENT]) { nodes {
       __typename
-      ... on LabeledEvent { id actor { __typename login } label { name } }
+      ... on LabeledEvent { id createdAt actor { __typename login } label { name } }
     } }
   } }
 }
@@ -24,6 +26,7 @@ class Labelling(Struct, frozen=True):
     id: str
     actor: str
     by_person: bool
+    at: datetime
 
 
 class _Actor(Struct, rename={"kind": "__typename"}):
@@ -35,8 +38,9 @@ class _Label(Struct):
     name: str
 
 
-class _Event(Struct):
+class _Event(Struct, rename="camel"):
     id: str
+    created_at: datetime
     label: _Label
     actor: _Actor | None = None
 
@@ -72,4 +76,4 @@ class LabellingAnswer(Struct):
 
 def _labelling(event: _Event) -> Labelling:
     actor = event.actor or _Actor("ghost")  # GitHub's stand-in for a deleted account
-    return Labelling(event.id, actor.login, actor.kind == "User")
+    return Labelling(event.id, actor.login, actor.kind == "User", event.created_at)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.labelling
 import shared.log
 import shared.outbox
 import shared.pipeline
@@ -93,7 +94,7 @@ def _no_deadline() -> list[Replacement]:
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
 
 
-@mutant("a merge that is heard of late replaces a newer one", 4)
+@mutant("a merge that is heard of late replaces a newer one", 0)
 def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, verified=()))
@@ -102,7 +103,7 @@ def _late_merge() -> list[Replacement]:
     return [(shared.targets, "newer", newer)]
 
 
-@mutant("merges that wait are deployed one after the other", 41)
+@mutant("merges that wait are deployed one after the other", 109)
 def _not_superseded() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, queue=()))
@@ -337,3 +338,31 @@ def _no_intent() -> list[Replacement]:
         claim.run = replace(claim.run, **changes)
 
     return [(shared.stage.Claim, "checkpoint", forget)]
+
+
+@mutant("whoever set a label is taken for somebody who may deploy", 7)
+def _anybodys_label() -> list[Replacement]:
+    return [(shared.labelling, "MAY_DEPLOY", frozenset({"admin", "write", "read", "none"}))]
+
+
+@mutant("a label is never looked at", 3)
+def _no_labels() -> list[Replacement]:
+    async def look_away(*_: Any, **__: Any) -> None:
+        pass
+
+    return [(module("dispatch"), "labelled", look_away)]
+
+
+@mutant("a label starts a run each time that it is told of", 28)
+def _label_again() -> list[Replacement]:
+    def anew(*given: Any, **more: Any) -> Run:
+        run = new(*given, **more)
+        again = replace(run.trigger, id=f"{run.trigger.id} {given[0].token()}")
+        return replace(run, id=f"{run.id}-{given[0].token()[:6]}", trigger=again)
+
+    new = shared.labelling.new_run
+    answers = shared.labelling._answers
+    return [
+        (shared.labelling, "new_run", anew),
+        (shared.labelling, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
+    ]

@@ -74,6 +74,31 @@ def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
             yield f"nobody answered {event.body} of {event.author} on #{event.number}"
 
 
+def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
+    """A label that was heard of and is still there has a run about its head, or a reply to who may not deploy."""
+    for event in _accepted(witness, "PullRequestLabelled"):
+        pull = _pull(witness, event.number)
+        if pull.state != "open" or pull.head_sha != event.head_sha or event.label not in pull.labels:
+            continue
+        if len(pull.labellings) > 1:  # of which only the first may have been heard of
+            continue
+        answered = {
+            run.target for run in witness.runs() if run.pull_request and run.pull_request.head_sha == pull.head_sha
+        }
+        replied = any(Code.NOT_AUTHORIZED in said for said in _comments(witness, event.number))
+        asked = [place.id for place in witness.configured.targets if place.branch == pull.base]
+        if not replied and set(asked) - answered:
+            yield f"nobody answered the label on #{event.number}"
+
+
+def labels_are_set_by_who_may(witness: Witness) -> Iterator[str]:
+    """A run that a label began was asked for by somebody with write permission."""
+    may = {who for who, permission in _repository(witness).collaborators.items() if permission in ("admin", "write")}
+    for run in witness.runs():
+        if run.trigger.source == "label" and run.trigger.actor not in may:
+            yield f"{run.id} was asked for by {run.trigger.actor}, who may not"
+
+
 def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
     """A merge whose turn comes while a newer one waits that contains it ends for that reason, and for no other."""
     repository = _repository(witness)
@@ -220,6 +245,8 @@ _AT_REST: list[Question[[Witness]]] = [
     every_target_is_free,
     merges_are_deployed,
     accepted_commands_are_answered,
+    accepted_labels_are_answered,
+    labels_are_set_by_who_may,
     a_newer_merge_brings_older_ones_along,
     one_comment_per_run,
     one_github_deployment_per_commit,

@@ -248,7 +248,7 @@ async def test_a_label_of_null_without_an_error_is_not_found(scripted, data):
 
 
 async def test_a_label_set_by_a_deleted_account_is_no_persons(scripted):
-    event = {"__typename": "LabeledEvent", "id": "LE_1", "actor": None, "label": {"name": "ship"}}
+    event = {"id": "LE_1", "createdAt": "2026-11-22T12:00:00Z", "actor": None, "label": {"name": "ship"}}
     data = {"repository": {"pullRequest": {"timelineItems": {"nodes": [event]}}}}
     found = await scripted(httpx.Response(200, json={"data": data})).labelled(REPO, 1, "ship")
     assert (found.actor, found.by_person) == ("ghost", False)

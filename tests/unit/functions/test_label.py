@@ -224,6 +224,21 @@ async def test_a_label_beside_a_command_for_the_same_head_starts_no_second_run(s
     assert (await scene.the_run()).trigger.source == "command"
 
 
+async def test_what_failed_by_a_command_is_not_tried_again_for_a_label_set_meanwhile(scene: Scene) -> None:
+    number = opened(scene)
+    scene.github.report_check(REPOSITORY, number, "tests", None)
+    await scene.happen(scene.say(number, "/deploy"))
+    await label(scene, number)
+    scene.github.report_check(REPOSITORY, number, "tests", "failure")
+    await scene.settle()
+    await scene.happen(PullRequestChanged(repository=REPOSITORY, number=number))
+    assert (await scene.the_run()).status is Status.FAILED
+    scene.pass_time(60)
+    scene.github.unlabel(REPOSITORY, number, LABEL, "ada")
+    await label(scene, number)
+    assert len(await scene.runs()) == 2
+
+
 async def test_a_label_does_not_lift_a_hold(scene: Scene) -> None:
     await scene.save(Target(id=TARGET, hold=Hold(reason="it was rolled back", at=scene.clock.now(), run_id="r")))
     await label(scene, opened(scene))
