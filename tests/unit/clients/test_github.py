@@ -752,6 +752,14 @@ async def test_tokens_are_masked_from_then_on(scripted):
     assert "scripted" not in str(caught.value)
 
 
+async def test_the_long_tokens_of_today_are_used_and_masked_whole(world, github):
+    await github.permission(REPO, "ann")
+    [token] = world.access.tokens
+    assert len(token) > 200
+    assert token.startswith(f"ghs_{world.app_id}_")
+    assert not any(part in redact(f"said {token}.") for part in token.split("_")[-1].split("."))
+
+
 async def test_requests_name_the_api_version(clock, source):
     seen: list[httpx.Headers] = []
 
