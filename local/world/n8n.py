@@ -1,6 +1,7 @@
-"""n8n with the notification workflow active: answers as 2.8.4 does (see docs/n8n.md), and records what it was told.
+"""n8n, as 2.8.4 answers (see docs/n8n.md): workflows that its API was given, and the notification workflow, played.
 
-Like the real one it has no idempotency: the same notification twice is two executions and two messages.
+Like the real one it has no idempotency: the same call twice is two executions. The notification workflow of this
+project remembers the keys of what it told, and does not tell it again.
 """
 
 from __future__ import annotations
@@ -16,29 +17,44 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from local.world.faults import Faulty
+from local.world.n8n_api import Executed, PublicApi
 from local.world.telegram import TelegramWorld
 
 State = Literal["migrating", "starting", "active", "inactive"]
 CHAT = "-1001234"
 _TRIES = 2  # the workflow's Telegram node
+_REMEMBERED = 200  # keys, by the workflow
+_CUTS = {"text": 2500, "next_step": 700, "url": 500}
 
 
 class N8nWorld:
     """`app` is the server, `notifications` the payloads that its workflow accepted, `headers` what came with each.
 
     `state`: "migrating" and "starting" are the two traps of n8n's start-up, "inactive" has the workflow switched off.
+    `path` is where a notification workflow is from the beginning; with None there is what `api` is given. `other` is
+    the path of a workflow that takes anything and says `ok`; `asked` is what it was given.
     """
 
     def __init__(
-        self, *, token: str, path: str = "signalbox-notification", telegram: TelegramWorld | None = None
+        self,
+        *,
+        token: str,
+        path: str | None = "signalbox-notification",
+        telegram: TelegramWorld | None = None,
+        api_key: str = "local-n8n-api-key",
+        chat: str = CHAT,
     ) -> None:
         self.token = token
         self.path = path
         self.state: State = "active"
+        self.api = PublicApi(api_key)
+        self.other: str | None = None
+        self.asked: list[Any] = []
         self.notifications: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._telegram = telegram
-        self._executions = 0
+        self._chat = chat
+        self._told: list[str] = []
         routes = [
             Route("/healthz", _healthy, methods=["GET"]),
             Route("/{path:path}", self._any, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
@@ -49,12 +65,15 @@ class N8nWorld:
         if self.state == "migrating":
             return HTMLResponse("n8n is starting up. Please wait")
         path: str = request.path_params["path"]
-        if self.state == "starting" or not path.startswith("webhook/"):
-            return HTMLResponse(f"<pre>Cannot {request.method} /{html.escape(path)}</pre>", 404)
-        return await self._webhook(path.removeprefix("webhook/"), request)
+        if self.state != "starting" and path.startswith("webhook/"):
+            return await self._webhook(path.removeprefix("webhook/"), request)
+        if self.state != "starting" and path.startswith("api/v1/"):
+            return await self.api.answer(path.removeprefix("api/v1/"), request)
+        return HTMLResponse(f"<pre>Cannot {request.method} /{html.escape(path)}</pre>", 404)
 
     async def _webhook(self, path: str, request: Request) -> Response:
-        if path != self.path or self.state == "inactive":
+        found = self.api.active_at(path)
+        if (found is None and path not in (self.path, self.other)) or self.state == "inactive":
             return _not_registered(f'The requested webhook "{request.method} {path}" is not registered.')
         if request.method != "POST":
             question = "Did you mean to make a POST request?"
@@ -64,30 +83,44 @@ class N8nWorld:
             payload = json.loads(body) if body else {}
         except ValueError:
             return JSONResponse({"code": 422, "message": "Failed to parse request body"}, 422)
+        if found is not None and self.api.lacks_credentials(found):
+            return PlainTextResponse("No authentication data defined on node!", 500)
         if request.headers.get("x-webhook-token") != self.token:
             refused = {"www-authenticate": 'Basic realm="Webhook"'}
             return PlainTextResponse("Authorization data is wrong!", 403, refused)
-        return await self._workflow(payload, dict(request.headers))
+        execution = self.api.run(found["id"] if found else "", request.headers, payload)
+        if path == self.other:
+            self.asked.append(payload)
+            return JSONResponse({"ok": True, "execution_id": execution.id})
+        return await self._play(execution)
 
-    async def _workflow(self, payload: Any, headers: dict[str, str]) -> Response:
-        self._executions += 1
-        execution = str(self._executions)
-        if not isinstance(payload, dict) or not payload.get("event"):
-            return JSONResponse({"ok": False, "error": "invalid_notification", "execution_id": execution}, 400)
+    async def _play(self, execution: Executed) -> Response:
+        """The notification workflow, whichever was called: no other is played."""
+        payload = execution.body
+        if not _is_notification(payload):
+            execution.end("error", at="Refuse", error="The notification has no key, event or text")
+            return JSONResponse({"ok": False, "error": "invalid_notification", "execution_id": execution.id}, 400)
         self.notifications.append(payload)
-        self.headers.append(headers)
+        self.headers.append(execution.headers)
+        key = execution.headers.get("idempotency-key", payload["key"])
+        if key in self._told:
+            execution.end("success", at="Respond Told Before")
+            return JSONResponse({"ok": True, "execution_id": execution.id, "duplicate": True})
         refusal = await self._tell_telegram(payload)
         if refusal is not None:
-            failed = {"ok": False, "error": "telegram_send_failed", "detail": refusal, "execution_id": execution}
+            execution.end("error", at="Fail", error=f"Telegram did not take the message: {refusal}")
+            failed = {"ok": False, "error": "telegram_send_failed", "detail": refusal, "execution_id": execution.id}
             return JSONResponse(failed, 502)
-        return JSONResponse({"ok": True, "execution_id": execution})
+        self._told = [*self._told, key][-_REMEMBERED:]
+        execution.end("success", at="Respond Told")
+        return JSONResponse({"ok": True, "execution_id": execution.id})
 
     async def _tell_telegram(self, payload: dict[str, Any]) -> str | None:
         """Send it, as the workflow does; None when sent, otherwise Telegram's last words."""
         if self._telegram is None:
             return None
         transport = httpx.ASGITransport(app=self._telegram.app)
-        message = {"chat_id": CHAT, "text": _text(payload), "parse_mode": "HTML"}
+        message = {"chat_id": self._chat, "text": _text(payload), "parse_mode": "HTML"}
         description = "no answer"
         async with httpx.AsyncClient(transport=transport, base_url="https://api.telegram.org") as client:
             for _ in range(_TRIES):
@@ -101,12 +134,23 @@ class N8nWorld:
         return description
 
 
+def _is_notification(payload: Any) -> bool:
+    wanted = ("key", "event", "text")
+    return isinstance(payload, dict) and all(
+        isinstance(payload.get(field), str) and payload[field].strip() for field in wanted
+    )
+
+
 def _text(payload: dict[str, Any]) -> str:
-    """The payload's own text, which is plain, or one made of its plain fields."""
-    if payload.get("text"):
-        return html.escape(str(payload["text"]), quote=False)
-    lines = [f"{name}: {value}" for name, value in payload.items() if name != "event" and isinstance(value, str | int)]
-    return "\n".join([f"<b>{html.escape(str(payload['event']))}</b>", *(html.escape(line) for line in lines)])
+    """What people read, each part cut, as Telegram's HTML."""
+    text, next_step, url = (_cut(payload.get(field), most) for field, most in _CUTS.items())
+    parts = [text, f"→ {next_step}" if next_step else "", url]
+    return "\n".join(html.escape(part, quote=False) for part in parts if part)
+
+
+def _cut(text: Any, most: int) -> str:
+    whole = str(text or "")
+    return whole if len(whole) <= most else whole[: most - 1] + "…"
 
 
 def _not_registered(message: str) -> JSONResponse:

@@ -19,7 +19,7 @@ from shared.secrets import Secrets
 
 TOKEN = "the-webhook-token"
 PATH = "signalbox-notification"
-EVENT = {"event": "succeeded", "run_id": "r1"}
+EVENT = {"key": "r1:succeeded", "event": "succeeded", "text": "deployed", "run_id": "r1"}
 
 
 @pytest.fixture

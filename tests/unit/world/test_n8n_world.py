@@ -11,6 +11,7 @@ from local.world.telegram import TelegramWorld, parse_html
 
 TOKEN = {"X-Webhook-Token": "the-token"}
 HOOK = "/webhook/signalbox-notification"
+TOLD = {"key": "run:succeeded", "event": "succeeded", "text": "deployed"}
 
 
 @pytest.fixture
@@ -39,33 +40,34 @@ async def bot(telegram):
 
 
 async def test_a_notification_becomes_a_telegram_message(n8n, world, telegram):
-    answer = await n8n.post(HOOK, headers=TOKEN, json={"event": "succeeded", "target": "api <3", "text": ""})
+    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
 
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "execution_id": "1"})
-    assert world.notifications == [{"event": "succeeded", "target": "api <3", "text": ""}]
-    assert [m.plain for m in telegram.messages] == ["succeeded\ntarget: api <3\ntext: "]
+    assert world.notifications == [TOLD]
+    assert [m.plain for m in telegram.messages] == ["deployed"]
 
 
-async def test_the_payloads_own_text_is_plain(n8n, telegram):
-    answer = await n8n.post(HOOK, headers=TOKEN, json={"event": "succeeded", "text": 'a < b & "<c>"'})
+async def test_texts_are_plain_and_become_html(n8n, telegram):
+    answer = await n8n.post(HOOK, headers=TOKEN, json={**TOLD, "text": 'a < b & "<c>"', "next_step": "d > e"})
 
     assert answer.status_code == 200
-    assert [m.plain for m in telegram.messages] == ['a < b & "<c>"']
-    assert [(m.text, m.parse_mode) for m in telegram.messages] == [('a &lt; b &amp; "&lt;c&gt;"', "HTML")]
+    assert [m.plain for m in telegram.messages] == ['a < b & "<c>"\n→ d > e']
+    assert [(m.text, m.parse_mode) for m in telegram.messages] == [('a &lt; b &amp; "&lt;c&gt;"\n→ d &gt; e', "HTML")]
 
 
-async def test_a_repeated_key_is_a_repeated_message(n8n, world, telegram):
+async def test_a_repeated_key_is_a_repeated_execution_and_one_message(n8n, world, telegram):
     for execution in ("1", "2"):
-        answer = await n8n.post(HOOK, headers={**TOKEN, "Idempotency-Key": "k"}, json={"event": "x"})
+        answer = await n8n.post(HOOK, headers={**TOKEN, "Idempotency-Key": "k"}, json=TOLD)
         assert answer.json()["execution_id"] == execution
 
-    assert len(world.notifications) == len(telegram.messages) == 2
+    assert len(world.notifications) == 2
+    assert len(telegram.messages) == 1
     assert [headers["idempotency-key"] for headers in world.headers] == ["k", "k"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Webhook-Token": "wrong"}])
 async def test_a_wrong_token(n8n, world, headers):
-    answer = await n8n.post(HOOK, headers=headers, json={"event": "x"})
+    answer = await n8n.post(HOOK, headers=headers, json=TOLD)
 
     assert (answer.status_code, answer.text) == (403, "Authorization data is wrong!")
     assert "Basic" in answer.headers["www-authenticate"]
@@ -86,9 +88,9 @@ async def test_unknown_inactive_and_wrong_method(n8n, world):
 
 async def test_start_up(n8n, world):
     world.state = "migrating"
-    migrating = await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})
+    migrating = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
     world.state = "starting"
-    starting = await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})
+    starting = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
 
     assert (migrating.status_code, migrating.text) == (200, "n8n is starting up. Please wait")
     assert starting.status_code == 404
@@ -121,7 +123,7 @@ async def test_bodies(n8n):
 async def test_telegram_out_of_order_fails_the_execution(n8n, telegram, fault, detail):
     telegram.app.faults.append(fault)
 
-    answer = await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})
+    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
 
     assert answer.status_code == 502
     assert answer.json() == {"ok": False, "error": "telegram_send_failed", "detail": detail, "execution_id": "1"}
@@ -131,23 +133,23 @@ async def test_telegram_out_of_order_fails_the_execution(n8n, telegram, fault, d
 async def test_one_hiccup_of_telegram_is_tried_over(n8n, telegram):
     telegram.app.faults.append(Fault(status=500, body={"description": "Internal"}))
 
-    assert (await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})).status_code == 200
+    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 200
     assert len(telegram.messages) == 1
 
 
 async def test_faults_and_calls(n8n, world):
-    world.app.faults.append(Fault(when='"event": "x"'.replace(" ", ""), status=503))
+    world.app.faults.append(Fault(when="run:succeeded", status=503))
 
-    assert (await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})).status_code == 503
-    assert (await n8n.post(HOOK, headers=TOKEN, json={"event": "x"})).status_code == 200
+    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 503
+    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 200
     assert [call.status for call in world.app.calls] == [503, 200]
 
 
 async def test_without_telegram_notifications_are_only_recorded():
     world = N8nWorld(token="the-token", path="other")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://n8n") as n8n:
-        assert (await n8n.post("/webhook/other", headers=TOKEN, json={"event": "x"})).status_code == 200
-    assert world.notifications == [{"event": "x"}]
+        assert (await n8n.post("/webhook/other", headers=TOKEN, json=TOLD)).status_code == 200
+    assert world.notifications == [TOLD]
 
 
 # Telegram
