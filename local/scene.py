@@ -15,6 +15,7 @@ from msgspec import Struct
 from local.host import Host
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from local.world.railway_deployment import Deployment
+from shared import outbox
 from shared.errors import TransientError
 from shared.run import Run, Target, target_id
 
@@ -22,7 +23,12 @@ TARGET = target_id(REPOSITORY, "web", "production")
 PREVIOUS_COMMIT = hashlib.sha1(b"what served before").hexdigest()  # noqa: S324 - a made-up commit
 PATIENCE = 60.0
 LOOK_EVERY = 0.05
-CHANNELS = {"comment": "comment on the pull request", "deployment": "GitHub deployment status", "n8n": "n8n workflow"}
+CHANNELS = {
+    "comment": "comment on the pull request",
+    "deployment": "GitHub deployment status",
+    "n8n": "n8n workflow",
+    "analysis": "n8n workflow for failures",
+}
 
 
 class Expectation(Struct, frozen=True):
@@ -187,6 +193,8 @@ class Scene:
         self._notified |= {f"{run.id}:{key}" for key in new}
         for key, told in new.items():
             event, _, channel = key.partition(":")
+            if channel == outbox.ANALYSIS and told.outcome != outbox.SENT:
+                continue  # nobody asked for one
             self._tell(Line(told.at, run.id, "notify", told.outcome, f"{event}: {CHANNELS[channel]}", None))
 
 

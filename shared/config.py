@@ -46,10 +46,11 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
 
 
 class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where n8n answers, and the webhook path of the notification workflow."""
+    """Where n8n answers, and the webhook paths of its workflows. Without `failure_analysis` none is asked for."""
 
     url: str
     notification: Given = "signalbox-notification"
+    failure_analysis: Given | None = None
 
 
 class Railway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from shared.run import Lease, Notified, Run, Target
 
 D = TypeVar("D", Run, Target)
 
-COMMENT, N8N, DEPLOYMENT = "comment", "n8n", "deployment"
+COMMENT, N8N, DEPLOYMENT, ANALYSIS = "comment", "n8n", "deployment", "analysis"
 CHANNELS: dict[str, tuple[str, ...]] = {
     "started": (COMMENT,),
     "queued": (COMMENT,),
@@ -25,10 +25,10 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "needs_approval": (COMMENT, N8N),
     "rolling_back": (COMMENT, DEPLOYMENT),
     "succeeded": (COMMENT, DEPLOYMENT, N8N),
-    "failed": (COMMENT, DEPLOYMENT, N8N),
+    "failed": (COMMENT, DEPLOYMENT, N8N, ANALYSIS),
     "unverified": (COMMENT, DEPLOYMENT, N8N),
-    "rolled_back": (COMMENT, DEPLOYMENT, N8N),
-    "rollback_failed": (COMMENT, DEPLOYMENT, N8N),
+    "rolled_back": (COMMENT, DEPLOYMENT, N8N, ANALYSIS),
+    "rollback_failed": (COMMENT, DEPLOYMENT, N8N, ANALYSIS),
     "superseded": (COMMENT, DEPLOYMENT, N8N),
     "cancelled": (COMMENT, DEPLOYMENT, N8N),
     "health_lost": (N8N,),

@@ -14,7 +14,7 @@ from shared import envelope, log, outbox, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
 from shared.errors import BadInput, SecretMissing, TransientError, VendorError
-from shared.outbox import COMMENT, DEPLOYMENT, N8N, SENT
+from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, SENT
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
 from shared.ports import D
@@ -27,6 +27,8 @@ Results = dict[str, str | None]
 """What became of each key: how it ended, or None to try it again."""
 Deliver = Callable[[Services, D, Results], Awaitable[None]]
 NOT_CONFIGURED = "n8n is not configured"
+ANALYSED_WITHIN = 40.0
+"""Seconds: more than the workflow takes, and less than the limit of one execution."""
 TASK = "signalbox"
 
 
@@ -93,6 +95,8 @@ async def deliver_for_run(services: Services, run: Run, results: Results) -> Non
         event = key.removesuffix(f":{N8N}")
         payload = texts.notification(run, event, services.settings.signalbox_console_url)
         results[key] = await _attempt(_call_n8n(services, payload))
+    for key in [key for key in results if key.endswith(f":{ANALYSIS}")]:  # last: it takes longest
+        results[key] = await _attempt(_analyse(services, run, key.removesuffix(f":{ANALYSIS}")))
 
 
 async def deliver_for_target(services: Services, target: Target, results: Results) -> None:
@@ -150,6 +154,19 @@ def _state(run: Run) -> DeploymentState:
     if run.status is Status.SUCCEEDED and run.kind is Kind.DEPLOY:
         return "success"
     return "failure" if run.status is Status.FAILED else "inactive"
+
+
+async def _analyse(services: Services, run: Run, event: str) -> str:
+    """Have the end of the log explained on the pull request, by a workflow that does so once per run and attempt."""
+    n8n, settings = services.n8n, services.config.n8n
+    if n8n is None or settings is None or settings.failure_analysis is None:
+        return "no analysis is configured"
+    if run.pull_request is None or run.error is None or not run.error.log_tail:
+        return "there is no log to analyse, or no pull request to write to"
+    payload = texts.notification(run, event, services.settings.signalbox_console_url)
+    key = f"{payload['key']}:{ANALYSIS}"
+    await n8n.call(settings.failure_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
+    return SENT
 
 
 async def _call_n8n(services: Services, payload: dict[str, object]) -> str:

@@ -21,6 +21,7 @@ from shared.unreadable import UNREADABLE
 
 _STARTING = "n8n is starting up"
 _LONGEST = 300  # characters of n8n's own words in an error
+_WITHIN = 20.0
 
 
 class _Answer(Struct):
@@ -46,8 +47,10 @@ class N8n:
         self._secrets = secrets
         self._client = open_client(url, transport=transport)
 
-    async def call(self, path: str, payload: Mapping[str, Any], *, idempotency_key: str) -> str:
-        """Run the workflow behind the webhook `path` to its answer; the id of its execution.
+    async def call(
+        self, path: str, payload: Mapping[str, Any], *, idempotency_key: str, within: float = _WITHIN
+    ) -> str:
+        """Run the workflow behind the webhook `path` to its answer, for so many seconds; the id of its execution.
 
         Raises Unavailable when it was not run (down, or starting), UnknownOutcome when it may have been, in whole or
         in part, and RateLimited; NotFound when the workflow is missing or not active, Unauthorized when the token is
@@ -56,7 +59,9 @@ class N8n:
         headers = {"X-Webhook-Token": await self._secrets.token(N8N_API), "Idempotency-Key": idempotency_key}
         where = f"n8n workflow {path}"
         try:
-            response = await self._client.post(f"/webhook/{path}", json=dict(payload), headers=headers)
+            response = await self._client.post(
+                f"/webhook/{path}", json=dict(payload), headers=headers, timeout=httpx.Timeout(within, connect=5.0)
+            )
         except NOT_SENT as error:
             raise Unavailable(f"{where}: not reached: {describe(error)}") from error
         except UNANSWERED as error:

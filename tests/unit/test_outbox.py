@@ -12,7 +12,7 @@ from shared import outbox
 from shared.outbox import GIVE_UP_AFTER, SENT
 from shared.run import Lease, Notified, Run
 
-KEYS = ("failed:comment", "failed:deployment", "failed:n8n")
+KEYS = ("cancelled:comment", "cancelled:deployment", "cancelled:n8n")
 
 
 @pytest.fixture(params=["run", "target"])
@@ -23,7 +23,7 @@ def document(request):
 
 @pytest.fixture
 def owing(document):
-    return outbox.owe(document, "failed", NOON)
+    return outbox.owe(document, "cancelled", NOON)
 
 
 class TestOwe:
@@ -31,7 +31,10 @@ class TestOwe:
         ("event", "keys"),
         [
             ("started", ("started:comment",)),
-            ("rolled_back", ("rolled_back:comment", "rolled_back:deployment", "rolled_back:n8n")),
+            (
+                "rolled_back",
+                ("rolled_back:comment", "rolled_back:deployment", "rolled_back:n8n", "rolled_back:analysis"),
+            ),
             ("health_lost@2026-07-01T12:00:00Z", ("health_lost@2026-07-01T12:00:00Z:n8n",)),
         ],
     )
@@ -44,12 +47,12 @@ class TestOwe:
     def test_what_is_owed_or_told_is_not_owed_again(self, owing):
         told = replace(owing, owed=KEYS[1:], notified={KEYS[0]: Notified(at(-5), SENT)}, notify_due=at(300))
 
-        assert outbox.owe(told, "failed", NOON) is told
+        assert outbox.owe(told, "cancelled", NOON) is told
 
     def test_only_what_is_missing_is_added_behind_the_rest(self, document):
         partly = replace(document, owed=("started:comment",), notified={KEYS[1]: Notified(at(-5), SENT)})
 
-        assert outbox.owe(partly, "failed", NOON).owed == ("started:comment", KEYS[0], KEYS[2])
+        assert outbox.owe(partly, "cancelled", NOON).owed == ("started:comment", KEYS[0], KEYS[2])
 
     def test_an_event_nobody_knows_is_a_defect(self, document):
         with pytest.raises(KeyError):
@@ -61,6 +64,7 @@ class TestOwe:
             "comment",
             "deployment",
             "n8n",
+            "analysis",
         }
 
 

@@ -59,6 +59,7 @@ OTHERWISE = [Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE, Code.LABEL_REMOVED]
 """Reasons to end without having failed."""
 NOTIFIES = Message(NOTIFY, RUN)
 END_CHANNELS = ("comment", "deployment", "n8n")
+ANALYSED = ("failed", "rolled_back", "rollback_failed")
 
 
 def wait(**changes) -> Wait:
@@ -67,6 +68,11 @@ def wait(**changes) -> Wait:
 
 def keys(event: str, *channels: str) -> tuple[str, ...]:
     return tuple(f"{event}:{channel}" for channel in channels)
+
+
+def end_keys(event: str) -> tuple[str, ...]:
+    analysis = ("analysis",) if event.partition("@")[0] in ANALYSED else ()
+    return keys(event, *END_CHANNELS, *analysis)
 
 
 def apply(run: Run, outcome, target=None, now=NOON, **policy):
@@ -207,7 +213,7 @@ class TestAdvance:
         run, target = after.run, after.target
         assert (run.stage, run.status, run.error) == (Stage.DONE, Status.SUCCEEDED, None)
         assert (run.stage_due, run.deadline, run.lease) == (None, None, None)
-        assert run.owed == keys("succeeded", *END_CHANNELS)
+        assert run.owed == end_keys("succeeded")
         assert run.wake_at == run.notify_due == NOON
         assert run.history[-1] == HistoryEntry(NOON, Stage.VERIFY, Status.SUCCEEDED, "healthy for 300 s")
         assert target is not None
@@ -278,7 +284,7 @@ class TestAdvance:
         after = apply(run, Advance("it answers"), a_target(queue=queued("next")))
 
         assert (after.run.stage, after.run.status) == (Stage.DONE, status)
-        assert after.run.owed == keys(event, *END_CHANNELS)
+        assert after.run.owed == end_keys(event)
         assert after.run.history[-1].message == message
         assert after.messages == (Message("merge", "next"), NOTIFIES)
         target = after.target
@@ -544,7 +550,7 @@ class TestFail:
         run = after.run
         assert (run.stage, run.status) == (Stage.DONE, Status.FAILED)
         assert run.error == Failure(code=code, message="so it is", stage=stage, log_tail=self.tail)
-        assert run.owed == keys("unverified" if code is Code.VERIFY_INCONCLUSIVE else "failed", *END_CHANNELS)
+        assert run.owed == end_keys("unverified" if code is Code.VERIFY_INCONCLUSIVE else "failed")
         assert (run.stage_due, run.deadline, run.rollback) == (None, None, None)
         assert run.history[-1] == HistoryEntry(NOON, stage, Status.FAILED, f"{code}: so it is")
         assert after.target is not None
@@ -582,7 +588,7 @@ class TestFail:
         after = apply(a_run(Stage.VERIFY), Fail(code, "so it is"), rollback="off")
 
         assert (after.run.status, after.run.rollback) == (Status.FAILED, None)
-        assert after.run.owed == keys("failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("failed")
 
     @pytest.mark.parametrize("code", BAD)
     def test_without_a_deployment_there_is_nothing_to_take_back(self, code):
@@ -605,7 +611,7 @@ class TestFail:
         after = apply(run, Fail(Code.DEPLOYMENT_REPLACED, "somebody deployed"), a_target(queue=queued("next")))
 
         assert after.run.status is Status.SUPERSEDED
-        assert after.run.owed == keys("superseded", *END_CHANNELS)
+        assert after.run.owed == end_keys("superseded")
         assert after.target is not None
         assert (after.target.active, after.target.lock) == ("next", None)
 
@@ -622,7 +628,7 @@ class TestFail:
         after = apply(a_run(commit_sha=MERGE), Fail(Code.NEWER_MERGE, "in another"), target)
 
         assert (after.run.status, after.run.error.code) == (Status.SUPERSEDED, Code.NEWER_MERGE)
-        assert after.run.owed == keys("superseded", *END_CHANNELS)
+        assert after.run.owed == end_keys("superseded")
         assert (after.target.active, after.target.queue) == (None if target.active == RUN else "other", ())
 
     @pytest.mark.parametrize("code", BAD)
@@ -636,7 +642,7 @@ class TestFail:
         assert after.run.rollback == run.rollback
         assert after.run.error is not None
         assert after.run.error.code is code
-        assert after.run.owed == keys("rollback_failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("rollback_failed")
         target = after.target
         assert target is not None
         assert target.lock == Lock(by="signalbox", reason=f"{code}: still bad", at=NOON, run_id=RUN)
@@ -650,15 +656,15 @@ class TestFail:
         after = apply(run, Fail(Code.DEPLOYMENT_REPLACED, "of somebody else"), a_target())
 
         assert (after.run.status, after.run.error) == (Status.FAILED, failure)
-        assert after.run.owed == keys("failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("failed")
 
     def test_the_end_of_another_attempt_is_told_although_the_first_ended_alike(self):
-        told = {key: Notified(NOON, "sent") for key in keys("failed", *END_CHANNELS)}
+        told = {key: Notified(NOON, "sent") for key in end_keys("failed")}
         run = a_run(Stage.MERGE, attempt=2, notified=told)
 
         after = apply(run, Fail(Code.CHECKS_FAILED, "test"), a_target())
 
-        assert after.run.owed == keys("failed@2", *END_CHANNELS)
+        assert after.run.owed == end_keys("failed@2")
 
     def test_a_person_s_lock_is_not_forgotten_over_ours(self):
         run = a_run(Stage.ROLLBACK, rollback=a_way_back())
@@ -675,14 +681,14 @@ class TestFail:
 
         assert after.target is not None
         assert after.target.lock is not None
-        assert after.run.owed == keys("rollback_failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("rollback_failed")
 
     def test_when_the_old_version_never_stopped_serving_nothing_is_locked(self):
         serves = a_way_back(needed=False, requested_at=None)
 
         after = apply(a_run(Stage.VERIFY, rollback=serves), Fail(Code.UNHEALTHY, "503"))
 
-        assert after.run.owed == keys("rollback_failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("rollback_failed")
         assert after.target is not None
         assert after.target.lock is None
 
@@ -693,7 +699,7 @@ class TestFail:
 
         after = apply(run, Fail(Code.ROLLBACK_TARGET_MISSING, "none is known"), a_target(queue=queued("next")))
 
-        assert after.run.owed == keys("failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("failed")
         assert after.target is not None
         assert (after.target.lock, after.target.active) == (None, "next")
 
@@ -702,7 +708,7 @@ class TestFail:
 
         after = apply(run, Fail(Code.DEPLOY_CRASHED, "crashed"))
 
-        assert after.run.owed == keys("rollback_failed", *END_CHANNELS)
+        assert after.run.owed == end_keys("rollback_failed")
         assert after.target is not None
         assert after.target.lock is not None
 
@@ -732,7 +738,7 @@ class TestFail:
 
         after = apply(run, Fail(Code.CHECKS_FAILED, "red"))
 
-        assert after.run.owed == ("started:comment", "failed:comment", "failed:deployment")
+        assert after.run.owed == ("started:comment", "failed:comment", "failed:deployment", "failed:analysis")
         assert after.run.notify_due == after.run.wake_at == NOON
 
 

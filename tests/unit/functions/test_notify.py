@@ -281,3 +281,50 @@ async def test_a_store_that_is_down_asks_for_the_message_again(scene: Scene) -> 
     scene.store.down = True
     assert (await scene.wake("notify", run.id)).status_code == 503
     assert scene.comments() == []
+
+
+ANALYSIS = "failure-analysis"
+CRASHED = Failure(code=Code.BUILD_FAILED, message="exit 1", stage=Stage.MONITOR, log_tail=("no module zod",))
+
+
+def analysing(scene: Scene) -> None:
+    """n8n has an analysis workflow beside the notification's, and signalbox.toml names it."""
+    scene.configure()
+    n8n = scene.services.config.n8n
+    assert n8n is not None
+    scene.services.config = replace(scene.services.config, n8n=replace(n8n, failure_analysis=ANALYSIS))
+    scene.n8n.other = ANALYSIS
+
+
+@pytest.mark.parametrize("event", ["failed", "rolled_back", "rollback_failed"])
+async def test_a_failures_log_is_sent_to_be_analysed(scene: Scene, event: str) -> None:
+    analysing(scene)
+    run = await tell(scene, await owing(scene, event, status=Status.FAILED, error=CRASHED))
+    assert run.notified[f"{event}:analysis"].outcome == outbox.SENT
+    assert [payload["event"] for payload in scene.n8n.notifications] == [event]
+    [asked] = scene.n8n.asked
+    assert (asked["run_id"], asked["log_tail"], asked["attempt"]) == (run.id, ["no module zod"], 1)
+
+
+async def test_without_a_log_a_pull_request_or_a_workflow_nothing_is_analysed(scene: Scene) -> None:
+    analysing(scene)
+    no_log = replace(CRASHED, log_tail=())
+    for changes in ({"error": no_log}, {"error": None}, {"error": CRASHED, "pull_request": None}):
+        run = await tell(scene, await owing(scene, "failed", status=Status.FAILED, **changes))
+        assert "no log" in run.notified["failed:analysis"].outcome
+    scene.configure()
+    run = await tell(scene, await owing(scene, "failed", status=Status.FAILED, error=CRASHED))
+    assert run.notified["failed:analysis"].outcome == "no analysis is configured"
+    assert scene.n8n.asked == []
+
+
+async def test_an_analysis_that_fails_is_asked_for_again_and_keeps_nothing_from_being_told(scene: Scene) -> None:
+    analysing(scene)
+    scene.n8n.app.faults.append(Fault(when=ANALYSIS, status=502))
+    run = await tell(scene, await owing(scene, "failed", status=Status.FAILED, error=CRASHED))
+    assert (run.owed, scene.told(), len(scene.comments())) == (("failed:analysis",), ["failed"], 1)
+
+    scene.pass_time(60)
+    run = await tell(scene, run)
+
+    assert (run.owed, scene.told(), len(scene.n8n.asked)) == ((), ["failed"], 1)
