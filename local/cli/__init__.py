@@ -13,6 +13,7 @@ from local.cli.replay import replay
 from local.cli.runs import runs, show
 from local.cli.simulate import simulate
 from local.cli.up import up
+from local.cli.workflows import workflows
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +22,5 @@ def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
 
 
-for command in (demo, up, runs, show, package, replay, dead_letters, doctor, github, simulate):
+for command in (demo, up, runs, show, package, replay, dead_letters, doctor, github, simulate, workflows):
     main.add_command(command)

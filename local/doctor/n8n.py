@@ -6,7 +6,7 @@ from functools import partial
 
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped
 
-ACTIVATE = "Import the notification workflow into n8n, activate it, and compare its path with [n8n] in signalbox.toml."
+ACTIVATE = "Run `signalbox workflows push`, and compare [n8n] in signalbox.toml with where the workflows are."
 ASK_FOR_TOKEN = "Give the workflow's webhook header authentication: X-Webhook-Token, with the value of N8N-API."
 
 

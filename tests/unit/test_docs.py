@@ -15,9 +15,12 @@ from unit.building import a_run, a_target
 from local import emulators, topology
 from local.backend import DIRECTORY
 from local.cli import main
+from local.cli.workflows import workflows
 from local.engines import KINDS
 from local.scenarios import SCENARIOS
 from local.simulation.invariants import documents, outside, rest
+from local.workflows import files
+from local.workflows.opening import API_KEY
 from shared import config, outbox, secrets, texts
 from shared.cloud import FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
 from shared.commands import USAGE
@@ -29,7 +32,7 @@ from shared.texts import ADVICE
 
 ROOT = Path(__file__).parents[2]
 
-LOCAL_VARIABLES = ("CLOUDSDK_ROOT_DIR", "JAVA_HOME", FIRESTORE_EMULATOR, PUBSUB_EMULATOR)
+LOCAL_VARIABLES = ("CLOUDSDK_ROOT_DIR", "JAVA_HOME", FIRESTORE_EMULATOR, PUBSUB_EMULATOR, API_KEY)
 """What only an operator's machine reads."""
 
 
@@ -139,6 +142,28 @@ def test_the_events_that_n8n_hears_of_are_documented() -> None:
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"event"} == {
         e for e, to in outbox.CHANNELS.items() if outbox.N8N in to
     }
+
+
+def test_workflows_are_documented_with_their_settings_and_credentials() -> None:
+    rows = set(re.findall(r"^\| `([^`]+)` \|", page("docs/n8n.md"), re.MULTILINE))
+    credentials = {
+        reference["name"]
+        for file in files.load()
+        for node in file.document["nodes"]
+        for reference in node.get("credentials", {}).values()
+    }
+    assert {file.stem for file in files.load()} | set(files.load_settings()) | credentials <= rows
+
+
+@pytest.mark.parametrize("command", workflows.commands.values(), ids=lambda command: command.name)
+def test_what_workflows_can_do_is_documented(command: click.Command) -> None:
+    [row] = [
+        line for line in page("docs/n8n.md").splitlines() if line.startswith(f"| `signalbox workflows {command.name}")
+    ]
+    said = row + "each command takes `--dir FOLDER` and `--json`"
+    assert {name for param in command.params for name in param.opts if name.startswith("--")} <= set(
+        re.findall(r"--[a-z]+", said)
+    )
 
 
 def test_links_between_the_docs_lead_somewhere() -> None:

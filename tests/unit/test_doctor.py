@@ -288,7 +288,12 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
         lambda scene: scene.save(Target(id=TARGET)),
     ),
     "a workflow that is not active": (
-        *(Subject.N8N_WORKFLOW, "failed", "no active workflow at signalbox-notification", "Import the"),
+        *(
+            Subject.N8N_WORKFLOW,
+            "failed",
+            "no active workflow at signalbox-notification",
+            "Run `signalbox workflows push`",
+        ),
         lambda scene: setattr(scene.n8n, "state", "inactive"),
     ),
     "n8n is starting": (

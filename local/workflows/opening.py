@@ -1,0 +1,70 @@
+"""The n8n that the operator's environment and signalbox.toml name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local.place import PROJECT
+from local.secrets import EnvironmentSecrets
+from local.workflows import files
+from local.workflows.api import Api
+from local.workflows.delivery import Server
+from local.workflows.files import Filling
+from shared import config
+from shared.clients.n8n import N8n
+from shared.clock import SystemClock
+from shared.errors import ConfigError
+from shared.redaction import remember
+from shared.secrets import Secrets
+from shared.services import open_backend
+from shared.settings import Settings, read
+
+if TYPE_CHECKING:
+    import httpx
+
+API_KEY = "N8N_API_KEY"
+"""Environment variable: an API key of n8n. No function needs one, so it is no secret of the project's."""
+TOKEN = "N8N_API"
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path, environ: Mapping[str, str], *, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Server]:
+    """Raises ConfigError that says what is not set."""
+    settings = read(environ)
+    configured = config.load(Path(settings.signalbox_config)).n8n
+    if configured is None:
+        raise ConfigError(f"{settings.signalbox_config}: has no table [n8n]: give it the url of your n8n")
+    key = environ.get(API_KEY, "").strip()
+    if not key:
+        raise ConfigError(
+            f"environment variable {API_KEY}: set it to an API key of {configured.url} (Settings, n8n API)"
+        )
+    remember(key)
+    async with contextlib.AsyncExitStack() as stack:
+        api = Api(url=configured.url, key=key, transport=transport)
+        stack.push_async_callback(api.close)
+        secrets = await _secrets(settings, environ, stack)
+        webhooks = N8n(url=configured.url, secrets=secrets, transport=transport)
+        stack.push_async_callback(webhooks.close)
+        filling = Filling(
+            settings=files.load_settings(folder),
+            credentials=await api.credentials(),
+            paths=files.paths_of(configured),
+        )
+        yield Server(api, webhooks, filling)
+
+
+async def _secrets(settings: Settings, environ: Mapping[str, str], stack: contextlib.AsyncExitStack) -> Secrets:
+    """Of the environment; of the project only where that names one and the variable is not set."""
+    clock = SystemClock()
+    if environ.get(TOKEN) or not environ.get(PROJECT):
+        return Secrets(EnvironmentSecrets(environ), clock)
+    backend = open_backend(settings, environ)
+    stack.push_async_callback(backend.bus.close)
+    stack.push_async_callback(backend.store.close)
+    return Secrets(backend.secrets, clock)

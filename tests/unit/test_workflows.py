@@ -1,0 +1,302 @@
+"""`signalbox workflows`: what it prints, its exit codes, and the next step when something is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from threads import in_a_thread
+
+from local.cli import main
+from local.workflows import files
+from local.world.faults import Fault
+from local.world.n8n import CHAT, N8nWorld
+from local.world.telegram import TelegramWorld
+from shared.config import N8n
+from shared.errors import ConfigError
+
+TOKEN, KEY = "the-token-of-the-webhooks", "the-api-key"
+NAMES = ["deployment-notification", "failure-analysis", "pull-request-analysis", "weekly-report"]
+SETTINGS = f"""
+telegram_chat_id = "{CHAT}"
+anthropic_model = "claude-of-the-tests"
+anthropic_url = "https://anthropic.test/"
+github_url = "https://github.test"
+console_url = "https://console.test"
+"""
+TOML = """
+[n8n]
+url = "{url}"
+notification = "{path}"
+
+[repositories."acme/shop".services.web]
+project_id = "p"
+service_id = "s"
+
+[repositories."acme/shop".services.web.environments.production]
+environment_id = "e"
+"""
+Command = Callable[..., Result]
+Trouble = Callable[[N8nWorld, dict[str, Any], Path], object]
+
+
+@pytest.fixture
+def world() -> N8nWorld:
+    world = N8nWorld(token=TOKEN, path=None, telegram=TelegramWorld(token="1:abc"), api_key=KEY)
+    for number, (type, name) in enumerate(credentials()):
+        world.api.credentials[f"c{number}"] = {"id": f"c{number}", "name": name, "type": type, "data": {}}
+    return world
+
+
+def credentials() -> list[tuple[str, str]]:
+    """All that the workflows ask for."""
+    documents = [file.document for file in files.load()]
+    asked = [node.get("credentials", {}) for document in documents for node in document["nodes"]]
+    return sorted({(type, reference["name"]) for one in asked for type, reference in one.items()})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the workflows, with settings."""
+    copied = Path(shutil.copytree(files.FOLDER, tmp_path / "workflows"))
+    (copied / files.SETTINGS).write_text(SETTINGS)
+    return copied
+
+
+@pytest.fixture
+def environ(world: N8nWorld, tmp_path: Path) -> Iterator[dict[str, str | None]]:
+    with in_a_thread(world.app) as url:
+        config = tmp_path / "signalbox.toml"
+        config.write_text(TOML.format(url=url, path="our-own-path"))
+        yield {"SIGNALBOX_CONFIG": str(config), "N8N_API_KEY": KEY, "N8N_API": TOKEN, "GOOGLE_CLOUD_PROJECT": None}
+
+
+@pytest.fixture
+def command(folder: Path, environ: dict[str, str | None]) -> Command:
+    def run(*words: str, **more: Any) -> Result:
+        return CliRunner().invoke(main, ["workflows", *words, "--dir", str(folder)], env=environ, **more)
+
+    return run
+
+
+def test_push_list_diff_and_pull(command: Command, folder: Path, world: N8nWorld) -> None:
+    assert "missing" in command("list").stdout
+    assert command("diff").exit_code == 1
+
+    pushed = command("push")
+
+    assert pushed.exit_code == 0, pushed.output
+    assert "deployment-notification: created, active at /webhook/our-own-path" in pushed.stdout
+    assert "unchanged" in command("push", "weekly-report").stdout
+    assert (command("diff").exit_code, command("diff").stdout) == (0, "")
+    listed = command("list").stdout
+    assert listed.count("as the file") == 4
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    assert command("pull").stdout.splitlines() == [f"{name}: as it was" for name in NAMES]
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+    assert world.notifications == [], "nothing was run"
+
+
+def test_a_setting_that_changed_differs_and_is_pushed(command: Command, folder: Path, world: N8nWorld) -> None:
+    command("push")
+    (folder / files.SETTINGS).write_text(SETTINGS.replace(CHAT, "@another"))
+
+    differs = command("diff", "weekly-report")
+    [state] = json.loads(command("diff", "weekly-report", "--json").stdout)
+
+    assert differs.exit_code == 1
+    assert f'-              "value": "{CHAT}"' in differs.stdout
+    assert '+              "value": "@another"' in differs.stdout
+    assert state["differs"] == differs.stdout.rstrip("\n")
+    assert [one["done"] for one in json.loads(command("push", "--json").stdout)].count("updated") == 2
+
+
+def test_what_was_changed_in_n8n_is_pulled(command: Command, folder: Path, world: N8nWorld) -> None:
+    command("push")
+    [there] = [one for one in world.api.workflows.values() if one["name"].endswith("delivery report")]
+    there["settings"]["executionTimeout"] = 77
+
+    pulled = json.loads(command("pull", "--json").stdout)
+
+    assert [one["workflow"] for one in pulled if one["changed"]] == ["weekly-report"]
+    assert json.loads((folder / "weekly-report.json").read_text())["settings"]["executionTimeout"] == 77
+    assert command("diff").exit_code == 0
+
+
+def test_execute_runs_the_workflow_and_says_how_it_ended(command: Command, tmp_path: Path, world: N8nWorld) -> None:
+    command("push")
+    payload = tmp_path / "payload.json"
+    payload.write_text(json.dumps({"key": "k", "event": "failed", "text": "hello"}))
+
+    fine = command("execute", "deployment-notification", "--payload", str(payload))
+    refused = command("execute", "deployment-notification", "--payload", "-", input='{"key": "k"}')
+    as_json = command("execute", "deployment-notification", "--json")
+
+    assert (fine.exit_code, fine.stdout) == (0, "execution 1: success\n")
+    assert refused.exit_code == 1
+    assert refused.stdout.startswith("execution 2: error\n  Refuse: The notification has no key, event or text\n")
+    assert "400 invalid_notification" in refused.stdout
+    assert (as_json.exit_code, json.loads(as_json.stdout)["ok"]) == (1, False)
+    assert len(world.notifications) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_a_payload_that_is_no_json_object_is_not_sent(command: Command, text: str) -> None:
+    refused = command("execute", "weekly-report", "--payload", "-", input=text)
+    assert refused.exit_code == 2
+    assert "JSON" in refused.stderr
+
+
+def set_world_state(state: Any) -> Trouble:
+    return lambda world, environ, folder: setattr(world, "state", state)
+
+
+def set_credentials(count: int) -> Trouble:
+    """So many for GitHub."""
+
+    def change(world: N8nWorld, environ: dict[str, Any], folder: Path) -> None:
+        known = world.api.credentials
+        [github] = [one for one in known.values() if one["name"] == "Signalbox GitHub"]
+        del known[github["id"]]
+        known.update({f"g{number}": {**github, "id": f"g{number}"} for number in range(count)})
+
+    return change
+
+
+def no_n8n(world: N8nWorld, environ: dict[str, Any], folder: Path) -> None:
+    config = Path(environ["SIGNALBOX_CONFIG"])
+    config.write_text("".join(config.read_text().partition("[repositories")[1:]))
+
+
+def no_setting(world: N8nWorld, environ: dict[str, Any], folder: Path) -> None:
+    (folder / files.SETTINGS).write_text(SETTINGS.replace("https://console.test", ""))
+
+
+LOST = Fault(when="POST /api/v1/workflows", status=502, after_effect=True)
+TROUBLES: dict[str, Trouble] = {
+    "no key": lambda world, environ, folder: environ.pop("N8N_API_KEY"),
+    "wrong key": lambda world, environ, folder: environ.update(N8N_API_KEY="another"),
+    "down": lambda world, environ, folder: world.app.faults.append(Fault(status=503)),
+    "starting": set_world_state("starting"),
+    "migrating": set_world_state("migrating"),
+    "credential": set_credentials(0),
+    "two credentials": set_credentials(2),
+    "setting": no_setting,
+    "no n8n": no_n8n,
+    "lost": lambda world, environ, folder: world.app.faults.append(copy.deepcopy(LOST)),
+}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("no key", "environment variable N8N_API_KEY: set it to an API key of http"),
+        ("wrong key", "401 unauthorized\nSee that N8N_API_KEY is an API key of this n8n"),
+        ("down", "503\nSee that n8n runs at the url of [n8n]"),
+        ("starting", "n8n is still starting\nSee that n8n runs"),
+        ("migrating", "n8n is still starting\nSee that n8n runs"),
+        ("credential", "failure-analysis: n8n has no credential 'Signalbox GitHub' of type httpHeaderAuth: make it"),
+        ("two credentials", "n8n has 2 credentials 'Signalbox GitHub' of type httpHeaderAuth: rename all but one"),
+        ("setting", "weekly-report: setting console_url is empty: give it a value in settings.toml"),
+        ("no n8n", "has no table [n8n]"),
+        ("lost", "Nothing is lost: look with `signalbox workflows list`, then do the same again."),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_next_step(
+    command: Command, environ: dict[str, Any], folder: Path, world: N8nWorld, trouble: str, said: str
+) -> None:
+    TROUBLES[trouble](world, environ, folder)
+
+    refused = command("push")
+
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert KEY not in refused.output
+    if trouble != "lost":
+        assert world.api.workflows == {}, "nothing was changed"
+
+
+def test_a_push_whose_answer_was_lost_is_completed_by_the_next(command: Command, world: N8nWorld) -> None:
+    world.app.faults.append(copy.deepcopy(LOST))
+    assert command("push").exit_code == 1
+
+    assert command("push").exit_code == 0
+
+    assert len(world.api.workflows) == 4
+
+
+def test_unknown_workflows_are_refused(command: Command) -> None:
+    refused = command("push", "weekly", "weekly-report")
+    assert refused.exit_code == 2
+    assert "there is no workflow weekly; there are deployment-notification," in refused.stderr
+
+
+# The files
+
+
+@pytest.mark.parametrize("file", files.load(), ids=lambda file: file.stem)
+def test_a_file_is_as_pull_would_write_it_and_holds_nothing_of_a_server(file: files.WorkflowFile) -> None:
+    text = (files.FOLDER / f"{file.stem}.json").read_text(encoding="utf-8")
+    assert text == files.text_of(file.document)
+    assert files.take_back(file.document, {}) == file.document
+    assert "$env" not in text
+    assert "$credentials" not in text
+
+
+@pytest.mark.parametrize("file", files.load(), ids=lambda file: file.stem)
+def test_every_workflow_asks_for_the_token_and_shows_its_failures(file: files.WorkflowFile) -> None:
+    nodes = {node["name"]: node for node in file.document["nodes"]}
+    links = {name: outgoing["main"] for name, outgoing in file.document["connections"].items()}
+    webhook = nodes["Webhook"]
+    assert webhook["parameters"]["authentication"] == "headerAuth"
+    assert webhook["credentials"]["httpHeaderAuth"]["name"] == "Signalbox webhook"
+    assert webhook["webhookId"]
+    for outgoing in links.values():
+        assert all(set(link) == {"node", "type", "index"} and link["node"] in nodes for out in outgoing for link in out)
+    calls = [name for name, node in nodes.items() if node.get("onError") == "continueErrorOutput"]
+    assert set(calls) == {n for n, node in nodes.items() if node["type"].endswith((".httpRequest", ".telegram"))}
+    for name in calls:
+        assert [link["node"] for link in links[name][1]] == ["Respond Failed"]
+    for name, node in nodes.items():
+        code = node["parameters"].get("options", {}).get("responseCode", 200) if "espond" in node["type"] else 200
+        if code >= 300:
+            [[ending]] = links[name]
+            assert nodes[ending["node"]]["type"] == "n8n-nodes-base.stopAndError"
+
+
+def test_paths_of_signalbox_toml_are_used_and_taken_back() -> None:
+    [file] = [one for one in files.load() if one.stem == "failure-analysis"]
+    paths = files.paths_of(N8n(url="https://n8n.test", failure_analysis="ours"))
+    known = tuple(files.Credential(f"id{n}", name, type) for n, (type, name) in enumerate(credentials()))
+    settings = {"anthropic_model": "m", "anthropic_url": "a", "github_url": "g"}
+
+    filled = files.fill_in(file, files.Filling(settings=settings, credentials=known, paths=paths))
+
+    assert files.webhook_path(filled) == "ours"
+    assert files.take_back(filled, paths) == file.document
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a = 1", "a: is not a text"), ('a = "=x"', "begins with `=`"), ("a =", "cannot be read")]
+)
+def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / files.SETTINGS).write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        files.load_settings(tmp_path)
+
+
+def test_a_folder_or_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no workflow in it"):
+        files.load(tmp_path)
+    (tmp_path / "x.json").write_text('{"name": "x", "id": "1"}')
+    with pytest.raises(ConfigError, match="and nothing else"):
+        files.load(tmp_path)
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        files.load(tmp_path)
