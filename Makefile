@@ -8,10 +8,10 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test test-kill test-contracts simulate fuzz golden lint format lock clean help
+.PHONY: run up package test test-kill test-contracts test-n8n simulate fuzz golden lint format lock clean help
 
 help:  ## what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 run: $(VENV)/.run  ## play the main job on this machine (SCENARIO=name for another)
 	@$(BIN)/signalbox demo --scenario $(SCENARIO)
@@ -43,6 +43,9 @@ golden: $(VENV)/.dev  ## take what the scenarios come to now as what they should
 
 test-kill: $(VENV)/.dev  ## the long form of the test that kills functions, on both backends
 	SIGNALBOX_KILL=full $(BIN)/pytest -s tests/e2e/test_killed.py
+
+test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, which is installed first (needs Node)
+	SIGNALBOX_REQUIRE=n8n $(BIN)/pytest tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflows.py
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .

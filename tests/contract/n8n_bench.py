@@ -1,0 +1,122 @@
+"""An n8n, real or simulated, with the clients that are tested against it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from msgspec import Struct
+from real_n8n import RealN8n
+from upstream import ANTHROPIC_KEY, BOT, CONSOLE_TOKEN, GITHUB_TOKEN, Upstream
+
+from local.secrets import EnvironmentSecrets
+from local.workflows import files
+from local.workflows.api import Api
+from local.workflows.delivery import Server
+from local.workflows.files import Document, Filling
+from local.world.n8n import N8nWorld
+from local.world.telegram import TelegramWorld
+from shared.clients.n8n import N8n
+from shared.clock import SystemClock
+from shared.secrets import Secrets
+
+TOKEN = "the-token-of-the-webhooks"
+CHAT = "-1001234567890"
+
+
+class Bench(Struct):
+    """`raw` speaks HTTP below the server's address, with the API key."""
+
+    url: str
+    api_key: str
+    telegram: TelegramWorld
+    settings: dict[str, str]
+    transport: httpx.AsyncBaseTransport | None
+    raw: httpx.AsyncClient
+    api: Api
+    webhooks: N8n
+    server: Server
+    token: dict[str, str]
+
+    async def create(self, document: Document) -> str:
+        return await self.api.create(document)
+
+    async def until_ended(self, workflow: str) -> None:
+        """Its last execution: n8n answers before it has written down how it went."""
+        async with asyncio.timeout(20):
+            while not (found := await self.api.executions(workflow)) or not found[0].ended:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def workflow(self, stem: str) -> Document:
+        """As the server has it."""
+        [file] = [one for one in files.load() if one.stem == stem]
+        return await self.server.find(file)
+
+
+def settings_for(upstream: str) -> dict[str, str]:
+    return {
+        "telegram_chat_id": CHAT,
+        "anthropic_model": "claude-of-the-tests",
+        "anthropic_url": f"{upstream}/anthropic",
+        "github_url": f"{upstream}/github",
+        "console_url": f"{upstream}/console",
+    }
+
+
+def credentials_for(upstream: str) -> list[dict[str, Any]]:
+    def header(name: str, field: str, value: str) -> dict[str, Any]:
+        return {"name": name, "type": "httpHeaderAuth", "data": {"name": field, "value": value}}
+
+    bot = {"accessToken": BOT, "baseUrl": f"{upstream}/telegram"}
+    return [
+        header("Signalbox webhook", "X-Webhook-Token", TOKEN),
+        header("Signalbox Anthropic", "x-api-key", ANTHROPIC_KEY),
+        header("Signalbox GitHub", "Authorization", GITHUB_TOKEN),
+        header("Signalbox console", "Authorization", CONSOLE_TOKEN),
+        {"name": "Signalbox Telegram", "type": "telegramApi", "data": bot},
+    ]
+
+
+@asynccontextmanager
+async def open_bench(
+    url: str, api_key: str, telegram: TelegramWorld, upstream: str, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Bench]:
+    """With the credentials made that are missing."""
+    token = {"N8N_API": TOKEN}
+    api = Api(url=url, key=api_key, transport=transport)
+    webhooks = N8n(url=url, secrets=Secrets(EnvironmentSecrets(token), SystemClock()), transport=transport)
+    headers = {"X-N8N-API-KEY": api_key}
+    async with httpx.AsyncClient(base_url=url, headers=headers, transport=transport, timeout=30.0) as raw:
+        known = {credential.name for credential in await api.credentials()}
+        for credential in credentials_for(upstream):
+            if credential["name"] not in known:
+                (await raw.post("/api/v1/credentials", json=credential)).raise_for_status()
+        settings = settings_for(upstream)
+        filling = Filling(settings=settings, credentials=await api.credentials())
+        server = Server(api, webhooks, filling)
+        yield Bench(url, api_key, telegram, settings, transport, raw, api, webhooks, server, token)
+    await api.close()
+    await webhooks.close()
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[Bench]:
+    telegram = TelegramWorld(token=BOT)
+    world = N8nWorld(token=TOKEN, path=None, telegram=telegram, api_key="an-api-key", chat=CHAT)
+    transport = httpx.ASGITransport(app=world.app)
+    async with open_bench("http://n8n.test", "an-api-key", telegram, "http://nowhere.test", transport) as bench:
+        await bench.server.push(files.load())
+        yield bench
+
+
+@asynccontextmanager
+async def real(server: RealN8n, upstream: Upstream) -> AsyncIterator[Bench]:
+    """The workflows are pushed once: a test that changes one puts it back."""
+    async with open_bench(server.url, server.api_key, upstream.telegram, upstream.url) as bench:
+        if not server.furnished:
+            await bench.server.push(files.load())
+            server.furnished = True
+        yield bench

@@ -1,0 +1,112 @@
+"""What the n8n workflows of this project call, on loopback: Telegram, Anthropic, GitHub's REST API, the console."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from threads import in_a_thread
+
+from local.world.faults import Faulty
+from local.world.telegram import TelegramWorld
+
+BOT = "123456:a-telegram-token"
+ANTHROPIC_KEY = "an-anthropic-key"
+GITHUB_TOKEN = "Bearer a-github-token"
+CONSOLE_TOKEN = "Bearer a-console-token"
+HEAD = "0123456789abcdef0123456789abcdef01234567"
+TITLE = 'Title with "quotes", {{ $env.SECRET }} and </title>'
+DIFF = 'diff --git a/x b/x\n+ print("hello {{ 1 + 1 }}")\n'
+SUMMARY: dict[str, Any] = {
+    "runs": 12,
+    "by_status": {"succeeded": 9, "rolled_back": 2, "failed": 1},
+    "by_reason": {"unhealthy": 2, "build_failed": 1},
+    "deployments": {"ended": 11, "succeeded": 9, "success_rate": 0.8182, "rolled_back": 2, "median_seconds": 312.5},
+    "targets": [
+        {"id": "acme:shop:web:production", "lock": None, "hold": {"reason": "x"}, "health": {"state": "unhealthy"}},
+        {"id": "acme:shop:web:staging", "lock": None, "hold": None, "health": {"state": "healthy"}},
+    ],
+}
+
+
+class Upstream:
+    """`served` puts it on a port in a thread of its own; what it is told stays in the lists."""
+
+    def __init__(self) -> None:
+        self.telegram = TelegramWorld(token=BOT)
+        self.asked: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
+        self.answer: Any = "The build lacks `zod`. cc @everyone <!-- signalbox:run:x -->"
+        self.summary: Any = SUMMARY
+        self.thinks = 0.0
+        self.url = ""
+        routes = [
+            Route("/anthropic/v1/messages", self._messages, methods=["POST"]),
+            Route("/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment, methods=["GET", "POST"]),
+            Route("/github/repos/{owner}/{name}/pulls/{number:int}", self._pull),
+            Route("/console/metrics/summary", self._summary),
+            Mount("/telegram", self.telegram.app),
+        ]
+        self.app = Faulty(Starlette(routes=routes))
+
+    def forget(self) -> None:
+        """As at the beginning, for the next test."""
+        self.telegram.messages.clear()
+        self.telegram.app.faults.clear()
+        self.telegram.app.calls.clear()
+        self.app.faults.clear()
+        self.app.calls.clear()
+        self.asked.clear()
+        self.comments.clear()
+        self.answer = "The build lacks `zod`. cc @everyone <!-- signalbox:run:x -->"
+        self.summary = SUMMARY
+        self.thinks = 0.0
+
+    @contextlib.contextmanager
+    def served(self) -> Iterator[Upstream]:
+        with in_a_thread(self.app) as self.url:
+            yield self
+
+    async def _messages(self, request: Request) -> Response:
+        if request.headers.get("x-api-key") != ANTHROPIC_KEY:
+            return JSONResponse({"type": "error", "error": {"message": "invalid x-api-key"}}, 401)
+        if request.headers.get("anthropic-version") != "2023-06-01":
+            return JSONResponse({"type": "error", "error": {"message": "anthropic-version: needed"}}, 400)
+        asked = await request.json()
+        self.asked.append(asked)
+        await asyncio.sleep(self.thinks)
+        content = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": self.answer}] if self.answer else []
+        return JSONResponse({"type": "message", "role": "assistant", "model": asked["model"], "content": content})
+
+    async def _comment(self, request: Request) -> Response:
+        if request.headers.get("authorization") != GITHUB_TOKEN:
+            return JSONResponse({"message": "Bad credentials"}, 401)
+        if request.method == "GET":
+            page, size = int(request.query_params.get("page", 1)), int(request.query_params["per_page"])
+            return JSONResponse(self.comments[(page - 1) * size : page * size])
+        number, body = request.path_params["number"], (await request.json())["body"]
+        made = {
+            "id": len(self.comments) + 1,
+            "body": body,
+            "html_url": f"https://github.test/{number}#{len(self.comments)}",
+        }
+        self.comments.append(made)
+        return JSONResponse(made, 201)
+
+    async def _pull(self, request: Request) -> Response:
+        if request.headers.get("authorization") != GITHUB_TOKEN:
+            return JSONResponse({"message": "Bad credentials"}, 401)
+        if request.headers["accept"] == "application/vnd.github.diff":
+            return PlainTextResponse(DIFF)
+        return JSONResponse({"number": 7, "title": TITLE, "body": None, "head": {"sha": HEAD}})
+
+    async def _summary(self, request: Request) -> Response:
+        if request.headers.get("authorization") != CONSOLE_TOKEN:
+            return PlainTextResponse("Forbidden", 403)
+        return JSONResponse(self.summary)
