@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import http.cookiejar
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +33,12 @@ class NoCookies(http.cookiejar.CookieJar):
         """There is nothing to do."""
 
 
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """One for all clients of this process: to read the certificates takes longer than to import most of our modules."""
+    return httpx.create_ssl_context()
+
+
 def open_client(
     base_url: str,
     *,
@@ -44,6 +52,7 @@ def open_client(
         headers={"User-Agent": USER_AGENT, **(headers or {})},
         timeout=timeout,
         transport=transport,
+        verify=tls() if transport is None else True,
         follow_redirects=False,
         cookies=NoCookies(),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from starlette.types import Receive, Scope, Send
 from threads import in_a_thread
 
 from local.cli import main
@@ -69,12 +70,29 @@ def folder(tmp_path: Path) -> Path:
     return copied
 
 
+class Address:
+    """One for all tests, each of which puts its own n8n behind it."""
+
+    world: N8nWorld
+    url: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.world.app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    address = Address()
+    with in_a_thread(address) as address.url:
+        yield address
+
+
 @pytest.fixture
-def environ(world: N8nWorld, tmp_path: Path) -> Iterator[dict[str, str | None]]:
-    with in_a_thread(world.app) as url:
-        config = tmp_path / "signalbox.toml"
-        config.write_text(TOML.format(url=url, path="our-own-path"))
-        yield {"SIGNALBOX_CONFIG": str(config), "N8N_API_KEY": KEY, "N8N_API": TOKEN, "GOOGLE_CLOUD_PROJECT": None}
+def environ(world: N8nWorld, address: Address, tmp_path: Path) -> dict[str, str | None]:
+    address.world = world
+    config = tmp_path / "signalbox.toml"
+    config.write_text(TOML.format(url=address.url, path="our-own-path"))
+    return {"SIGNALBOX_CONFIG": str(config), "N8N_API_KEY": KEY, "N8N_API": TOKEN, "GOOGLE_CLOUD_PROJECT": None}
 
 
 @pytest.fixture
