@@ -46,11 +46,19 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
 
 
 class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where n8n answers, and the webhook paths of its workflows. Without `failure_analysis` none is asked for."""
+    """Where n8n answers, and the webhook paths of its workflows. What has no path is not asked for."""
 
     url: str
     notification: Given = "signalbox-notification"
     failure_analysis: Given | None = None
+    pull_request_analysis: Given | None = None
+    weekly_report: Given | None = None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """By their keys in signalbox.toml."""
+        named = {name: getattr(self, name) for name in self.__struct_fields__ if name != "url"}
+        return {name: path for name, path in named.items() if path is not None}
 
 
 class Railway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,13 @@ class PullRequestMerged(Struct, frozen=True, kw_only=True, tag="pull_request_mer
     number: Number
 
 
+class PullRequestOpened(Struct, frozen=True, kw_only=True, tag="pull_request_opened"):
+    """Of interest only where pull requests are analysed: no run is about one that is new."""
+
+    repository: str
+    number: Number
+
+
 class PullRequestChanged(Struct, frozen=True, kw_only=True, tag="pull_request_changed"):
     """New commits, a review, a label taken off, no draft any more, or closed without a merge."""
 
@@ -60,7 +67,13 @@ class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_chang
 
 
 Event = (
-    PullRequestMerged | PullRequestChanged | PullRequestLabelled | ChecksReported | CommentWritten | DeploymentChanged
+    PullRequestMerged
+    | PullRequestOpened
+    | PullRequestChanged
+    | PullRequestLabelled
+    | ChecksReported
+    | CommentWritten
+    | DeploymentChanged
 )
 
 S = TypeVar("S", bound=Struct)

@@ -20,21 +20,21 @@ from shared.events import (
     PullRequestChanged,
     PullRequestLabelled,
     PullRequestMerged,
+    PullRequestOpened,
     parse,
 )
 
 _ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
 _LISTENED: Mapping[str, frozenset[str] | None] = {
-    "pull_request": frozenset({"closed", "synchronize", "reopened", "ready_for_review", "labeled", "unlabeled"}),
+    "pull_request": frozenset(
+        {"opened", "closed", "synchronize", "reopened", "ready_for_review", "labeled", "unlabeled"}
+    ),
     "pull_request_review": frozenset({"submitted", "dismissed"}),
     "check_suite": frozenset({"completed"}),
     "status": None,
     "issue_comment": frozenset({"created"}),
 }
-"""The events listened to, with their actions; None for an event that has none.
-
-Not `opened`: for each label that a pull request is opened with GitHub sends `labeled` too.
-"""
+"""The events listened to, with their actions; None for an event that has none."""
 
 
 def signed_by(secrets: Iterable[str], body: bytes, signature: str) -> bool:
@@ -139,8 +139,13 @@ def _pull_request(body: bytes) -> Event | None:
     if payload.action == "labeled":
         label = payload.label.name if payload.label else ""
         return PullRequestLabelled(repository=repository, number=pull.number, label=label, head_sha=pull.head.sha)
-    kind = PullRequestMerged if payload.action == "closed" and pull.merged else PullRequestChanged
-    return kind(repository=repository, number=pull.number)
+    return _kind(payload)(repository=repository, number=pull.number)
+
+
+def _kind(payload: _PullRequestPayload) -> type[PullRequestMerged | PullRequestOpened | PullRequestChanged]:
+    if payload.action == "closed" and payload.pull_request.merged:
+        return PullRequestMerged
+    return PullRequestOpened if payload.action == "opened" else PullRequestChanged
 
 
 def _review(body: bytes) -> Event | None:

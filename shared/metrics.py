@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from starlette.requests import Request
@@ -29,9 +29,19 @@ async def summary(request: Request, services: Services) -> object:
     days = request.query_params.get("days", "7")
     if not days.isdecimal() or len(days) > LONGEST_NUMBER or not 1 <= int(days) <= LONGEST:
         raise BadInput(f"days: a number from 1 to {LONGEST}", "days")
-    since = services.clock.now() - timedelta(days=int(days))
+    now = services.clock.now()
+    return await between(services, now - timedelta(days=int(days)), now)
+
+
+async def between(services: Services, since: datetime, until: datetime) -> dict[str, object]:
+    """Of the runs that began in that time, and the targets as they are now."""
     found = await services.store.query(
-        Run, ("created_at", ">=", since), order_by="created_at", descending=True, limit=MOST_RUNS
+        Run,
+        ("created_at", ">=", since),
+        ("created_at", "<=", until),
+        order_by="created_at",
+        descending=True,
+        limit=MOST_RUNS,
     )
     runs = [one.document for one in found]
     return {

@@ -15,7 +15,7 @@ from shared.run import Lease, Notified, Run, Target
 
 D = TypeVar("D", Run, Target)
 
-COMMENT, N8N, DEPLOYMENT, ANALYSIS = "comment", "n8n", "deployment", "analysis"
+COMMENT, N8N, DEPLOYMENT, ANALYSIS, REPORT = "comment", "n8n", "deployment", "analysis", "report"
 CHANNELS: dict[str, tuple[str, ...]] = {
     "started": (COMMENT,),
     "queued": (COMMENT,),
@@ -37,6 +37,8 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "drift_ended": (N8N,),
     "webhooks_lost": (N8N,),
     "webhooks_regained": (N8N,),
+    "pull_request": (ANALYSIS,),
+    "weekly_report": (REPORT,),
 }
 """Every event people hear of, and where."""
 

@@ -332,6 +332,8 @@ class Target(Struct, frozen=True, kw_only=True):
     watched_since: datetime | None = None
     """When the sweep first saw it in signalbox.toml: merges before that are not its business."""
     deaf: Deaf | None = None
+    reported_until: datetime | None = None
+    """The end of the last week of which the report was owed, on the first target of signalbox.toml."""
     heard: dict[str, datetime] = {}
     """When the last webhook about it arrived, by vendor; no more precise than five minutes."""
     updated_at: datetime | None = None

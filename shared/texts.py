@@ -242,6 +242,16 @@ def target_notification(target: Target, event: str) -> dict[str, object]:
     }
 
 
+def pull_request_analysis(repository: str, number: int, head_sha: str) -> dict[str, object]:
+    """What n8n gets when a pull request is to be analysed; it reads the rest from GitHub."""
+    return {
+        "key": f"{repository}#{number}@{head_sha}:analysis",
+        "event": "pull_request",
+        "repository": repository,
+        "pull_request": {"number": number, "head_sha": head_sha},
+    }
+
+
 def drift(target: Target) -> str | None:
     """What serves instead of the version that was verified last, and what to do; None when it is that version."""
     serving, current = target.serving, target.current

@@ -17,9 +17,11 @@ from shared.events import (
     PullRequestChanged,
     PullRequestLabelled,
     PullRequestMerged,
+    PullRequestOpened,
 )
 from shared.hearing import hear
 from shared.labelling import labelled
+from shared.reviewing import owe_analysis
 from shared.run import Stage
 from shared.services import Services, current, prepare
 from shared.starting import merged, wake, wake_active
@@ -51,9 +53,12 @@ async def act(services: Services, event: Event) -> None:
     match event:
         case PullRequestMerged():
             await merged(services, event.repository, event.number)
+        case PullRequestOpened():
+            await owe_analysis(services, event.repository, event.number)
         case PullRequestChanged():
             await wake(services, event.repository, ("pull_request.number", "==", event.number))
             await labelled(services, event.repository, event.number)
+            await owe_analysis(services, event.repository, event.number)
         case PullRequestLabelled():
             await labelled(services, event.repository, event.number, just_set=event)
         case ChecksReported():

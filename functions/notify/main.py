@@ -10,11 +10,11 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import envelope, log, outbox, texts
+from shared import envelope, log, outbox, report, reviewing, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
 from shared.errors import BadInput, SecretMissing, TransientError, VendorError
-from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, SENT
+from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
 from shared.ports import D
@@ -27,6 +27,7 @@ Results = dict[str, str | None]
 """What became of each key: how it ended, or None to try it again."""
 Deliver = Callable[[Services, D, Results], Awaitable[None]]
 NOT_CONFIGURED = "n8n is not configured"
+NO_ANALYSIS = "no analysis is configured"
 ANALYSED_WITHIN = 40.0
 """Seconds: more than the workflow takes, and less than the limit of one execution."""
 TASK = "signalbox"
@@ -100,9 +101,10 @@ async def deliver_for_run(services: Services, run: Run, results: Results) -> Non
 
 
 async def deliver_for_target(services: Services, target: Target, results: Results) -> None:
-    for key in results:
-        payload = texts.target_notification(target, key.removesuffix(f":{N8N}"))
-        results[key] = await _attempt(_call_n8n(services, payload))
+    """Fill in the results. What takes longest comes last, so that it keeps no alarm from being told."""
+    for channel, send in ((N8N, _target_news), (REPORT, _report), (ANALYSIS, _review)):
+        for key in [key for key in results if key.endswith(f":{channel}")]:
+            results[key] = await _attempt(send(services, target, key.removesuffix(f":{channel}")))
 
 
 async def _attempt(sending: Awaitable[str]) -> str | None:
@@ -160,13 +162,37 @@ async def _analyse(services: Services, run: Run, event: str) -> str:
     """Have the end of the log explained on the pull request, by a workflow that does so once per run and attempt."""
     n8n, settings = services.n8n, services.config.n8n
     if n8n is None or settings is None or settings.failure_analysis is None:
-        return "no analysis is configured"
+        return NO_ANALYSIS
     if run.pull_request is None or run.error is None or not run.error.log_tail:
         return "there is no log to analyse, or no pull request to write to"
     payload = texts.notification(run, event, services.settings.signalbox_console_url)
     key = f"{payload['key']}:{ANALYSIS}"
     await n8n.call(settings.failure_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
     return SENT
+
+
+async def _review(services: Services, target: Target, event: str) -> str:
+    """Have a pull request analysed, by a workflow that writes its comment once per head."""
+    n8n, settings, place = services.n8n, services.config.n8n, services.config.target(target.id)
+    if n8n is None or settings is None or settings.pull_request_analysis is None or place is None:
+        return NO_ANALYSIS
+    payload = texts.pull_request_analysis(place.repository, *reviewing.analysed(event))
+    key = str(payload["key"])
+    await n8n.call(settings.pull_request_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
+    return SENT
+
+
+async def _report(services: Services, _: Target, event: str) -> str:
+    n8n, settings = services.n8n, services.config.n8n
+    if n8n is None or settings is None or settings.weekly_report is None:
+        return "no report is configured"
+    payload = await report.weekly(services, event)
+    await n8n.call(settings.weekly_report, payload, idempotency_key=str(payload["key"]))
+    return SENT
+
+
+async def _target_news(services: Services, target: Target, event: str) -> str:
+    return await _call_n8n(services, texts.target_notification(target, event))
 
 
 async def _call_n8n(services: Services, payload: dict[str, object]) -> str:

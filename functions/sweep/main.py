@@ -1,4 +1,4 @@
-"""sweep: once a minute, wake what is due, look at the health of what serves, make up for webhooks missed."""
+"""sweep: once a minute, wake what is due, look at what serves, make up for webhooks missed, report the week."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from shared.sweeping.glance import Glance
 from shared.sweeping.health import probe_all
 from shared.sweeping.merges import start_unnoticed
 from shared.sweeping.redelivery import redeliver_missed
+from shared.sweeping.reporting import owe_report
 
 prepare()
 
@@ -42,6 +43,7 @@ async def sweep(request: Request) -> Response:
             "redelivered": partial(redeliver_missed, services, glance),
             "unnoticed": partial(start_unnoticed, services, glance),
             "deaf": partial(listen, services, glance),
+            "reported": partial(owe_report, services, glance),
         }
         try:
             counts = await asyncio.gather(*(_part(name, part) for name, part in parts.items()))

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared import events, github_webhook, log, railway_webhook
 from shared.errors import BadInput, SecretMissing, TransientError
-from shared.events import DeploymentChanged, Event
+from shared.events import DeploymentChanged, Event, PullRequestOpened
 from shared.secrets import GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET
 from shared.services import Services, current, prepare
 
@@ -71,7 +71,7 @@ async def from_railway(request: Request, body: bytes, services: Services) -> Res
 
 async def _accept(services: Services, event: Event | None, delivery: str) -> Response:
     """Publish, and only then answer: what was answered 2xx is durable."""
-    if event is None:
+    if event is None or not _interests(services, event):
         return _answer(202, "nobody listens to this")
     if not _known(services, event):
         log.info("webhook about something not in signalbox.toml", delivery=delivery)
@@ -80,6 +80,12 @@ async def _accept(services: Services, event: Event | None, delivery: str) -> Res
     id = await services.bus.publish(TOPIC, events.encode(event), {"event": str(name), "delivery": delivery})
     log.info("webhook accepted", event=name, delivery=delivery, message_id=id)
     return _answer(202, "accepted")
+
+
+def _interests(services: Services, event: Event) -> bool:
+    n8n = services.config.n8n
+    analysed = n8n is not None and n8n.pull_request_analysis is not None
+    return analysed or not isinstance(event, PullRequestOpened)
 
 
 def _known(services: Services, event: Event) -> bool:

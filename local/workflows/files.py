@@ -23,8 +23,13 @@ SETTINGS = "settings.toml"
 KEPT = ("name", "nodes", "connections", "settings")
 """What a file holds of a workflow. n8n adds more to its answers, and refuses most of it when it is sent back."""
 SETTINGS_NODE = "Settings"
-NOTIFICATION, FAILURE_ANALYSIS = "signalbox-notification", "signalbox-failure-analysis"
-"""The paths, in the files, of the workflows that the functions call."""
+PATHS = {
+    "notification": "signalbox-notification",
+    "failure_analysis": "signalbox-failure-analysis",
+    "pull_request_analysis": "signalbox-pull-request-analysis",
+    "weekly_report": "signalbox-weekly-report",
+}
+"""The paths, in the files, of the workflows that the functions call, by the keys of signalbox.toml."""
 WEBHOOK = "n8n-nodes-base.webhook"
 _ADDED_SETTINGS = ("callerPolicy", "availableInMCP", "binaryMode")
 """What n8n sets by itself, also where a workflow leaves it out."""
@@ -84,8 +89,7 @@ def load_settings(folder: Path = FOLDER) -> dict[str, str]:
 
 def paths_of(configured: N8n) -> dict[str, str]:
     """Where signalbox.toml has the workflows that the functions call."""
-    used = {NOTIFICATION: configured.notification}
-    return used if configured.failure_analysis is None else {**used, FAILURE_ANALYSIS: configured.failure_analysis}
+    return {PATHS[name]: path for name, path in configured.paths.items()}
 
 
 def text_of(document: Document) -> str:

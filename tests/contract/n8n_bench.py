@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 from msgspec import Struct
 from real_n8n import RealN8n
-from upstream import ANTHROPIC_KEY, BOT, CONSOLE_TOKEN, GITHUB_TOKEN, Upstream
+from upstream import ANTHROPIC_KEY, BOT, GITHUB_TOKEN, Upstream
 
 from local.secrets import EnvironmentSecrets
 from local.workflows import files
@@ -41,6 +41,11 @@ class Bench(Struct):
     server: Server
     token: dict[str, str]
 
+    def watch(self, watched: Callable[[Any], Any]) -> None:
+        """From now on every call goes through it."""
+        self.api, self.webhooks = watched(self.api), watched(self.webhooks)
+        self.server = Server(self.api, self.webhooks, self.server._filling)
+
     async def create(self, document: Document) -> str:
         return await self.api.create(document)
 
@@ -62,7 +67,6 @@ def settings_for(upstream: str) -> dict[str, str]:
         "anthropic_model": "claude-of-the-tests",
         "anthropic_url": f"{upstream}/anthropic",
         "github_url": f"{upstream}/github",
-        "console_url": f"{upstream}/console",
     }
 
 
@@ -75,7 +79,6 @@ def credentials_for(upstream: str) -> list[dict[str, Any]]:
         header("Signalbox webhook", "X-Webhook-Token", TOKEN),
         header("Signalbox Anthropic", "x-api-key", ANTHROPIC_KEY),
         header("Signalbox GitHub", "Authorization", GITHUB_TOKEN),
-        header("Signalbox console", "Authorization", CONSOLE_TOKEN),
         {"name": "Signalbox Telegram", "type": "telegramApi", "data": bot},
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -13,13 +14,13 @@ import pytest
 from n8n_bench import Bench, real
 from real_n8n import RealN8n
 from unit.building import a_run
+from unit.functions.scene import opened
 from upstream import DIFF, HEAD, TITLE, Upstream
 
 from local.workflows import files
 from local.workflows.executing import Executed, execute
-from local.workflows.files import WorkflowFile
 from local.world.faults import Fault
-from shared import texts
+from shared import report, texts
 from shared.clients.n8n import N8n
 from shared.errors import Code, Refused, SignalboxError, Unavailable, UnknownOutcome
 from shared.run import Failure, Stage
@@ -44,7 +45,8 @@ def failure(**changes: Any) -> dict[str, Any]:
     return {**texts.notification(a_run(error=error), "failed", ""), **changes}
 
 
-PULL_REQUEST = {"repository": "acme/shop", "pull_request": {"number": 7}}
+_weeks = itertools.count(1)
+PULL_REQUEST = texts.pull_request_analysis("acme/shop", 7, HEAD)
 ASKING = {"failure-analysis": failure(), "pull-request-analysis": PULL_REQUEST}
 
 
@@ -160,12 +162,37 @@ async def test_what_cannot_be_analysed_is_refused_before_anything_is_called(
 # The report
 
 
-async def test_the_week_is_reported(bench: Bench, upstream: Upstream) -> None:
-    assert (await run(bench, "weekly-report", {})).succeeded
+def week(**changes: Any) -> dict[str, Any]:
+    """What notify sends when a week is over; another one each time."""
+    figures = {
+        "runs": 12,
+        "complete": True,
+        "by_status": {"failed": 1, "succeeded": 9, "rolled_back": 2},
+        "by_reason": {"build_failed": 1, "unhealthy": 2},
+        "deployments": {
+            "ended": 11,
+            "succeeded": 9,
+            "success_rate": 0.8182,
+            "rolled_back": 2,
+            "median_seconds": 312.5,
+        },
+        "attention": [{"target": "acme:shop:web:production", "states": ["held", "unhealthy"]}],
+    }
+    days = {"since": "2026-11-16T08:00:00Z", "until": "2026-11-23T08:00:00Z"}
+    return {"key": f"weekly_report@{next(_weeks)}", "event": "weekly_report", **days, **figures, **changes}
+
+
+async def test_the_week_is_reported_once(bench: Bench, upstream: Upstream) -> None:
+    workflow, payload = await bench.workflow("weekly-report"), week()
+    path = files.webhook_path(workflow)
+    assert path is not None
+    for _ in range(2):
+        await bench.webhooks.call(path, payload, idempotency_key=payload["key"])
+        await bench.until_ended(workflow["id"])
 
     [sent] = upstream.telegram.messages
     assert sent.plain.splitlines() == [
-        "The week in deliveries",
+        "Deliveries of 2026-11-16 to 2026-11-23",
         "Runs: 12, succeeded 9, rolled_back 2, failed 1",
         "Deployments that held: 9 of 11 (82%), in 5 min (median)",
         "Rolled back: 2",
@@ -174,37 +201,56 @@ async def test_the_week_is_reported(bench: Bench, upstream: Upstream) -> None:
     ]
 
 
-async def test_a_week_without_anything_is_reported_too(bench: Bench, upstream: Upstream) -> None:
-    nothing = {"ended": 0, "succeeded": 0, "success_rate": None, "rolled_back": 0, "median_seconds": None}
-    upstream.summary = {"runs": 0, "by_status": {}, "by_reason": {}, "deployments": nothing, "targets": []}
-    assert (await run(bench, "weekly-report", {})).succeeded
-    assert "Runs: 0, none\nDeployments that held: 0 of 0\n" in upstream.telegram.messages[0].plain
+async def test_what_the_functions_tell_of_a_week_is_taken(bench: Bench, upstream: Upstream) -> None:
+    async with opened() as scene:
+        payload = await report.weekly(scene.services, f"weekly_report@{scene.clock.now():%Y-%m-%dT%H:%M:%SZ}")
+
+    assert (await run(bench, "weekly-report", payload)).succeeded
+    assert upstream.telegram.messages[0].plain.splitlines() == [
+        "Deliveries of 2026-11-15 to 2026-11-22",
+        "Runs: 0, none",
+        "Deployments that held: 0 of 0",
+        "Rolled back: 0",
+        "Reasons: none",
+    ]
 
 
-@pytest.mark.parametrize("summary", ["<html>Sign in</html>", {"error": "the store cannot be read now"}])
-async def test_what_is_no_summary_fails_the_report(bench: Bench, upstream: Upstream, summary: Any) -> None:
-    upstream.summary = summary
-    done = await run(bench, "weekly-report", {})
-    assert (done.status, done.last_node) == ("error", "Fail")
+async def test_the_longest_report_fits_into_a_message(bench: Bench, upstream: Upstream) -> None:
+    attention = [
+        {"target": f"{'<' * 180}{n}", "states": ["locked", "held", "unhealthy", "drifting"]} for n in range(99)
+    ]
+
+    assert (await run(bench, "weekly-report", week(attention=attention, complete=False, runs=1000))).succeeded
+
+    [sent] = upstream.telegram.messages
+    assert sent.plain.splitlines()[1].startswith("Runs: more than 1000, ")
+    assert sent.plain.splitlines()[-1] == "… and 87 more"
+    assert len(sent.plain) <= 4096
+
+
+@pytest.mark.parametrize(
+    "changes", [{"key": ""}, {"event": "failed"}, {"runs": "12"}, {"deployments": None}, {"attention": None}]
+)
+async def test_what_is_no_report_is_refused(bench: Bench, upstream: Upstream, changes: dict[str, Any]) -> None:
+    done = await run(bench, "weekly-report", week(**changes))
+
+    assert (done.status, done.last_node) == ("error", "Refuse")
+    assert "400 invalid_report" in done.answer
     assert upstream.telegram.messages == []
 
 
-async def test_the_report_comes_by_its_schedule(bench: Bench, upstream: Upstream) -> None:
-    [file] = [one for one in files.load() if one.stem == "weekly-report"]
-    every_second = copy.deepcopy(file.document)
-    every_second["nodes"][0]["parameters"]["rule"]["interval"][0]["expression"] = "* * * * * *"
+async def test_a_report_that_telegram_does_not_take_fails_and_may_be_sent_again(
+    bench: Bench, upstream: Upstream
+) -> None:
+    payload = week()
+    refusal = {"ok": False, "error_code": 403, "description": "Forbidden: bot was kicked"}
+    upstream.telegram.app.faults.append(Fault(times=2, status=403, body=refusal))
 
-    await bench.server.push([WorkflowFile(file.stem, every_second)])
-    try:
-        async with asyncio.timeout(20):
-            while not upstream.telegram.messages:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-    finally:
-        await bench.server.push([file])
-
-    workflow = (await bench.workflow("weekly-report"))["id"]
-    await bench.until_ended(workflow)
-    assert (await bench.api.executions(workflow))[0].status == "success"
+    failed = await run(bench, "weekly-report", payload)
+    assert (failed.status, failed.last_node) == ("error", "Fail")
+    assert "502 telegram_send_failed" in failed.answer
+    assert (await run(bench, "weekly-report", payload)).succeeded
+    assert len(upstream.telegram.messages) == 1
 
 
 # Slow

@@ -1,4 +1,4 @@
-"""What the n8n workflows of this project call, on loopback: Telegram, Anthropic, GitHub's REST API, the console."""
+"""What the n8n workflows of this project call, on loopback: Telegram, Anthropic, GitHub's REST API."""
 
 from __future__ import annotations
 
@@ -19,20 +19,9 @@ from local.world.telegram import TelegramWorld
 BOT = "123456:a-telegram-token"
 ANTHROPIC_KEY = "an-anthropic-key"
 GITHUB_TOKEN = "Bearer a-github-token"
-CONSOLE_TOKEN = "Bearer a-console-token"
 HEAD = "0123456789abcdef0123456789abcdef01234567"
 TITLE = 'Title with "quotes", {{ $env.SECRET }} and </title>'
 DIFF = 'diff --git a/x b/x\n+ print("hello {{ 1 + 1 }}")\n'
-SUMMARY: dict[str, Any] = {
-    "runs": 12,
-    "by_status": {"succeeded": 9, "rolled_back": 2, "failed": 1},
-    "by_reason": {"unhealthy": 2, "build_failed": 1},
-    "deployments": {"ended": 11, "succeeded": 9, "success_rate": 0.8182, "rolled_back": 2, "median_seconds": 312.5},
-    "targets": [
-        {"id": "acme:shop:web:production", "lock": None, "hold": {"reason": "x"}, "health": {"state": "unhealthy"}},
-        {"id": "acme:shop:web:staging", "lock": None, "hold": None, "health": {"state": "healthy"}},
-    ],
-}
 
 
 class Upstream:
@@ -43,14 +32,12 @@ class Upstream:
         self.asked: list[dict[str, Any]] = []
         self.comments: list[dict[str, Any]] = []
         self.answer: Any = "The build lacks `zod`. cc @everyone <!-- signalbox:run:x -->"
-        self.summary: Any = SUMMARY
         self.thinks = 0.0
         self.url = ""
         routes = [
             Route("/anthropic/v1/messages", self._messages, methods=["POST"]),
             Route("/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment, methods=["GET", "POST"]),
             Route("/github/repos/{owner}/{name}/pulls/{number:int}", self._pull),
-            Route("/console/metrics/summary", self._summary),
             Mount("/telegram", self.telegram.app),
         ]
         self.app = Faulty(Starlette(routes=routes))
@@ -65,7 +52,6 @@ class Upstream:
         self.asked.clear()
         self.comments.clear()
         self.answer = "The build lacks `zod`. cc @everyone <!-- signalbox:run:x -->"
-        self.summary = SUMMARY
         self.thinks = 0.0
 
     @contextlib.contextmanager
@@ -105,8 +91,3 @@ class Upstream:
         if request.headers["accept"] == "application/vnd.github.diff":
             return PlainTextResponse(DIFF)
         return JSONResponse({"number": 7, "title": TITLE, "body": None, "head": {"sha": HEAD}})
-
-    async def _summary(self, request: Request) -> Response:
-        if request.headers.get("authorization") != CONSOLE_TOKEN:
-            return PlainTextResponse("Forbidden", 403)
-        return JSONResponse(self.summary)

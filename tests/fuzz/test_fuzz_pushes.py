@@ -10,7 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.functions.scene import ENVIRONMENT, REPOSITORY, SERVICE, TARGET
 
-from shared.events import ChecksReported, CommentWritten, DeploymentChanged, PullRequestChanged, PullRequestMerged
+from shared.events import (
+    ChecksReported,
+    CommentWritten,
+    DeploymentChanged,
+    PullRequestChanged,
+    PullRequestMerged,
+    PullRequestOpened,
+)
 from shared.run import Stage, Target
 
 STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
@@ -28,6 +35,7 @@ ENVELOPE = {
 EVENTS = [
     PullRequestMerged(repository=REPOSITORY, number=1),
     PullRequestChanged(repository=REPOSITORY, number=1),
+    PullRequestOpened(repository=REPOSITORY, number=1),
     ChecksReported(repository=REPOSITORY, head_sha="a" * 40),
     CommentWritten(repository=REPOSITORY, number=1, comment_id=7, author="grace", body="/deploy", url="https://x.test"),
     CommentWritten(repository=REPOSITORY, number=1, comment_id=8, author="grace", body="/unlock", url="https://x.test"),

@@ -11,6 +11,7 @@ from types import ModuleType
 import click
 import pytest
 from unit.building import a_run, a_target
+from unit.functions.scene import opened
 
 from local import emulators, topology
 from local.backend import DIRECTORY
@@ -21,7 +22,7 @@ from local.scenarios import SCENARIOS
 from local.simulation.invariants import documents, outside, rest
 from local.workflows import files
 from local.workflows.opening import API_KEY
-from shared import config, outbox, secrets, texts
+from shared import config, outbox, report, secrets, texts, weeks
 from shared.cloud import FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
 from shared.commands import USAGE
 from shared.errors import Code
@@ -130,17 +131,35 @@ def test_the_command_line_is_documented_with_its_options(command: click.Command)
     [
         ("A run's notification", texts.notification(a_run(), "succeeded", "")),
         ("A target's notification", texts.target_notification(a_target(health=Health()), "health_lost@now")),
+        ("What is to be analysed", texts.pull_request_analysis("acme/shop", 7, "a" * 40)),
     ],
 )
 def test_what_n8n_gets_is_documented_field_by_field(heading: str, payload: dict[str, object]) -> None:
+    assert fields_under(heading) == list(payload)
+
+
+async def test_what_n8n_gets_of_a_week_is_documented_field_by_field() -> None:
+    async with opened() as scene:
+        assert fields_under("The weekly report") == list(
+            await report.weekly(scene.services, weeks.event_of(scene.clock.now()))
+        )
+
+
+def fields_under(heading: str) -> list[str]:
     section = page("docs/n8n.md").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == list(payload)
+    return re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", config.N8n.__struct_fields__)
+def test_what_may_be_said_of_n8n_is_documented(key: str) -> None:
+    assert re.search(rf"^\| (`\[n8n\]`)? ?\| `{key}` \|", page("docs/configuration.md"), re.MULTILINE)
+    assert f"n8n.{key} = " in page("docs/n8n.md")
 
 
 def test_the_events_that_n8n_hears_of_are_documented() -> None:
     rows = "\n".join(line for line in page("docs/n8n.md").splitlines() if line.startswith("| `event` |"))
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"event"} == {
-        e for e, to in outbox.CHANNELS.items() if outbox.N8N in to
+        event for event, to in outbox.CHANNELS.items() if {outbox.N8N, outbox.ANALYSIS, outbox.REPORT} & set(to)
     }
 
 

@@ -453,3 +453,16 @@ async def test_without_targets_nothing_of_railway_is_asked(scene: Scene) -> None
 
     assert not [one for one in told if one.state == "failed"]
     assert scene.railway.app.calls == []
+
+
+@pytest.mark.parametrize("name", ["failure_analysis", "pull_request_analysis", "weekly_report"])
+async def test_each_workflow_of_signalbox_toml_is_looked_at(scene: Scene, name: str) -> None:
+    scene.use_workflow(**{name: "another-path"})
+    there = [one for one in await findings(scene) if one.subject is Subject.N8N_WORKFLOW]
+    scene.n8n.other = None
+    gone = [one for one in await findings(scene) if one.subject is Subject.N8N_WORKFLOW]
+
+    assert [(one.about, one.state) for one in there] == [("notification", "ok"), (name, "ok")]
+    assert [(one.about, one.state) for one in gone] == [("notification", "ok"), (name, "failed")]
+    assert gone[1].detail == "no active workflow at another-path"
+    assert scene.n8n.asked == [], "nothing was run"

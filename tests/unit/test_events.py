@@ -19,6 +19,7 @@ from shared.events import (
     Event,
     PullRequestChanged,
     PullRequestMerged,
+    PullRequestOpened,
 )
 
 
@@ -42,6 +43,7 @@ def test_what_is_sent_arrives(event):
     [
         (PullRequestMerged(repository="acme/shop", number=42), "pull_request_merged"),
         (PullRequestChanged(repository="acme/shop", number=42), "pull_request_changed"),
+        (PullRequestOpened(repository="acme/shop", number=42), "pull_request_opened"),
         (ChecksReported(repository="acme/shop", head_sha="1" * 40), "checks_reported"),
         (
             CommentWritten(repository="acme/shop", number=42, comment_id=7, author="mona", body="/deploy", url=""),

@@ -14,7 +14,14 @@ from unit.building import NOON
 
 from local.world.github import GitHubWorld
 from shared.errors import BadInput
-from shared.events import ChecksReported, CommentWritten, PullRequestChanged, PullRequestLabelled, PullRequestMerged
+from shared.events import (
+    ChecksReported,
+    CommentWritten,
+    PullRequestChanged,
+    PullRequestLabelled,
+    PullRequestMerged,
+    PullRequestOpened,
+)
 from shared.github_webhook import listened_to, normalise, signed_by
 
 REPO = "acme/shop"
@@ -71,14 +78,17 @@ class TestListenedTo:
     @pytest.mark.parametrize(
         ("event", "actions"),
         [
-            ("pull_request", ["closed", "synchronize", "reopened", "ready_for_review", "labeled", "unlabeled"]),
+            (
+                "pull_request",
+                ["opened", "closed", "synchronize", "reopened", "ready_for_review", "labeled", "unlabeled"],
+            ),
             ("pull_request_review", ["submitted", "dismissed"]),
             ("check_suite", ["completed"]),
             ("issue_comment", ["created"]),
         ],
     )
     def test_some_actions_of_some_events(self, event, actions):
-        for action in [*actions, "assigned", "edited", "deleted", "requested", "opened"]:
+        for action in [*actions, "assigned", "edited", "deleted", "requested", "milestoned"]:
             assert listened_to(event, json.dumps({"action": action}).encode()) is (action in actions)
 
     @pytest.mark.parametrize("event", ["push", "check_run", "ping", "installation", "", "Status"])
@@ -157,6 +167,12 @@ class TestPullRequest:
         body = changed(sent(world, "pull_request"), action=action, pull_request__merged=True)
 
         assert normalise("pull_request", body) == PullRequestChanged(repository=REPO, number=1)
+
+    def test_opened(self, world):
+        world.push(REPO, 1)
+        body = changed(sent(world, "pull_request"), action="opened")
+
+        assert normalise("pull_request", body) == PullRequestOpened(repository=REPO, number=1)
 
     def test_an_action_the_peek_did_not_see(self, world):
         world.close(REPO, 1)

@@ -65,6 +65,7 @@ class TestOwe:
             "deployment",
             "n8n",
             "analysis",
+            "report",
         }
 
 

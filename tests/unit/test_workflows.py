@@ -29,7 +29,6 @@ telegram_chat_id = "{CHAT}"
 anthropic_model = "claude-of-the-tests"
 anthropic_url = "https://anthropic.test/"
 github_url = "https://github.test"
-console_url = "https://console.test"
 """
 TOML = """
 [n8n]
@@ -193,7 +192,7 @@ def no_n8n(world: N8nWorld, environ: dict[str, Any], folder: Path) -> None:
 
 
 def no_setting(world: N8nWorld, environ: dict[str, Any], folder: Path) -> None:
-    (folder / files.SETTINGS).write_text(SETTINGS.replace("https://console.test", ""))
+    (folder / files.SETTINGS).write_text(SETTINGS.replace("https://github.test", ""))
 
 
 LOST = Fault(when="POST /api/v1/workflows", status=502, after_effect=True)
@@ -221,7 +220,7 @@ TROUBLES: dict[str, Trouble] = {
         ("migrating", "n8n is still starting\nSee that n8n runs"),
         ("credential", "failure-analysis: n8n has no credential 'Signalbox GitHub' of type httpHeaderAuth: make it"),
         ("two credentials", "n8n has 2 credentials 'Signalbox GitHub' of type httpHeaderAuth: rename all but one"),
-        ("setting", "weekly-report: setting console_url is empty: give it a value in settings.toml"),
+        ("setting", "failure-analysis: setting github_url is empty: give it a value in settings.toml"),
         ("no n8n", "has no table [n8n]"),
         ("lost", "Nothing is lost: look with `signalbox workflows list`, then do the same again."),
     ],
@@ -257,8 +256,10 @@ def test_unknown_workflows_are_refused(command: Command) -> None:
 
 # The files
 
+ALL = files.load()
 
-@pytest.mark.parametrize("file", files.load(), ids=lambda file: file.stem)
+
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.stem)
 def test_a_file_is_as_pull_would_write_it_and_holds_nothing_of_a_server(file: files.WorkflowFile) -> None:
     text = (files.FOLDER / f"{file.stem}.json").read_text(encoding="utf-8")
     assert text == files.text_of(file.document)
@@ -267,7 +268,7 @@ def test_a_file_is_as_pull_would_write_it_and_holds_nothing_of_a_server(file: fi
     assert "$credentials" not in text
 
 
-@pytest.mark.parametrize("file", files.load(), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.stem)
 def test_every_workflow_asks_for_the_token_and_shows_its_failures(file: files.WorkflowFile) -> None:
     nodes = {node["name"]: node for node in file.document["nodes"]}
     links = {name: outgoing["main"] for name, outgoing in file.document["connections"].items()}
@@ -289,15 +290,23 @@ def test_every_workflow_asks_for_the_token_and_shows_its_failures(file: files.Wo
 
 
 def test_paths_of_signalbox_toml_are_used_and_taken_back() -> None:
-    [file] = [one for one in files.load() if one.stem == "failure-analysis"]
-    paths = files.paths_of(N8n(url="https://n8n.test", failure_analysis="ours"))
+    ours = {name: f"our-{number}" for number, name in enumerate(files.PATHS)}
+    paths = files.paths_of(N8n(url="https://n8n.test", **ours))
     known = tuple(files.Credential(f"id{n}", name, type) for n, (type, name) in enumerate(credentials()))
-    settings = {"anthropic_model": "m", "anthropic_url": "a", "github_url": "g"}
+    settings = {"anthropic_model": "m", "anthropic_url": "a", "github_url": "g", "telegram_chat_id": "c"}
 
-    filled = files.fill_in(file, files.Filling(settings=settings, credentials=known, paths=paths))
+    filled = [files.fill_in(file, files.Filling(settings=settings, credentials=known, paths=paths)) for file in ALL]
 
-    assert files.webhook_path(filled) == "ours"
-    assert files.take_back(filled, paths) == file.document
+    assert sorted(map(str, map(files.webhook_path, filled))) == sorted(ours.values())
+    assert [files.take_back(one, paths) for one in filled] == [file.document for file in ALL]
+
+
+def test_every_workflow_has_a_key_in_signalbox_toml_and_its_nodes_ids_of_their_own() -> None:
+    assert sorted(map(str, (files.webhook_path(file.document) for file in ALL))) == sorted(files.PATHS.values())
+    assert set(files.PATHS) == set(N8n.__struct_fields__) - {"url"}
+    for file in ALL:
+        ids = [node["id"] for node in file.document["nodes"]]
+        assert len(set(ids)) == len(ids), file.stem
 
 
 @pytest.mark.parametrize(

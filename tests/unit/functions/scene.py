@@ -274,6 +274,14 @@ class Scene:
         """A new signalbox.toml, with these rules on top of the scene's own; None takes one away."""
         self.services.config = _config(POLICY | policy, n8n=n8n, more=more)
 
+    def use_workflow(self, **paths: str) -> None:
+        """Of n8n, beside the notification's: at this path, which signalbox.toml names under this key."""
+        self.configure()
+        n8n = self.services.config.n8n
+        assert n8n is not None
+        self.services.config = replace(self.services.config, n8n=replace(n8n, **paths))
+        [self.n8n.other] = paths.values()
+
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
 

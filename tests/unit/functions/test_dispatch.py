@@ -13,7 +13,7 @@ from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
 from shared.errors import Code
-from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged
+from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged, PullRequestOpened
 from shared.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
 
 HEALTH = "health"
@@ -527,3 +527,72 @@ async def test_a_run_that_could_not_be_announced_is_found_by_the_sweep(scene: Sc
     run = await scene.the_run()
     assert ("merge", run.id) in published(scene)
     assert run.commit_sha != NEW
+
+
+# A pull request that is to be analysed
+
+
+def opened(number: int) -> PullRequestOpened:
+    return PullRequestOpened(repository=REPOSITORY, number=number)
+
+
+def touched(number: int) -> PullRequestChanged:
+    return PullRequestChanged(repository=REPOSITORY, number=number)
+
+
+def head(scene: Scene, number: int) -> str:
+    return scene.github.pull(REPOSITORY, number).head_sha
+
+
+async def test_a_pull_request_is_analysed_once_for_each_head(scene: Scene) -> None:
+    scene.use_workflow(pull_request_analysis="review")
+    number = scene.open_pull_request()
+    first = head(scene, number)
+    for event in (opened(number), opened(number), touched(number)):
+        assert (await scene.happen(event)).status_code == 200
+    assert (await scene.target()).owed == (f"pull_request@{number}-{first}:analysis",)
+    assert set(published(scene)) == {("notify", TARGET)}
+    await scene.settle()
+
+    scene.github.push(REPOSITORY, number)
+    await scene.happen(touched(number))
+    await scene.settle()
+    await scene.happen(touched(number))
+
+    assert (await scene.target()).owed == ()
+    asked = [payload["pull_request"] for payload in scene.n8n.asked]
+    assert asked == [{"number": number, "head_sha": first}, {"number": number, "head_sha": head(scene, number)}]
+
+
+async def test_a_draft_and_one_that_is_closed_are_not_analysed(scene: Scene) -> None:
+    scene.use_workflow(pull_request_analysis="review")
+    draft, closed, merged_ = (scene.open_pull_request() for _ in range(3))
+    scene.github.pull(REPOSITORY, draft).draft = True
+    scene.github.close(REPOSITORY, closed)
+    scene.merge(merged_)
+    for number in (draft, closed, merged_):
+        await scene.happen(opened(number))
+        await scene.happen(touched(number))
+    assert (await scene.target()).owed == ()
+
+    scene.github.pull(REPOSITORY, draft).draft = False
+    await scene.happen(touched(draft))
+    assert len((await scene.target()).owed) == 1
+
+
+async def test_without_a_workflow_for_it_a_new_pull_request_is_not_even_looked_at(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    calls = len(scene.github.app.calls)
+    for event in (opened(number), touched(number)):
+        assert (await scene.happen(event)).status_code == 200
+    assert len(scene.github.app.calls) == calls
+    assert published(scene) == []
+
+
+async def test_githubs_outage_brings_the_new_pull_request_again(scene: Scene) -> None:
+    scene.use_workflow(pull_request_analysis="review")
+    number = scene.open_pull_request()
+    scene.github.app.faults.append(Fault(status=502))
+    assert (await scene.happen(opened(number))).status_code == 503
+    assert (await scene.happen(opened(number))).status_code == 200
+    assert len((await scene.target()).owed) == 1

@@ -16,7 +16,7 @@ from shared import envelope, outbox
 from shared.errors import Code
 from shared.outcome import Message
 from shared.pipeline import Pace
-from shared.run import Deployment, Failure, Kind, Lease, Run, Stage, Status, Target
+from shared.run import Deployment, Failure, Hold, Kind, Lease, Run, Stage, Status, Target
 
 DONE: dict[str, Any] = {"stage": Stage.DONE, "stage_due": None}
 
@@ -287,18 +287,9 @@ ANALYSIS = "failure-analysis"
 CRASHED = Failure(code=Code.BUILD_FAILED, message="exit 1", stage=Stage.MONITOR, log_tail=("no module zod",))
 
 
-def analysing(scene: Scene) -> None:
-    """n8n has an analysis workflow beside the notification's, and signalbox.toml names it."""
-    scene.configure()
-    n8n = scene.services.config.n8n
-    assert n8n is not None
-    scene.services.config = replace(scene.services.config, n8n=replace(n8n, failure_analysis=ANALYSIS))
-    scene.n8n.other = ANALYSIS
-
-
 @pytest.mark.parametrize("event", ["failed", "rolled_back", "rollback_failed"])
 async def test_a_failures_log_is_sent_to_be_analysed(scene: Scene, event: str) -> None:
-    analysing(scene)
+    scene.use_workflow(failure_analysis=ANALYSIS)
     run = await tell(scene, await owing(scene, event, status=Status.FAILED, error=CRASHED))
     assert run.notified[f"{event}:analysis"].outcome == outbox.SENT
     assert [payload["event"] for payload in scene.n8n.notifications] == [event]
@@ -307,7 +298,7 @@ async def test_a_failures_log_is_sent_to_be_analysed(scene: Scene, event: str) -
 
 
 async def test_without_a_log_a_pull_request_or_a_workflow_nothing_is_analysed(scene: Scene) -> None:
-    analysing(scene)
+    scene.use_workflow(failure_analysis=ANALYSIS)
     no_log = replace(CRASHED, log_tail=())
     for changes in ({"error": no_log}, {"error": None}, {"error": CRASHED, "pull_request": None}):
         run = await tell(scene, await owing(scene, "failed", status=Status.FAILED, **changes))
@@ -319,7 +310,7 @@ async def test_without_a_log_a_pull_request_or_a_workflow_nothing_is_analysed(sc
 
 
 async def test_an_analysis_that_fails_is_asked_for_again_and_keeps_nothing_from_being_told(scene: Scene) -> None:
-    analysing(scene)
+    scene.use_workflow(failure_analysis=ANALYSIS)
     scene.n8n.app.faults.append(Fault(when=ANALYSIS, status=502))
     run = await tell(scene, await owing(scene, "failed", status=Status.FAILED, error=CRASHED))
     assert (run.owed, scene.told(), len(scene.comments())) == (("failed:analysis",), ["failed"], 1)
@@ -328,3 +319,81 @@ async def test_an_analysis_that_fails_is_asked_for_again_and_keeps_nothing_from_
     run = await tell(scene, run)
 
     assert (run.owed, scene.told(), len(scene.n8n.asked)) == ((), ["failed"], 1)
+
+
+# A pull request to be analysed, and the weekly report: owed by a target
+
+
+async def tell_target(scene: Scene, *events: str) -> Target:
+    target = await scene.target()
+    for event in events:
+        target = outbox.owe(target, event, scene.clock.now())
+    await scene.save(target)
+    answer = await scene.push("notify", envelope.encode(Message("notify", target_id=TARGET)))
+    assert answer.status_code == 200
+    return await scene.target()
+
+
+async def test_a_pull_request_is_sent_to_be_analysed(scene: Scene) -> None:
+    scene.use_workflow(pull_request_analysis="review")
+    target = await tell_target(scene, f"pull_request@7-{NEW}")
+    assert target.notified[f"pull_request@7-{NEW}:analysis"].outcome == outbox.SENT
+    key = f"acme/shop#7@{NEW}:analysis"
+    about = {"number": 7, "head_sha": NEW}
+    assert scene.n8n.asked == [{"key": key, "event": "pull_request", "repository": REPOSITORY, "pull_request": about}]
+    assert scene.n8n.api.executions[-1].headers["idempotency-key"] == key
+
+
+async def test_an_analysis_that_hangs_keeps_no_alarm_from_being_told(scene: Scene) -> None:
+    scene.use_workflow(pull_request_analysis="review")
+    scene.n8n.app.faults.append(Fault(when="review", lost=True))
+    target = await tell_target(scene, f"pull_request@7-{NEW}", "health_lost@2026-11-22T12:00:00Z")
+    assert (scene.told(), target.owed) == (["health_lost"], (f"pull_request@7-{NEW}:analysis",))
+
+    scene.pass_time(60)
+
+    assert (await tell_target(scene)).owed == ()
+    assert len(scene.n8n.asked) == 1
+
+
+async def test_without_a_workflow_nothing_is_analysed_or_reported(scene: Scene) -> None:
+    target = await tell_target(scene, f"pull_request@7-{NEW}", "weekly_report@2026-11-16T08:00:00Z")
+    assert {told.outcome for told in target.notified.values()} == {
+        "no analysis is configured",
+        "no report is configured",
+    }
+    assert scene.n8n.api.executions == []
+
+
+async def test_the_week_that_is_over_is_reported_however_late(scene: Scene) -> None:
+    scene.use_workflow(weekly_report="weekly")
+    failure = Failure(code=Code.UNHEALTHY, message="503", stage=Stage.VERIFY)
+    run = replace(scene.new_run(Stage.MERGE), status=Status.ROLLED_BACK, error=failure, **DONE)
+    await scene.save(replace(run, deployment=Deployment(id="d")))  # on Sunday
+    await scene.save(Target(id=TARGET, hold=Hold(reason="rolled back", at=run.created_at, run_id=run.id)))
+    scene.pass_time(2 * 86400)
+    await scene.save(replace(run, id="after", created_at=scene.clock.now()))
+
+    target = await tell_target(scene, "weekly_report@2026-11-23T08:00:00Z")
+
+    assert target.notified["weekly_report@2026-11-23T08:00:00Z:report"].outcome == outbox.SENT
+    assert scene.n8n.asked == [
+        {
+            "key": "weekly_report@2026-11-23T08:00:00Z",
+            "event": "weekly_report",
+            "since": "2026-11-16T08:00:00Z",
+            "until": "2026-11-23T08:00:00Z",
+            "runs": 1,
+            "complete": True,
+            "by_status": {"rolled_back": 1},
+            "by_reason": {"unhealthy": 1},
+            "deployments": {
+                "ended": 1,
+                "succeeded": 0,
+                "success_rate": 0.0,
+                "rolled_back": 1,
+                "median_seconds": None,
+            },
+            "attention": [{"target": TARGET, "states": ["held"]}],
+        }
+    ]

@@ -20,7 +20,7 @@ from shared.run import Run, Stage, Status, Target
 from shared.sweeping.due import PAGE
 
 [ITS_TIME] = [function.timeout for function in topology.load().functions if function.name == "sweep"]
-UNREACHED = {"woken": 0, "probed": 0, "compared": 0, "redelivered": 0, "unnoticed": 0, "deaf": 0}
+UNREACHED = {"woken": 0, "probed": 0, "compared": 0, "redelivered": 0, "unnoticed": 0, "deaf": 0, "reported": 0}
 FROM_GITHUB = {"redelivered": None, "unnoticed": None, "deaf": None}
 
 
@@ -308,7 +308,10 @@ async def test_githubs_outage_stops_neither_waking_nor_probing(scene: Scene) -> 
     scene.pass_time(scene.services.pace.unclaimed)
     scene.github.app.faults.append(Fault(times=100))
     answer = await scene.sweep()
-    assert (answer.status_code, answer.json()) == (200, {"woken": 1, "probed": 1, "compared": 1, **FROM_GITHUB})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {**UNREACHED, "woken": 1, "probed": 1, "compared": 1, **FROM_GITHUB},
+    )
     assert {line["part"] for line in scene.logged("a part of the sweep failed")} == set(FROM_GITHUB)
 
 
@@ -319,7 +322,7 @@ async def test_a_missing_key_or_permission_stops_neither(scene: Scene, trouble: 
     else:
         scene.github.app.faults.append(Fault(times=9, status=403, body={"message": "Resource not accessible"}))
     await watched(scene)
-    assert (await scene.sweep()).json() == {"woken": 0, "probed": 1, "compared": 1, **FROM_GITHUB}
+    assert (await scene.sweep()).json() == {**UNREACHED, "probed": 1, "compared": 1, **FROM_GITHUB}
 
 
 async def test_a_store_that_is_down_is_said_but_missed_webhooks_are_fetched(scene: Scene) -> None:
@@ -328,7 +331,7 @@ async def test_a_store_that_is_down_is_said_but_missed_webhooks_are_fetched(scen
     scene.store.down = True
     answer = await scene.sweep()
     nothing = dict.fromkeys(UNREACHED)
-    assert (answer.status_code, answer.json()) == (503, {**nothing, "redelivered": len(guids)})
+    assert (answer.status_code, answer.json()) == (503, {**nothing, "redelivered": len(guids), "reported": 0})
 
 
 async def test_a_vendor_that_hangs_takes_no_other_parts_time(scene: Scene) -> None:
@@ -340,7 +343,10 @@ async def test_a_vendor_that_hangs_takes_no_other_parts_time(scene: Scene) -> No
     began = asyncio.get_running_loop().time()
     answer = await scene.sweep()
     assert asyncio.get_running_loop().time() - began < ITS_TIME
-    assert (answer.status_code, answer.json()) == (200, {"woken": 1, "probed": 1, "compared": 1, **FROM_GITHUB})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {**UNREACHED, "woken": 1, "probed": 1, "compared": 1, **FROM_GITHUB},
+    )
     assert {line["part"] for line in scene.logged("a part of the sweep took too long")} == set(FROM_GITHUB)
 
 

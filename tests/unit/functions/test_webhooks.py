@@ -15,7 +15,14 @@ from unit.functions.scene import Scene
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared import events
 from shared.errors import Unavailable
-from shared.events import ChecksReported, CommentWritten, DeploymentChanged, PullRequestChanged, PullRequestMerged
+from shared.events import (
+    ChecksReported,
+    CommentWritten,
+    DeploymentChanged,
+    PullRequestChanged,
+    PullRequestMerged,
+    PullRequestOpened,
+)
 from shared.secrets import Secrets
 
 LIMIT = 25 * 1024 * 1024
@@ -366,3 +373,14 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(scene: Scene) -> Non
     await scene.functions(scope, hang_up, send)
     assert sent[0]["status"] == 400
     assert scene.bus.published == []
+
+
+async def test_a_new_pull_request_interests_only_where_it_is_analysed(scene: Scene) -> None:
+    opened = merged(action="opened", pull_request={"number": 7, "merged": False})
+    ignored = await github(scene, opened)
+    assert (ignored.status_code, ignored.json()["message"]) == (202, "nobody listens to this")
+    assert published(scene) == []
+
+    scene.use_workflow(pull_request_analysis="review")
+    assert (await github(scene, opened)).json()["message"] == "accepted"
+    assert published(scene) == [PullRequestOpened(repository=REPOSITORY, number=7)]

@@ -1,0 +1,45 @@
+"""What n8n is told of a week that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from shared import metrics, texts
+from shared.run import Target
+from shared.services import Services
+from shared.weeks import EVENT, WEEK, end_of
+
+
+async def weekly(services: Services, event: str) -> dict[str, object]:
+    """What n8n gets when a week is over; `key` is the same each time that this week is told of, by whichever target."""
+    until = end_of(event)
+    figures = await metrics.between(services, until - WEEK, until)
+    payload = {
+        "key": event,
+        "event": EVENT,
+        "since": until - WEEK,
+        "until": until,
+        **{name: figures[name] for name in ("runs", "complete", "by_status", "by_reason", "deployments")},
+        "attention": await _attention(services),
+    }
+    return dict(msgspec.to_builtins(payload))
+
+
+async def _attention(services: Services) -> list[dict[str, object]]:
+    """The targets that a person should look at, as they are now."""
+    found = [await services.store.get(Target, place.id) for place in services.config.targets]
+    states = {one.document.id: list(_states(one.document)) for one in found if one is not None}
+    return [{"target": target, "states": those} for target, those in states.items() if those]
+
+
+def _states(target: Target) -> Iterator[str]:
+    if target.lock is not None:
+        yield "locked"
+    if target.hold is not None:
+        yield "held"
+    if target.health.state == "unhealthy":
+        yield "unhealthy"
+    if texts.drift(target) is not None:
+        yield "drifting"
