@@ -21,7 +21,7 @@ class PullRequestMerged(Struct, frozen=True, kw_only=True, tag="pull_request_mer
 
 
 class PullRequestOpened(Struct, frozen=True, kw_only=True, tag="pull_request_opened"):
-    """Of interest only where pull requests are analysed: no run is about one that is new."""
+    """Of interest only where pull requests are analysed: of each label it is opened with GitHub tells by itself."""
 
     repository: str
     number: Number

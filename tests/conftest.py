@@ -1,17 +1,20 @@
-"""What every suite shares: asyncio, the loop that the functions run on, and Google's emulators, started once."""
+"""What every suite shares: asyncio, the loop of the functions, Google's emulators, and the table of contracts."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from vendors import report
 
 from local import emulators
 from local.emulators import Emulators
 from shared.errors import ConfigError
 
+NOTED = "held against the vendors' contracts"
 _numbers = itertools.count(1)
 
 
@@ -37,3 +40,24 @@ def google(tmp_path_factory) -> Iterator[Emulators]:
 def new_project() -> Callable[[], str]:
     """Names of projects nobody used before: an emulator keeps each project's state apart."""
     return lambda: f"project-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of several processes that run the tests is done: what it validated counts here."""
+    noted = getattr(node, "workeroutput", {}).get(NOTED)
+    if noted is not None:
+        report.add(noted)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[NOTED] = report.encoded()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    lines = list(report.lines())
+    if lines:
+        terminalreporter.section(NOTED)
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import json
@@ -12,15 +13,20 @@ from typing import Any
 
 import pytest
 from n8n_bench import CHAT, Bench, open_bench, real, simulated
+from n8n_ledger import REAL, SIMULATED, Ledger
+from vendors import report
 
 from local.workflows import files
 from local.workflows.api import Api
 from local.workflows.executing import execute
 from local.workflows.files import Document, Filling, WorkflowFile
 from local.world.faults import Fault
+from shared.clients.n8n import N8n
 from shared.errors import ConfigError, NotFound, Refused, Unauthorized, Unavailable, UnknownOutcome
 
 PATH = "signalbox-notification"
+LEDGER = Ledger()
+CLIENTS = (N8n, Api)
 _numbers = itertools.count(1)
 
 
@@ -31,7 +37,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     else:
         server = request.getfixturevalue("n8n_running")
         opened = real(server, request.getfixturevalue("upstream"))
+    test = request.node.name.replace(request.param, "*", 1)
     async with opened as bench:
+        bench.watch(lambda client: LEDGER.watched(client, test, request.param))
         yield bench
 
 
@@ -445,3 +453,63 @@ async def test_what_begins_no_execution_raises(bench: Bench) -> None:
 
     with pytest.raises(Unauthorized):
         await execute(bench.api, bench.webhooks, document, notification())
+
+
+# Nothing is left out
+
+
+def test_every_call_was_made_to_both_and_came_to_the_same(request: pytest.FixtureRequest) -> None:
+    played = {item.originalname for item in request.session.items if item.module is request.module}  # type: ignore[attr-defined]
+    if not played >= {name for name in globals() if name.startswith("test_")} or not LEDGER.operations(REAL):
+        pytest.skip("only a part of these tests is played, or there is no real n8n")
+    differences = list(LEDGER.differences())
+    for operation, times in LEDGER.same().items():
+        report.record("n8n", operation, times, [said for of, said in differences if of == operation])
+
+    assert differences == []
+    assert LEDGER.uncovered(*CLIENTS) == []
+
+
+# The check bites
+
+
+async def told_once(ledger: Ledger, test: str, fault: Fault | None = None) -> None:
+    """A call to both, of which the one that is to be taken for the real n8n has a fault."""
+    for server in (SIMULATED, REAL):
+        async with simulated() as bench:
+            bench.watch(lambda client, server=server: ledger.watched(client, test, server))  # type: ignore[misc]
+            if fault is not None and server == REAL:
+                bench.telegram.app.faults.append(fault)
+            with contextlib.suppress(UnknownOutcome):
+                await tell(bench, notification())
+
+
+async def test_what_comes_to_the_same_is_counted() -> None:
+    ledger = Ledger()
+    await told_once(ledger, "a test")
+
+    assert list(ledger.differences()) == []
+    assert ledger.same() == {"N8n.call": 1}
+
+
+async def test_what_the_simulated_n8n_does_otherwise_is_a_violation() -> None:
+    ledger = Ledger()
+    await told_once(ledger, "a test", Fault(times=2, status=400, body={"description": "no"}))
+
+    assert sorted(said for _, said in ledger.differences()) == [
+        "a test: N8n.call comes to UnknownOutcome only at the real n8n",
+        "a test: N8n.call comes to str only at the simulated n8n",
+    ]
+    assert not ledger.same()
+
+
+async def test_a_call_that_is_not_made_to_both_is_noticed() -> None:
+    class Newer(N8n):
+        async def stop(self, execution: str) -> None:
+            """A call that somebody adds."""
+
+    ledger = Ledger()
+    await told_once(ledger, "a test")
+
+    assert ledger.uncovered(Newer) == ["Newer.call", "Newer.registered", "Newer.stop"]
+    assert ledger.uncovered(N8n) == ["N8n.registered"]

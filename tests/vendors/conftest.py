@@ -1,4 +1,4 @@
-"""What vendors publish is fetched once; what was validated is told at the end."""
+"""What vendors publish is fetched once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 from unit.functions.scene import IMPATIENT
-from vendors import packages, report
+from vendors import packages
 from vendors.packages import Package
-
-NOTED = "held against the vendors' contracts"
 
 
 @pytest.fixture
@@ -32,24 +30,3 @@ def published() -> Callable[[Package], bytes]:
             pytest.skip(str(error))
 
     return read
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """One of several processes that run the tests is done: what it validated counts here."""
-    noted = getattr(node, "workeroutput", {}).get(NOTED)
-    if noted is not None:
-        report.add(noted)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[NOTED] = report.encoded()
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    lines = list(report.lines())
-    if lines:
-        terminalreporter.section(NOTED)
-        for line in lines:
-            terminalreporter.write_line(line)
