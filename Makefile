@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test test-kill test-contracts test-n8n simulate fuzz golden lint format lock clean help
+.PHONY: run up package test test-kill test-contracts test-n8n n8n simulate fuzz golden lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,7 +26,7 @@ test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 test-contracts: $(VENV)/.dev  ## what is asked of vendors, and what the simulated ones answer, by the vendors' contracts
-	SIGNALBOX_REQUIRE=contracts $(BIN)/pytest -q tests/vendors
+	SIGNALBOX_REQUIRE=contracts,n8n $(BIN)/pytest -q tests/vendors $(N8N_TESTS)
 
 simulate: $(VENV)/.run  ## two thousand bad days, chosen by the commit (SEEDS, START for others)
 	$(BIN)/signalbox simulate --seeds $(SEEDS) --start $(START)
@@ -45,7 +45,12 @@ test-kill: $(VENV)/.dev  ## the long form of the test that kills functions, on b
 	SIGNALBOX_KILL=full $(BIN)/pytest -s tests/e2e/test_killed.py
 
 test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, which is installed first (needs Node)
-	SIGNALBOX_REQUIRE=n8n $(BIN)/pytest tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflows.py
+	SIGNALBOX_REQUIRE=n8n $(BIN)/pytest $(N8N_TESTS)
+
+N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflows.py
+
+n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs Node)
+	$(BIN)/python tests/real_n8n.py
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -23,24 +23,28 @@ from pathlib import Path
 import httpx
 
 from local.emulators import ending_with_us
+from local.workflows.files import Document
 from shared.errors import ConfigError
 
 VERSION = "2.8.4"
 OLDEST_NODE, NEWEST_NODE = (20, 19), (24, 999)
 PATIENCE = 90.0
 TOLD_EVERY = 15.0
-PACKAGE = {
-    "name": "signalbox-n8n",
-    "private": True,
-    "dependencies": {"n8n": VERSION},
-    # The one that n8n asks for is on its maker's own site, which not every machine reaches; nothing here reads sheets.
-    "overrides": {"xlsx": "0.18.5"},
-}
+PACKAGE = Path(__file__).with_name("n8n")
+"""Its package.json has another xlsx than n8n asks for: that one is on its maker's own site only.
+The lock is of `npm install --package-lock-only --omit-lockfile-registry-resolved`, without what says nothing about what
+is installed (license, funding, engines, deprecated)."""
 STEPS: Sequence[Sequence[str]] = (
-    # The scripts build drivers of databases that are not used; SQLite's is the one that is.
-    ("npm", "install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"),
+    # The scripts build drivers of databases that are not used; SQLite's is the one that is. `npm ci` does not take a
+    # lock that leaves out optional packages of other systems.
+    (
+        *("npm", "install", "--omit=dev", "--omit=optional", "--ignore-scripts", "--maxsockets=48"),
+        *("--no-audit", "--no-fund", "--loglevel=error"),
+    ),
     ("npm", "rebuild", "sqlite3", "--loglevel=error"),
 )
+FAST_BUILD = {"CFLAGS": "-O0", "CXXFLAGS": "-O0", "JOBS": "max"}
+"""Where SQLite has to be compiled that takes a minute and more, most of it for a speed that no test needs."""
 OWNER = {"email": "owner@example.test", "firstName": "Test", "lastName": "Owner", "password": "Owner-Passw0rd1"}
 
 
@@ -75,11 +79,28 @@ def install() -> Path:
             partial = wanted.with_name(f"{wanted.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-            (partial / "package.json").write_text(json.dumps(PACKAGE))
+            shutil.copy(PACKAGE / "package.json", partial)
+            (partial / "package-lock.json").write_text(json.dumps(located(_registry())))
             for step in STEPS:
                 _run(step, partial)
             partial.rename(wanted)
     return wanted
+
+
+def located(registry: str) -> Document:
+    """The lock with the address of each package: npm asks for all that is known of one that has none."""
+    lock: Document = json.loads((PACKAGE / "package-lock.json").read_text(encoding="utf-8"))
+    for path, package in lock["packages"].items():
+        name = package.get("name") or path.rpartition("node_modules/")[2]
+        if path and "version" in package:
+            package["resolved"] = f"{registry}/{name}/-/{name.rpartition('/')[2]}-{package['version']}.tgz"
+    return lock
+
+
+def _registry() -> str:
+    """That of this machine's npm."""
+    told = subprocess.run(["npm", "config", "get", "registry"], check=False, capture_output=True, text=True)
+    return told.stdout.strip().rstrip("/")
 
 
 class RealN8n:
@@ -189,7 +210,13 @@ def _run(command: Sequence[str], where: Path) -> None:
     began = time.monotonic()
     with (where / "install.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=where, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [*ending_with_us(), shutil.which(command[0]) or command[0], *command[1:]],
+            cwd=where,
+            env={**os.environ, **FAST_BUILD},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             while True:
@@ -218,3 +245,7 @@ def _free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+if __name__ == "__main__":  # so that it can begin before the tests that need it
+    install()
