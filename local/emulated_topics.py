@@ -32,10 +32,11 @@ from google.pubsub_v1.types import (
     Topic,
 )
 
-from local.topology import Addresses, Delivery, Function, Topology, push_endpoint
+from local.topology import Addresses, Delivery, Function, Topology, audience, push_endpoint
 from shared.errors import Unavailable
 
 RETENTION = timedelta(days=7)
+"""The emulator's longest."""
 TIMEOUT = 10.0
 
 
@@ -74,7 +75,6 @@ async def create_topics_and_subscriptions(
         dead_letters = Subscription(
             name=subscription_path(project, topology.dead_letters.subscription),
             topic=topic_path(project, topology.dead_letters.topic),
-            # Production keeps them for up to 31 days, the emulator for 7.
             message_retention_duration=min(timedelta(days=topology.dead_letters.retention_days), RETENTION),
             expiration_policy=ExpirationPolicy(),
         )
@@ -92,7 +92,8 @@ def push_subscription(
         push_config=PushConfig(
             push_endpoint=endpoint,
             oidc_token=PushConfig.OidcToken(
-                service_account_email=f"signalbox-push@{project}.iam.gserviceaccount.com", audience=endpoint
+                service_account_email=f"{function.caller}@{project}.iam.gserviceaccount.com",
+                audience=audience(addresses, function.name),
             ),
         ),
         ack_deadline_seconds=int(delivery.ack_deadline),
@@ -101,7 +102,7 @@ def push_subscription(
             max_delivery_attempts=delivery.max_attempts,
         ),
         retain_acked_messages=True,
-        message_retention_duration=RETENTION,
+        message_retention_duration=min(timedelta(days=delivery.retention_days), RETENTION),
         expiration_policy=ExpirationPolicy(),
     )
 

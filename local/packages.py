@@ -32,7 +32,7 @@ BACKEND = Settings().signalbox_backend.partition(":")[0]
 
 GRANTED: Mapping[str, Callable[[Function], bool]] = MappingProxyType(
     {
-        "shared.cloud.firestore": lambda function: function.store,
+        "shared.cloud.firestore": lambda function: function.store != "none",
         "shared.cloud.pubsub": lambda function: bool(function.publishes),
         "shared.cloud.secrets": lambda function: bool(function.secrets),
         "shared.clients.github": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -24,6 +24,8 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     min_backoff: float
     max_backoff: float
     max_attempts: int
+    retention_days: int = 7
+    """For so long a topic keeps what was published, to be delivered once more."""
 
 
 class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,13 +44,18 @@ class Function(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schedule: str | None = None
     publishes: tuple[str, ...]
     secrets: tuple[str, ...]
-    store: bool
+    store: Literal["none", "read", "write"]
     timeout: int
     memory: str
     cpu: str
     concurrency: int
     min_instances: int
     max_instances: int
+
+    @property
+    def caller(self) -> str:
+        """The id of the service account as which its subscription, or its schedule, calls it."""
+        return f"signalbox-{self.name}-caller"
 
     @property
     def main(self) -> Path:
@@ -69,8 +76,12 @@ class Topology(Struct, frozen=True, forbid_unknown_fields=True):
 
 def push_endpoint(addresses: Addresses, function: str) -> str:
     """Where a subscription, or the scheduler, calls the function."""
-    base = addresses if isinstance(addresses, str) else addresses[function]
-    return f"{base}/functions/{function}"
+    return f"{audience(addresses, function)}/functions/{function}"
+
+
+def audience(addresses: Addresses, function: str) -> str:
+    """For whom the token is that such a call brings: the address alone, as Cloud Run asks for it."""
+    return addresses if isinstance(addresses, str) else addresses[function]
 
 
 def load(path: Path = PATH) -> Topology:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PROJECT = "GOOGLE_CLOUD_PROJECT"
 FIRESTORE_EMULATOR = "FIRESTORE_EMULATOR_HOST"
 PUBSUB_EMULATOR = "PUBSUB_EMULATOR_HOST"
+DATABASE = "SIGNALBOX_DATABASE"
+"""Environment variable: the Firestore database, when it is not the project's default one."""
 SECRET_VERSIONS = "SIGNALBOX_SECRET_VERSIONS"
 """Environment variable: secrets of which one version alone is accepted, as `RAILWAY-API=3,N8N-API=latest`."""
 
@@ -33,7 +35,8 @@ def open_backend(environ: Mapping[str, str]) -> Backend:
     def open_store() -> Store:
         from shared.cloud.firestore import FirestoreStore  # noqa: PLC0415 - only functions that use it pay for it
 
-        return FirestoreStore(project, emulator=environ.get(FIRESTORE_EMULATOR) or None)
+        database = environ.get(DATABASE) or "(default)"
+        return FirestoreStore(project, database, emulator=environ.get(FIRESTORE_EMULATOR) or None)
 
     def open_bus() -> Bus:
         from shared.cloud.pubsub import PubSubBus  # noqa: PLC0415 - as above

@@ -39,14 +39,15 @@ D = TypeVar("D", Run, Target)
 
 READ_TIMEOUT = 5.0
 COMMIT_TIMEOUT = 10.0
-NEEDS = "roles/datastore.user"
+READS = "roles/datastore.viewer on the database"
+WRITES = "roles/datastore.user on the database"
 
 
 class FirestoreStore:
     """To be made in the event loop that uses it. Raises ConfigError without credentials."""
 
-    def __init__(self, project: str, *, emulator: str | None = None) -> None:
-        self._database = f"projects/{project}/databases/(default)"
+    def __init__(self, project: str, database: str = "(default)", *, emulator: str | None = None) -> None:
+        self._database = f"projects/{project}/databases/{database}"
         self._channel = connect(FirestoreGrpcAsyncIOTransport, emulator)
         self._client = FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(channel=self._channel))
         self._metadata = [("google-cloud-resource-prefix", self._database)]
@@ -67,7 +68,7 @@ class FirestoreStore:
                 raise self._no_database_error(error) from error
             return None
         except FAILURES as error:
-            raise explain(error, f"Firestore get {id}", NEEDS) from error
+            raise explain(error, f"Firestore get {id}", READS) from error
         return _found(kind, document)
 
     async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
@@ -83,7 +84,7 @@ class FirestoreStore:
                 raise self._no_database_error(error) from error
             raise Conflict(f"{ids}: {error.message}") from error
         except FAILURES as error:
-            raise explain(error, f"Firestore commit of {ids}", NEEDS, changes=True) from error
+            raise explain(error, f"Firestore commit of {ids}", WRITES, changes=True) from error
         return tuple(result.update_time for result in CommitResponse.pb(answer).write_results)
 
     async def query(
@@ -105,7 +106,7 @@ class FirestoreStore:
         except NotFound as error:
             raise self._no_database_error(error) from error
         except FAILURES as error:
-            raise explain(error, f"Firestore query of {COLLECTIONS[kind]}", NEEDS) from error
+            raise explain(error, f"Firestore query of {COLLECTIONS[kind]}", READS) from error
         return [one for one in found if one is not None]
 
     async def close(self) -> None:

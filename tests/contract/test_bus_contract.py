@@ -311,8 +311,9 @@ def check_push(subscription: Subscription, function: topology.Function, project:
     assert subscription.topic == f"projects/{project}/topics/{function.subscribes}"
     assert subscription.push_config.push_endpoint == url
     # The emulator keeps this and sends no token; production sends one whose audience the function's host checks.
-    assert subscription.push_config.oidc_token.audience == url
-    assert subscription.push_config.oidc_token.service_account_email.endswith(f"@{project}.iam.gserviceaccount.com")
+    assert subscription.push_config.oidc_token.audience == "http://127.0.0.1:9"
+    account = f"signalbox-{function.name}-caller@{project}.iam.gserviceaccount.com"
+    assert subscription.push_config.oidc_token.service_account_email == account
     assert subscription.ack_deadline_seconds == delivery.ack_deadline
     assert "retry_policy" not in subscription, "production has one, and with one the emulator loses messages"
     assert subscription.dead_letter_policy.max_delivery_attempts == delivery.max_attempts

@@ -23,7 +23,7 @@ from local.simulation.invariants import documents, outside, rest
 from local.workflows import files
 from local.workflows.opening import API_KEY
 from shared import config, outbox, report, secrets, texts, weeks
-from shared.cloud import FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
+from shared.cloud import DATABASE, FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
 from shared.commands import USAGE
 from shared.errors import Code
 from shared.policy import Policy
@@ -66,6 +66,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
     known = {
         *Settings.__struct_fields__,
         *Policy.__struct_fields__,
+        DATABASE.lower(),
         SECRET_VERSIONS.lower(),
         DIRECTORY.lower(),
         *(name.lower() for name in LOCAL_VARIABLES),

@@ -177,7 +177,7 @@ def test_a_package_holds_what_the_function_is_granted(made: dict[str, Package], 
         and node.value.id in ("services", "_services")
     }
     assert asked <= held
-    assert ("services.store" in _sources(made[function.name])) <= function.store
+    assert ("services.store" in _sources(made[function.name])) <= (function.store != "none")
     assert bool(re.search(r"services\.(publish|bus)\b", _sources(made[function.name]))) <= bool(function.publishes)
 
 

@@ -143,3 +143,25 @@ async def test_with_credentials_it_connects_to_google(credentials):
     assert store._client.transport.host == "firestore.googleapis.com:443"
     await backend.bus.close()
     await backend.store.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "database"), [({}, "(default)"), ({"SIGNALBOX_DATABASE": "signalbox"}, "signalbox")]
+)
+async def test_the_database_can_be_another_than_the_default_one(variable, database):
+    async with serving() as server:
+        asked = []
+
+        async def missing(request):
+            asked.append(request.name)
+            raise Refusal(StatusCode.NOT_FOUND)
+
+        server.on("/google.firestore.v1.Firestore/GetDocument", GetDocumentRequest, missing)
+        environ = {"GOOGLE_CLOUD_PROJECT": "acme", "FIRESTORE_EMULATOR_HOST": server.address, **variable}
+        backend = open_backend(environ)
+
+        assert await backend.store.get(Target, "t") is None
+        await backend.bus.close()
+        await backend.store.close()
+
+    assert asked == [f"projects/acme/databases/{database}/documents/targets/t"]

@@ -108,8 +108,10 @@ async def test_a_failed_read_has_no_unknown_outcome(server, store, code, expecte
 async def test_a_denied_permission_names_the_role(server, store):
     refuse(server, StatusCode.PERMISSION_DENIED)
 
-    with pytest.raises(Unauthorized, match=r"roles/datastore\.user"):
+    with pytest.raises(Unauthorized, match=r"roles/datastore\.viewer"):
         await store.get(Target, TARGET.id)
+    with pytest.raises(Unauthorized, match=r"roles/datastore\.user"):
+        await store.commit(Create(TARGET))
 
 
 async def test_a_missing_database_is_no_missing_document(server, store):

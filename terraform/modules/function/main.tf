@@ -1,0 +1,50 @@
+# One function, as an HTTP function: what an event trigger makes is not Terraform's, so it could have no dead letters.
+
+resource "google_service_account" "runtime" {
+  account_id   = "signalbox-${var.name}"
+  display_name = "Signalbox: ${var.name}"
+}
+
+locals {
+  # Put together instead of read, so that a plan shows who gets what before the account is there.
+  service_account = "${google_service_account.runtime.account_id}@${var.project_id}.iam.gserviceaccount.com"
+  runtime         = "serviceAccount:${local.service_account}"
+  uri             = google_cloudfunctions2_function.this.service_config[0].uri
+  # A function does not look at the path when it is called by a machine: it is for whoever reads the request logs.
+  push_endpoint = "${local.uri}/functions/${var.name}"
+}
+
+resource "google_cloudfunctions2_function" "this" {
+  # The Cloud Run service below a function has the same name.
+  name     = "signalbox-${var.name}"
+  location = var.region
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = var.name
+    service_account   = var.build.service_account
+    docker_repository = var.build.repository
+
+    source {
+      storage_source {
+        bucket = var.source_archive.bucket
+        object = var.source_archive.object
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = local.service_account
+    available_memory                 = var.function.memory
+    available_cpu                    = var.function.cpu
+    max_instance_request_concurrency = var.function.concurrency
+    min_instance_count               = var.function.min_instances
+    max_instance_count               = var.function.max_instances
+    timeout_seconds                  = var.function.timeout
+    # Pub/Sub and the scheduler of the same project count as internal.
+    ingress_settings      = var.function.public || length(var.members) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
+    environment_variables = var.environment
+  }
+
+  depends_on = [google_service_account_iam_member.deployer]
+}

@@ -1,0 +1,59 @@
+# Topics, and what becomes of dead letters. Each function's push subscription is in modules/function.
+
+resource "google_pubsub_topic" "this" {
+  # checkov:skip=CKV_GCP_83:a message names a run and a stage and nothing else; Google's own encryption is enough
+  for_each = local.topics
+
+  name                       = each.value
+  message_retention_duration = "${local.delivery.retention_days * 86400}s"
+
+  depends_on = [google_project_service.this]
+
+  lifecycle {
+    precondition {
+      condition     = can(regex("^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", each.value)) && !startswith(each.value, "goog")
+      error_message = "A topic has 3 to 255 letters, digits and -._~+%, begins with a letter and not with goog: ${each.value}."
+    }
+    precondition {
+      condition     = local.delivery.retention_days >= 1 && local.delivery.retention_days <= 31
+      error_message = "delivery.retention_days: a topic keeps messages for 1 to 31 days."
+    }
+  }
+}
+
+resource "google_pubsub_topic" "dead_letters" {
+  # checkov:skip=CKV_GCP_83:as above
+  name = local.dead_letters.topic
+
+  depends_on = [google_project_service.this]
+}
+
+# Without a subscription a dead letter would be lost; nobody is pushed these: `signalbox dead-letters` pulls them.
+resource "google_pubsub_subscription" "dead_letters" {
+  name                       = local.dead_letters.subscription
+  topic                      = google_pubsub_topic.dead_letters.id
+  message_retention_duration = "${local.dead_letters.retention_days * 86400}s"
+  ack_deadline_seconds       = 60
+
+  expiration_policy {
+    ttl = "" # never
+  }
+
+  lifecycle {
+    precondition {
+      condition     = local.dead_letters.retention_days >= 1 && local.dead_letters.retention_days <= 31
+      error_message = "dead_letters.retention_days: a subscription keeps messages for 1 to 31 days."
+    }
+    precondition {
+      condition     = !contains(local.topics, local.dead_letters.topic)
+      error_message = "dead_letters.topic: a topic of its own, not one that functions publish to."
+    }
+  }
+}
+
+# Pub/Sub itself moves a message there: source: cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions.
+resource "google_pubsub_topic_iam_member" "dead_letters" {
+  topic  = google_pubsub_topic.dead_letters.id
+  role   = "roles/pubsub.publisher"
+  member = local.pubsub_agent
+}
