@@ -19,8 +19,8 @@ module "function" {
   }
   environment = local.environment
 
-  topics            = { for name, topic in google_pubsub_topic.this : name => topic.id }
-  dead_letter_topic = google_pubsub_topic.dead_letters.id
+  topics            = { for name, topic in google_pubsub_topic.this : name => "projects/${var.project_id}/topics/${topic.name}" }
+  dead_letter_topic = local.dead_letter_topic
   pubsub_agent      = local.pubsub_agent
   database          = google_firestore_database.this.name
   # A secret of which one version is pinned is never listed.

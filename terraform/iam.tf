@@ -40,7 +40,7 @@ resource "google_storage_bucket_iam_member" "build" {
 }
 
 resource "google_artifact_registry_repository_iam_member" "build" {
-  repository = google_artifact_registry_repository.images.name
+  repository = google_artifact_registry_repository.images.repository_id
   location   = var.region
   role       = "roles/artifactregistry.writer"
   member     = local.build

@@ -1,29 +1,16 @@
-output "webhook_urls" {
-  description = "To be pasted: into the GitHub App's settings, and into the webhook of the project on Railway."
-  value = {
-    github  = "${module.function["webhooks"].uri}/github-webhook"
-    railway = "${module.function["webhooks"].uri}/railway-webhook"
-  }
-}
-
 output "console_url" {
   description = "The console; whoever opens it needs to be one of console_members."
   value       = module.function["console"].uri
 }
 
+output "deployer_roles" {
+  description = "What grant_deployer gives on the project, each role with the resources that it is for."
+  value       = local.deployer_roles
+}
+
 output "function_urls" {
   description = "Each function's address."
   value       = { for name, function in module.function : name => function.uri }
-}
-
-output "service_accounts" {
-  description = "As whom each function runs."
-  value       = { for name, function in module.function : name => function.service_account }
-}
-
-output "secrets" {
-  description = "Secrets that need a value: gcloud secrets versions add NAME --data-file=-"
-  value       = sort(local.secrets)
 }
 
 output "github_actions" {
@@ -35,7 +22,25 @@ output "github_actions" {
   }
 }
 
-output "deployer_roles" {
-  description = "What grant_deployer gives on the project, each role with the resources that it is for."
-  value       = local.deployer_roles
+output "grants" {
+  description = "What each function may do, and who may call it."
+  value       = { for name, function in module.function : name => function.grants }
+}
+
+output "secrets" {
+  description = "Secrets that need a value: gcloud secrets versions add NAME --data-file=-"
+  value       = sort(local.secrets)
+}
+
+output "service_accounts" {
+  description = "As whom each function runs."
+  value       = { for name, function in module.function : name => function.service_account }
+}
+
+output "webhook_urls" {
+  description = "To be pasted: into the GitHub App's settings, and into the webhook of the project on Railway."
+  value = {
+    github  = "${module.function["webhooks"].uri}/github-webhook"
+    railway = "${module.function["webhooks"].uri}/railway-webhook"
+  }
 }

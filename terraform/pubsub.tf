@@ -14,10 +14,6 @@ resource "google_pubsub_topic" "this" {
       condition     = can(regex("^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", each.value)) && !startswith(each.value, "goog")
       error_message = "A topic has 3 to 255 letters, digits and -._~+%, begins with a letter and not with goog: ${each.value}."
     }
-    precondition {
-      condition     = local.delivery.retention_days >= 1 && local.delivery.retention_days <= 31
-      error_message = "delivery.retention_days: a topic keeps messages for 1 to 31 days."
-    }
   }
 }
 
@@ -28,10 +24,14 @@ resource "google_pubsub_topic" "dead_letters" {
   depends_on = [google_project_service.this]
 }
 
+locals {
+  dead_letter_topic = "projects/${var.project_id}/topics/${google_pubsub_topic.dead_letters.name}"
+}
+
 # Without a subscription a dead letter would be lost; nobody is pushed these: `signalbox dead-letters` pulls them.
 resource "google_pubsub_subscription" "dead_letters" {
   name                       = local.dead_letters.subscription
-  topic                      = google_pubsub_topic.dead_letters.id
+  topic                      = local.dead_letter_topic
   message_retention_duration = "${local.dead_letters.retention_days * 86400}s"
   ack_deadline_seconds       = 60
 
@@ -53,7 +53,7 @@ resource "google_pubsub_subscription" "dead_letters" {
 
 # Pub/Sub itself moves a message there: source: cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions.
 resource "google_pubsub_topic_iam_member" "dead_letters" {
-  topic  = google_pubsub_topic.dead_letters.id
+  topic  = local.dead_letter_topic
   role   = "roles/pubsub.publisher"
   member = local.pubsub_agent
 }

@@ -3,6 +3,16 @@ output "caller" {
   value       = local.caller
 }
 
+output "grants" {
+  description = "What it may do, and who may call it."
+  value = {
+    publishes = sort(keys(google_pubsub_topic_iam_member.publisher))
+    secrets   = sort(keys(google_secret_manager_secret_iam_member.accessor))
+    project   = sort([for grant in google_project_iam_member.store : grant.role])
+    callers   = sort([for grant in google_cloud_run_v2_service_iam_member.invoker : grant.member])
+  }
+}
+
 output "push_endpoint" {
   description = "Where its subscription or schedule calls it."
   value       = local.push_endpoint

@@ -1,0 +1,129 @@
+# The whole, as the topology wires it.
+
+mock_provider "google" {}
+
+variables {
+  project_id        = "acme-project"
+  github_app_id     = "Iv23liTEST"
+  github_repository = "acme/shop"
+  deployer          = "deployer@acme-project.iam.gserviceaccount.com"
+  workload_identity = { pool = "github-pool", provider = "github-provider" }
+}
+
+run "topology" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(module.function)) == toset(keys(local.topology.functions))
+    error_message = "One module for each function."
+  }
+  assert {
+    condition     = toset(keys(google_pubsub_topic.this)) == toset(["events", "merge", "deploy", "monitor", "verify", "rollback", "notify"])
+    error_message = "The topics are those of the pipeline."
+  }
+  assert {
+    condition     = alltrue([for topic in google_pubsub_topic.this : topic.message_retention_duration == "604800s"])
+    error_message = "Each topic can be sought back over a week."
+  }
+  assert {
+    condition     = google_pubsub_subscription.dead_letters.message_retention_duration == "2678400s" && length(google_pubsub_subscription.dead_letters.push_config) == 0
+    error_message = "Dead letters wait for a month to be pulled."
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.dead_letters.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.dead_letters.member == local.pubsub_agent
+    error_message = "Pub/Sub may publish dead letters."
+  }
+  assert {
+    condition     = alltrue([for name in local.subscribers : local.delivery.ack_deadline >= local.functions[name].timeout])
+    error_message = "Each ack deadline is at least the function's timeout."
+  }
+  assert {
+    condition     = toset(keys(google_cloud_scheduler_job.this)) == toset(["sweep"]) && google_cloud_scheduler_job.this["sweep"].schedule == "* * * * *"
+    error_message = "The sweep runs each minute."
+  }
+  assert {
+    condition     = length(google_firestore_index.this) == 6 && google_firestore_field.expiry.field == "expire_at"
+    error_message = "Six indexes, and an end for old runs."
+  }
+}
+
+run "public_surface" {
+  command = plan
+
+  assert {
+    condition     = join(",", [for name, function in module.function : name if contains(function.grants.callers, "allUsers")]) == "webhooks"
+    error_message = "Exactly one function is public."
+  }
+  assert {
+    condition     = alltrue([for name, function in module.function : length(function.grants.callers) == (name == "console" ? 0 : 1)])
+    error_message = "Every other one has one caller; the console has none until somebody is named."
+  }
+}
+
+run "grants" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for name, function in module.function : jsonencode(function.grants.publishes) == jsonencode(sort(local.functions[name].publishes))
+    ])
+    error_message = "Each function publishes to its own topics."
+  }
+  assert {
+    condition = alltrue([
+      for name, function in module.function : jsonencode(function.grants.secrets) == jsonencode(sort(local.functions[name].secrets))
+    ])
+    error_message = "Each function reads its own secrets."
+  }
+  assert {
+    condition = alltrue([
+      for name, function in module.function :
+      join(",", function.grants.project) == lookup({ read = "roles/datastore.viewer", write = "roles/datastore.user" }, local.functions[name].store, "")
+    ])
+    error_message = "On the project a function has a role for Firestore, or none."
+  }
+  assert {
+    condition     = join(",", module.function["webhooks"].grants.publishes) == "events" && length(module.function["webhooks"].grants.project) == 0
+    error_message = "What everybody can call publishes events, and cannot touch a document."
+  }
+  assert {
+    condition     = length(google_project_iam_member.deployer) == 0 && length(google_project_iam_custom_role.deployer) == 0
+    error_message = "The deployer is granted nothing unless asked for."
+  }
+}
+
+run "beside_what_is_there" {
+  command = plan
+
+  override_data {
+    target = data.google_iam_workload_identity_pool_provider.this
+    values = { name = "projects/1/locations/global/workloadIdentityPools/github-pool/providers/github-provider", disabled = false, attribute_condition = "assertion.repository == 'acme/shop'" }
+  }
+
+  assert {
+    condition     = output.github_actions.workload_identity_provider == "projects/1/locations/global/workloadIdentityPools/github-pool/providers/github-provider"
+    error_message = "The provider is the one that exists."
+  }
+}
+
+run "a_provider_without_a_condition" {
+  command = plan
+
+  override_data {
+    target = data.google_iam_workload_identity_pool_provider.this
+    values = { disabled = false, attribute_condition = "" }
+  }
+
+  expect_failures = [check.workload_identity]
+}
+
+run "a_disabled_deployer" {
+  command = plan
+
+  override_data {
+    target = data.google_service_account.deployer
+    values = { disabled = true }
+  }
+
+  expect_failures = [check.deployer]
+}

@@ -1,0 +1,130 @@
+"""What Terraform plans, as `terraform test` tells it about the runs of terraform/tests/plan.tftest.hcl.
+
+No plan needs credentials there: the provider is a mock with the real one's schema. That comes from the registry, or
+offline from the program that SIGNALBOX_TFCHECK names; it runs what TERRAFORM names in a copy of the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from local import packages
+
+ROOT = Path(__file__).parents[2]
+FILTER = "tests/plan.tftest.hcl"
+PATIENCE = 600
+_TELLING = """#!/bin/sh
+# As terraform, but a test tells its plans.
+[ "$1" = test ] || exec terraform "$@"
+shift
+exec terraform test -json -verbose -filter={filter} "$@" > {told}
+"""
+
+
+class Unavailable(Exception):
+    """There is no Terraform here, or none that finds its provider."""
+
+
+class Resource(Struct, frozen=True):
+    """`function` is the module's instance it is in; `values` are those that are known before they are made."""
+
+    type: str
+    name: str
+    key: str | int | None
+    function: str | None
+    values: dict[str, Any]
+
+
+class Plan(Struct, frozen=True):
+    resources: tuple[Resource, ...]
+    outputs: dict[str, Any]
+
+    def of(self, type: str, name: str | None = None) -> Iterator[Resource]:
+        return (one for one in self.resources if one.type == type and name in (None, one.name))
+
+    def only(self, type: str, name: str | None = None, function: str | None = None) -> Resource:
+        """The one. Raises ValueError when there are more, or none."""
+        [one] = [one for one in self.of(type, name) if function in (None, one.function)]
+        return one
+
+
+def make(folder: Path, *, registry: bool) -> dict[str, Plan]:
+    """By the names of the runs. `registry`: the provider may be fetched. Raises Unavailable."""
+    if shutil.which("terraform") is None:
+        raise Unavailable("there is no terraform on the PATH")
+    work = _copy(folder)
+    tfcheck = os.environ.get("SIGNALBOX_TFCHECK")
+    if tfcheck:
+        return _plans(_told_offline(tfcheck, folder, work))
+    if not registry:
+        raise Unavailable("neither SIGNALBOX_TFCHECK nor SIGNALBOX_REQUIRE=terraform says where the provider is")
+    return _plans(_told(work))
+
+
+def _copy(folder: Path) -> Path:
+    """The configuration and what it reads, with the packages as they are now."""
+    shutil.copytree(
+        ROOT / "terraform", folder / "terraform", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
+    )
+    (folder / "functions").mkdir()
+    shutil.copy(ROOT / "functions" / "topology.yaml", folder / "functions")
+    packages.build(folder / "build" / "packages")
+    return folder / "terraform"
+
+
+def _told_offline(tfcheck: str, folder: Path, work: Path) -> str:
+    told, telling = folder / "told", folder / "telling-terraform"
+    telling.write_text(_TELLING.format(filter=FILTER, told=told))
+    telling.chmod(0o755)
+    done = _run([str(Path(tfcheck).resolve()), "--no-fmt", str(work)], folder, {"TERRAFORM": str(telling)})
+    if not told.exists():
+        raise Unavailable(f"{tfcheck}: {done.stderr}")
+    return told.read_text(encoding="utf-8")
+
+
+def _told(work: Path) -> str:
+    started = _run(["terraform", "init", "-backend=false", "-input=false", "-no-color"], work)
+    if started.returncode != 0:
+        raise Unavailable(f"terraform init: {started.stderr}")
+    return _run(["terraform", "test", "-json", "-verbose", f"-filter={FILTER}"], work).stdout
+
+
+def _run(command: list[str], folder: Path, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def _plans(told: str) -> dict[str, Plan]:
+    """Raises AssertionError, with what Terraform says, when a run failed."""
+    lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    wrong = [line["@message"] for line in lines if line["@level"] == "error"]
+    assert not wrong, "\n".join(wrong)
+    plans = {line["@testrun"]: _plan(line["test_plan"]) for line in lines if line["type"] == "test_plan"}
+    assert plans, told
+    return plans
+
+
+def _plan(raw: dict[str, Any]) -> Plan:
+    managed = [one for one in raw["resource_changes"] if one["mode"] == "managed"]
+    return Plan(tuple(map(_resource, managed)), {name: of.get("after") for name, of in raw["output_changes"].items()})
+
+
+def _resource(raw: dict[str, Any]) -> Resource:
+    module = raw.get("module_address", "")
+    function = module.removeprefix('module.function["').removesuffix('"]') if module else None
+    return Resource(raw["type"], raw["name"], raw.get("index"), function, raw["change"]["after"])

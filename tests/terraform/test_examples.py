@@ -1,0 +1,31 @@
+"""The example values go together, and are accepted by whoever reads them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from local import packages
+from shared import config
+
+EXAMPLES = Path(__file__).parents[2] / "terraform" / "examples"
+
+
+def given(name: str) -> str:
+    [value] = re.findall(rf'^\s*{name}\s*= "(.*)"$', (EXAMPLES / "project38.tfvars").read_text(), re.MULTILINE)
+    return str(value)
+
+
+def test_the_example_configuration_is_accepted_and_of_the_same_repository() -> None:
+    loaded = config.load(EXAMPLES / "signalbox.toml")
+    assert {target.repository for target in loaded.targets} == {given("github_repository")}
+
+
+def test_the_example_configuration_can_be_packed(tmp_path: Path) -> None:
+    assert packages.build(tmp_path, config=EXAMPLES / "signalbox.toml")
+
+
+def test_the_first_users_values_are_in_the_example() -> None:
+    assert given("project_id") == "project38-483612"
+    assert (given("pool"), given("provider")) == ("github-pool", "github-provider")
+    assert given("deployer").endswith(f"@{given('project_id')}.iam.gserviceaccount.com")
