@@ -8,7 +8,8 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test test-kill test-contracts test-n8n n8n simulate fuzz golden lint format lock clean help
+.PHONY: run up package test test-kill test-contracts test-n8n n8n simulate fuzz golden tf-check tf-scan lint format \
+  lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,6 +53,31 @@ N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflo
 n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs Node)
 	$(BIN)/python tests/real_n8n.py
 
+# What checks Terraform without a registry; with none, the real provider is fetched.
+TFCHECK := $(abspath $(wildcard ../shared/tools/tfcheck/tfcheck))
+export SIGNALBOX_TFCHECK ?= $(TFCHECK)
+
+tf-check: package  ## Terraform by itself: its form, its tests, and a plan of the example
+ifneq ($(SIGNALBOX_TFCHECK),)
+	$(SIGNALBOX_TFCHECK) terraform --plan --var-file terraform/examples/project38.tfvars
+else
+	cd terraform && terraform fmt -check -recursive
+	cd terraform && terraform init -backend=false -input=false
+	cd terraform && terraform validate
+	cd terraform && terraform test
+endif
+
+SCAN := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/signalbox/scan-$(firstword $(shell cksum requirements/scan.txt))
+
+tf-scan: $(SCAN)/.complete  ## Terraform by checkov, which knows what tends to be insecure
+	$(SCAN)/bin/checkov --directory terraform --framework terraform --compact --quiet --skip-download
+
+$(SCAN)/.complete:
+	@echo "installing checkov, which takes a minute the first time"
+	@$(PYTHON) -m venv $(SCAN)
+	@$(SCAN)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/scan.txt
+	@touch $@
+
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,6 +92,7 @@ lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) --output-file requirements/run.txt
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra dev $(LOCK) --output-file requirements/dev.txt
+	echo checkov | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/scan.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 

@@ -1,7 +1,7 @@
 # What the deployer needs to apply this configuration once somebody with more rights has done so for the first time.
 # Only with `grant_deployer`. It can then change what is here, make more of its kind, and read neither a secret nor a
-# document by these roles alone; who may set policies could grant itself that, so the protected environment of GitHub
-# Actions is what stands before it.
+# document by these roles alone. Who may set policies could grant itself that: what stands before it is the protected
+# environment of GitHub Actions, and the condition of the Workload Identity provider.
 
 locals {
   # Each role, and the resources for which it is.

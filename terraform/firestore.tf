@@ -1,5 +1,4 @@
 resource "google_firestore_database" "this" {
-  # checkov:skip=CKV_GCP_121:protected, unless protect_data says otherwise for the time of a destroy
   name                    = var.database
   location_id             = coalesce(var.database_location, var.region)
   type                    = "FIRESTORE_NATIVE"

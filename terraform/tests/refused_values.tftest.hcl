@@ -10,244 +10,90 @@ variables {
   workload_identity = { pool = "github-pool", provider = "github-provider" }
 }
 
-run "not_an_address" {
+run "values_out_of_range" {
   command = plan
 
   variables {
-    alert_emails = ["ada"]
-  }
-
-  expect_failures = [var.alert_emails]
-}
-
-run "no_error_at_all" {
-  command = plan
-
-  variables {
-    alerts = { errors = 0 }
-  }
-
-  expect_failures = [var.alerts]
-}
-
-run "unattended_for_too_short" {
-  command = plan
-
-  variables {
-    alerts = { minutes_unattended = 1 }
-  }
-
-  expect_failures = [var.alerts]
-}
-
-run "unattended_for_a_day" {
-  command = plan
-
-  variables {
-    alerts = { minutes_unattended = 1440 }
-  }
-
-  expect_failures = [var.alerts]
-}
-
-run "billing_account_in_another_form" {
-  command = plan
-
-  variables {
-    budget = { billing_account = "mine", units = 20 }
-  }
-
-  expect_failures = [var.budget]
-}
-
-run "budget_of_nothing" {
-  command = plan
-
-  variables {
-    budget = { billing_account = "012345-6789AB-CDEF01", units = 0 }
-  }
-
-  expect_failures = [var.budget]
-}
-
-run "currency_in_words" {
-  command = plan
-
-  variables {
-    budget = { billing_account = "012345-6789AB-CDEF01", units = 20, currency = "Euro" }
-  }
-
-  expect_failures = [var.budget]
-}
-
-run "console_for_everybody" {
-  command = plan
-
-  variables {
-    console_members = ["allUsers"]
-  }
-
-  expect_failures = [var.console_members]
-}
-
-run "database_with_a_short_name" {
-  command = plan
-
-  variables {
-    database = "abc"
-  }
-
-  expect_failures = [var.database]
-}
-
-run "database_in_capitals" {
-  command = plan
-
-  variables {
-    database = "Signalbox"
-  }
-
-  expect_failures = [var.database]
-}
-
-run "database_like_a_uuid" {
-  command = plan
-
-  variables {
-    database = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
-  }
-
-  expect_failures = [var.database]
-}
-
-run "location_of_another_kind" {
-  command = plan
-
-  variables {
+    alert_emails      = ["ada"]
+    alerts            = { errors = 0 }
+    budget            = { billing_account = "mine", units = 20 }
+    console_members   = ["allUsers"]
+    database          = "abc"
     database_location = "europe"
-  }
-
-  expect_failures = [var.database_location]
-}
-
-run "deployer_by_its_id_alone" {
-  command = plan
-
-  variables {
-    deployer = "deployer"
-  }
-
-  expect_failures = [var.deployer]
-}
-
-run "no_app" {
-  command = plan
-
-  variables {
-    github_app_id = ""
-  }
-
-  expect_failures = [var.github_app_id]
-}
-
-run "repository_without_an_owner" {
-  command = plan
-
-  variables {
+    deployer          = "deployer"
+    github_app_id     = ""
     github_repository = "shop"
-  }
-
-  expect_failures = [var.github_repository]
-}
-
-run "project_by_its_number" {
-  command = plan
-
-  variables {
-    project_id = "123456789012"
-  }
-
-  expect_failures = [var.project_id]
-}
-
-run "project_with_a_short_id" {
-  command = plan
-
-  variables {
-    project_id = "acme"
-  }
-
-  expect_failures = [var.project_id]
-}
-
-run "zone_for_a_region" {
-  command = plan
-
-  variables {
-    region = "us-central1-a"
-  }
-
-  expect_failures = [var.region]
-}
-
-run "old_python" {
-  command = plan
-
-  variables {
-    runtime = "python310"
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "no_region_for_the_scheduler" {
-  command = plan
-
-  variables {
-    scheduler_region = "somewhere"
-  }
-
-  expect_failures = [var.scheduler_region]
-}
-
-run "version_zero" {
-  command = plan
-
-  variables {
-    secret_versions = { RAILWAY-API = "0" }
-  }
-
-  expect_failures = [var.secret_versions]
-}
-
-run "setting_that_nobody_reads" {
-  command = plan
-
-  variables {
-    settings = { SIGNALBOX_BACKEND = "local.backend:open_backend" }
-  }
-
-  expect_failures = [var.settings]
-}
-
-run "pool_by_its_long_name" {
-  command = plan
-
-  variables {
+    project_id        = "123456789012"
+    region            = "us-central1-a"
+    runtime           = "python310"
+    scheduler_region  = "somewhere"
+    secret_versions   = { RAILWAY-API = "0" }
+    settings          = { SIGNALBOX_BACKEND = "local.backend:open_backend" }
     workload_identity = { pool = "projects/1/locations/global/workloadIdentityPools/github-pool", provider = "github-provider" }
   }
 
-  expect_failures = [var.workload_identity]
+  expect_failures = [
+    var.alert_emails,
+    var.alerts,
+    var.budget,
+    var.console_members,
+    var.database,
+    var.database_location,
+    var.deployer,
+    var.github_app_id,
+    var.github_repository,
+    var.project_id,
+    var.region,
+    var.runtime,
+    var.scheduler_region,
+    var.secret_versions,
+    var.settings,
+    var.workload_identity,
+  ]
 }
 
-run "reserved_provider" {
+run "values_of_another_form" {
   command = plan
 
   variables {
+    alerts            = { minutes_unattended = 1 }
+    budget            = { billing_account = "012345-6789AB-CDEF01", units = 0 }
+    console_members   = ["ada@acme.test"]
+    database          = "Signalbox"
+    project_id        = "acme"
+    secret_versions   = { RAILWAY-API = "3.1" }
     workload_identity = { pool = "github-pool", provider = "gcp-provider" }
   }
 
-  expect_failures = [var.workload_identity]
+  expect_failures = [
+    var.alerts,
+    var.budget,
+    var.console_members,
+    var.database,
+    var.project_id,
+    var.secret_versions,
+    var.workload_identity,
+  ]
+}
+
+run "values_that_others_have" {
+  command = plan
+
+  variables {
+    alerts          = { minutes_unattended = 1440 }
+    budget          = { billing_account = "012345-6789AB-CDEF01", units = 20, currency = "Euro" }
+    console_members = ["allAuthenticatedUsers"]
+    database        = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+    settings        = { SIGNALBOX_DATABASE = "signalbox" }
+  }
+
+  expect_failures = [
+    var.alerts,
+    var.budget,
+    var.console_members,
+    var.database,
+    var.settings,
+  ]
 }
 
 run "names" {

@@ -51,7 +51,7 @@ locals {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
-  # checkov:skip=CKV_GCP_102:GitHub and Railway have no identity at Google; their webhooks are signed, or bring a secret
+  # GitHub and Railway have no identity at Google: their webhooks are signed, or bring a secret.
   for_each = local.invokers
 
   name     = google_cloudfunctions2_function.this.name
