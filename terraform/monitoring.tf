@@ -46,7 +46,7 @@ locals {
   }
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
 
-  pushed = join("|", local.subscribers)
+  pushed = "(${join("|", local.subscribers)})"
   waits  = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=monitoring.regex.full_match(\"${local.pushed}\")"
   dead   = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${local.dead_letters.subscription}\""
 
@@ -167,8 +167,27 @@ resource "google_monitoring_alert_policy" "unattended" {
   severity              = "CRITICAL"
   notification_channels = local.channels
 
+  # Whether a count of nothing is written as zero, or as nothing, depends on how long ago there was one.
   conditions {
-    display_name = "no sweep came to its end"
+    display_name = "no sweep was counted"
+
+    condition_threshold {
+      filter                  = local.counted["sweeps"]
+      comparison              = "COMPARISON_LT"
+      threshold_value         = 1
+      duration                = "60s"
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_ACTIVE"
+
+      aggregations {
+        alignment_period     = "${var.alerts.minutes_unattended * 60}s"
+        per_series_aligner   = "ALIGN_SUM"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  conditions {
+    display_name = "sweeps are no longer counted"
 
     condition_absent {
       filter   = local.counted["sweeps"]

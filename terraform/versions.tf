@@ -19,8 +19,8 @@ provider "google" {
   default_labels = { app = "signalbox" }
 
   # Budgets are of a billing account, so their API has to be told which project pays for the calls.
-  billing_project       = var.project_id
-  user_project_override = true
+  billing_project       = var.budget == null ? null : var.project_id
+  user_project_override = var.budget != null
 }
 
 data "google_project" "this" {

@@ -6,10 +6,13 @@ offline from the program that SIGNALBOX_TFCHECK names; it runs what TERRAFORM na
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,10 +87,19 @@ def _told_offline(tfcheck: str, folder: Path, work: Path) -> str:
     told, telling = folder / "told", folder / "telling-terraform"
     telling.write_text(_TELLING.format(filter=FILTER, told=told))
     telling.chmod(0o755)
-    done = _run([str(Path(tfcheck).resolve()), "--no-fmt", str(work)], folder, {"TERRAFORM": str(telling)})
+    with _alone():
+        done = _run([str(Path(tfcheck).resolve()), "--no-fmt", str(work)], folder, {"TERRAFORM": str(telling)})
     if not told.exists():
         raise Unavailable(f"{tfcheck}: {done.stderr}")
     return told.read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Of several test processes one at a time, as the first fetches what the others find."""
+    with (Path(tempfile.gettempdir()) / f"signalbox-tfcheck-{os.getuid()}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _told(work: Path) -> str:
