@@ -127,3 +127,31 @@ run "a_disabled_deployer" {
 
   expect_failures = [check.deployer]
 }
+
+# An entry of the topology is all that a stage needs here, beside its package.
+run "another_stage" {
+  command = plan
+
+  variables {
+    topology = "tests/topologies/another-stage.yaml"
+    packages = "tests/packages"
+  }
+
+  assert {
+    condition = jsonencode(module.function["approve"].grants) == jsonencode({
+      publishes = ["promotions"]
+      secrets   = ["PAGER-API"]
+      project   = ["roles/datastore.user"]
+      callers   = ["serviceAccount:signalbox-approve-caller@acme-project.iam.gserviceaccount.com"]
+    })
+    error_message = "It has its own grants and its own caller."
+  }
+  assert {
+    condition     = toset(keys(google_pubsub_topic.this)) == toset(["events", "approvals", "promotions"]) && toset(keys(google_secret_manager_secret.this)) == toset(["PAGER-API"])
+    error_message = "Topics and secrets are those that it names."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.this["sweep"].schedule == "*/5 8-18 * * 1-5"
+    error_message = "Cron with steps and ranges is cron."
+  }
+}
