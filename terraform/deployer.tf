@@ -48,8 +48,8 @@ resource "google_project_iam_member" "deployer_grants" {
   }
 }
 
-# google_firestore_database and google_secret_manager_secret: the roles that Google has for them can read documents and
-# values as well.
+# google_firestore_database, google_secret_manager_secret and google_secret_manager_secret_iam_member: the roles that
+# Google has for them can read documents and values as well.
 resource "google_project_iam_custom_role" "deployer" {
   count = var.grant_deployer ? 1 : 0
 
@@ -78,7 +78,7 @@ resource "google_project_iam_member" "deployer_containers" {
   member  = local.deployer
 }
 
-# google_storage_bucket, google_storage_bucket_iam_member and google_storage_bucket_object, of this bucket alone.
+# google_storage_bucket, google_storage_bucket_iam_member and google_storage_bucket_object: of this bucket alone.
 resource "google_storage_bucket_iam_member" "deployer" {
   count = var.grant_deployer ? 1 : 0
 

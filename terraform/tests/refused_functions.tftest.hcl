@@ -11,6 +11,7 @@ variables {
   build             = { service_account = "projects/p/serviceAccounts/b", repository = "projects/p/locations/l/repositories/r" }
   environment       = { GOOGLE_CLOUD_PROJECT = "acme-project" }
   database          = "(default)"
+  deployer          = null
   dead_letter_topic = "projects/acme-project/topics/dead-letters"
   pubsub_agent      = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
   topics = {
