@@ -8,6 +8,7 @@ from local.cli.dead_letters import dead_letters
 from local.cli.demo import demo
 from local.cli.doctor import doctor
 from local.cli.github import github
+from local.cli.github_app import github_app
 from local.cli.package import package
 from local.cli.replay import replay
 from local.cli.runs import runs, show
@@ -22,5 +23,18 @@ def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
 
 
-for command in (demo, up, runs, show, package, replay, dead_letters, doctor, github, simulate, workflows):
+for command in (
+    demo,
+    up,
+    runs,
+    show,
+    package,
+    replay,
+    dead_letters,
+    doctor,
+    github,
+    github_app,
+    simulate,
+    workflows,
+):
     main.add_command(command)

@@ -11,6 +11,7 @@ from local.world.github_access import Access
 from local.world.github_api import Api
 from local.world.github_hooks import Deliver, Webhooks
 from local.world.github_limits import Limits
+from local.world.github_manifests import Manifests
 from local.world.github_model import (
     GITHUB_ACTIONS,
     Check,
@@ -68,6 +69,7 @@ class GitHubWorld:
             repositories=self.repositories,
         )
         self.limits = Limits(clock)
+        self.manifests = Manifests(clock=clock, ids=self.ids)
         self.app = Faulty(Api(self).starlette)
 
     @property

@@ -63,6 +63,7 @@ class Api:
         routes += [Route(path, self._as_app(handler), methods=[method]) for method, path, handler in of_app]
         routes.append(Route("/graphql", self._graphql, methods=["POST"]))
         routes.append(Route("/rate_limit", self._rate_limit, methods=["GET"]))
+        routes.append(Route("/app-manifests/{code}/conversions", self._convert, methods=["POST"]))
         self.starlette = Starlette(routes=routes, exception_handlers={Problem: _answer, 404: _missing})
 
     # Who is asking
@@ -127,6 +128,10 @@ class Api:
         if not self._world.webhooks.repeat(request.path_params["id"]):
             raise Problem(404, "Not Found")
         return JSONResponse({}, 202)
+
+    async def _convert(self, request: Request) -> Response:
+        """Asked without any credential: the code is one."""
+        return JSONResponse(self._world.manifests.convert(request.path_params["code"]), 201)
 
     # Pull requests and rules
 

@@ -24,6 +24,7 @@ from vendors.recorder import Exchange
 
 OPERATIONS = (
     "actions/create-workflow-dispatch",
+    "apps/create-from-manifest",
     "apps/create-installation-access-token",
     "apps/get-authenticated",
     "apps/get-repo-installation",

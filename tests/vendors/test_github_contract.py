@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from graphql import build_schema
 from unit.clients.test_github import *  # noqa: F403 - the client's own tests, played again under the recorder
+from unit.clients.test_github_manifest import *  # noqa: F403 - as above
 from unit.clients.test_github_operator import *  # noqa: F403 - as above
 from vendors import packages, report
 from vendors import source as client_source
