@@ -13,6 +13,7 @@ from local.cli.package import package
 from local.cli.replay import replay
 from local.cli.runs import runs, show
 from local.cli.simulate import simulate
+from local.cli.smoke_test import smoke_test
 from local.cli.up import up
 from local.cli.workflows import workflows
 
@@ -35,6 +36,7 @@ for command in (
     github,
     github_app,
     simulate,
+    smoke_test,
     workflows,
 ):
     main.add_command(command)
