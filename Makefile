@@ -8,8 +8,8 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package test test-kill test-contracts test-n8n n8n simulate fuzz golden tf-check tf-scan lint format \
-  lock clean help
+.PHONY: run up package plan deploy destroy test test-kill test-contracts test-n8n n8n simulate fuzz golden tf-check \
+  tf-scan lint format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,8 +20,37 @@ run: $(VENV)/.run  ## play the main job on this machine (SCENARIO=name for anoth
 up: $(VENV)/.run  ## leave everything running until Ctrl-C
 	@$(BIN)/signalbox up
 
-package: $(VENV)/.run  ## one deployment package per function, in build/packages
-	@$(BIN)/signalbox package
+package: $(VENV)/.run  ## one deployment package per function, in build/packages (CONFIG=file for another signalbox.toml)
+	@$(BIN)/signalbox package $(if $(CONFIG),--config $(CONFIG))
+
+plan: .terraform-ready package  ## what `make deploy` would change; nothing is written, no lock is taken
+	$(TERRAFORM) plan -input=false -lock=false $(VARIABLES)
+
+deploy: .terraform-ready package  ## set everything up on Google Cloud, or bring it up to date (TFVARS=file; AUTO=1 asks nothing)
+	$(TERRAFORM) apply $(VARIABLES) $(UNASKED)
+	@$(TERRAFORM) output webhook_urls
+
+# Which resources are there is asked for, as -target has no opposite; whatever a kept one depends on is kept, too.
+destroy: .terraform-ready package  ## take it down, but keep documents and secrets (ALL=1: everything; TFVARS=file; AUTO=1)
+	@listed=$$($(TERRAFORM) state list) || exit 1; \
+	targets=$$(echo "$$listed" | sed -E '/^$$|^data\.|^$(KEPT)/d; s/\[.*//; s/^/-target=/' | sort -u); \
+	if [ -n "$(ALL)" ]; then targets=; elif [ -z "$$targets" ]; then echo "there is nothing left to take down"; exit 0; fi; \
+	$(TERRAFORM) destroy $(VARIABLES) $(UNASKED) $$targets
+
+.PHONY: .terraform-ready
+.terraform-ready:
+	@command -v terraform >/dev/null \
+	  || { echo "terraform 1.9 or newer is needed: developer.hashicorp.com/terraform/install" >&2; exit 1; }
+	@[ -f "$(TFVARS)" ] || { echo "name the project's settings: make $(MAKECMDGOALS) TFVARS=FILE.tfvars" >&2; exit 1; }
+	@[ -n "$(STATE_BUCKET)" ] || { echo "$(TFVARS) has no project_id, and no STATE_BUCKET is named" >&2; exit 1; }
+	$(TERRAFORM) init -input=false -reconfigure -backend-config=bucket=$(STATE_BUCKET) -backend-config=prefix=signalbox
+
+TERRAFORM := terraform -chdir=terraform
+VARIABLES = -var-file=$(abspath $(TFVARS))
+UNASKED = $(if $(AUTO),-input=false -auto-approve)
+PROJECT = $(shell [ -f "$(TFVARS)" ] && sed -nE 's/^ *project_id *= *"([^"]*)".*/\1/p' "$(TFVARS)")
+STATE_BUCKET ?= $(if $(PROJECT),$(PROJECT)-signalbox-state)
+KEPT := (google_project_service|google_firestore_[a-z]+|google_secret_manager_secret)\.
 
 test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
