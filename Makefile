@@ -9,7 +9,7 @@ ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: run up package plan deploy destroy test test-kill test-contracts test-n8n n8n simulate fuzz golden tf-check \
-  tf-scan lint format lock clean help
+  tf-scan lint audit format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -107,11 +107,16 @@ $(SCAN)/.complete:
 	@$(SCAN)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/scan.txt
 	@touch $@
 
-lint: $(VENV)/.dev  ## style, types, and who may import whom
+lint: $(VENV)/.dev  ## style, types, who may import whom, and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet --strict-collection --persona auditor .github
+
+audit: $(VENV)/.dev  ## known vulnerabilities of what is pinned, and what zizmor can only find online
+	$(BIN)/pip-audit --disable-pip --require-hashes $(foreach file,$(wildcard requirements/*.txt),-r $(file))
+	$(BIN)/zizmor --strict-collection --persona auditor .github
 
 format: $(VENV)/.dev  ## write the code in the agreed form
 	$(BIN)/ruff check --fix --quiet .
