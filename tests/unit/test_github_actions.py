@@ -124,6 +124,9 @@ def test_the_deployer_signs_in_nowhere_but_in_the_environment() -> None:
         if step.get("uses", "").startswith("google-github-actions/auth@")
     }
     assert asked == {("plan", "${{ vars.GCP_PLANNER }}"), ("apply", "${{ vars.GCP_DEPLOYER }}")}
+    deploying = loaded(ROOT / ".github/workflows/deploy.yml")["jobs"]
+    assert "github.event_name != 'pull_request' && github.ref == 'refs/heads/main'" in deploying["apply"]["if"]
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in deploying["plan"]["if"]
 
 
 # What is kept current
