@@ -16,6 +16,7 @@ from unit.functions.scene import START, TARGET, Scene, opened
 
 from local.doctor import Finding, Project, Subject, examine, look_at
 from local.doctor.github import LISTENED_TO, NEEDED
+from local.registering.manifest import NOWHERE
 from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
 from local.world.faults import Fault
 from local.world.github_access import EVENTS, PERMISSIONS
@@ -181,6 +182,10 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
     "a webhook to somewhere else": (
         *(Subject.GITHUB_WEBHOOK, "failed", "goes to https://old.test/hook", "Set the webhook in"),
         hook(**WELL | {"url": "https://old.test/hook"}),
+    ),
+    "a webhook of an App that was just registered": (
+        *(Subject.GITHUB_WEBHOOK, "failed", f"goes to {NOWHERE}", "Set the webhook in"),
+        hook(**WELL | {"url": NOWHERE}),
     ),
     "a webhook in the open": (
         *(Subject.GITHUB_WEBHOOK, "failed", "goes to http://", "Set the webhook in"),

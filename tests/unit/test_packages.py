@@ -250,6 +250,8 @@ def gadget(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     metadata.parent.mkdir(parents=True)
     metadata.write_text("Metadata-Version: 2.1\nName: gadget\nVersion: 1.0\n")
     (metadata.parent / "RECORD").write_text("gadget/__init__.py,,\n../../bin/gadget.py,,\n")
+    (installed / "gadget").mkdir()
+    (installed / "gadget" / "__init__.py").touch()  # Python 3.12 and newer tell only of files that are there
     monkeypatch.syspath_prepend(installed)
     with (tree / "requirements" / "run.txt").open("a") as lock:
         lock.write("gadget==1.0 \\\n    --hash=sha256:00\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,19 @@ environment_id = "e"
 def backend(environ: Mapping[str, str]) -> Backend:
     """A factory as SIGNALBOX_BACKEND names one."""
     clock = VirtualClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
-    return Backend(store=ScriptedStore(), bus=RecordingBus(), secrets=EnvironmentSecrets(environ), clock=clock)
+    STORES.append(ScriptedStore())
+    return Backend(store=STORES[-1], bus=RecordingBus(), secrets=EnvironmentSecrets(environ), clock=clock)
+
+
+STORES: list[ScriptedStore] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Not every test gets to close what it opened."""
+    yield
+    while STORES:
+        asyncio.run(STORES.pop().close())
 
 
 HERE = f"{__name__}:backend"
