@@ -23,9 +23,13 @@ def connect(path: str | Path, schema: str) -> sqlite3.Connection:
     """Open the file, made when missing, and apply the schema. Raises Unavailable."""
     with _reaching(path):
         connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {schema}; COMMIT;")
+        try:
+            _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {schema}; COMMIT;")
+        except sqlite3.Error:
+            connection.close()
+            raise
     return connection
 
 

@@ -59,13 +59,13 @@ def stored(draw: st.DrawFn) -> tuple[type[Run | Target], bytes]:
 def test_what_is_in_sqlite_is_read_or_refused(server, one):
     kind, body = one
     store = SqliteStore(":memory:")
-    write(store, kind, body)
-
     try:
+        write(store, kind, body)
         server.run(store.get(kind, "x"))
     except Refused:
         assert server.run(store.query(kind, order_by="id")) == []
-    server.run(store.close())
+    finally:
+        server.run(store.close())
 
 
 def write(store: SqliteStore, kind: type[Run | Target], body: bytes) -> None:
