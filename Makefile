@@ -8,8 +8,8 @@ FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run up package plan deploy destroy test test-kill test-contracts test-n8n n8n simulate fuzz golden tf-check \
-  tf-scan lint audit format lock clean help
+.PHONY: run up package plan deploy destroy test test-kill test-contracts test-n8n test-terraform n8n simulate fuzz \
+  golden tf-check tf-scan lint audit format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -78,6 +78,9 @@ test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, wh
 	SIGNALBOX_REQUIRE=n8n $(BIN)/pytest $(N8N_TESTS)
 
 N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflows.py
+
+test-terraform: $(VENV)/.dev  ## Terraform's plan beside what the functions are seen to do (needs Terraform)
+	SIGNALBOX_REQUIRE=terraform $(BIN)/pytest tests/terraform
 
 n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs Node)
 	$(BIN)/python tests/real_n8n.py
