@@ -1,4 +1,4 @@
-# The values of edri2or-commits/project38-or. The pool, the provider and the deployer exist already.
+# The values of edri2or-commits/project38-or. The pool, the provider, the deployer and three of the secrets exist already.
 
 project_id        = "project38-483612"
 region            = "us-central1"
@@ -8,7 +8,10 @@ workload_identity = {
   pool     = "github-pool"
   provider = "github-provider"
 }
+deployer = "claude-code-agent@project38-483612.iam.gserviceaccount.com"
 
-# To be replaced: the service account that the provider lets GitHub Actions act as, and the App's client id.
-deployer      = "github-deployer@project38-483612.iam.gserviceaccount.com"
-github_app_id = "Iv23liREPLACEME"
+# Made in that project before Signalbox came: granted to the functions, neither made nor destroyed.
+existing_secrets = ["N8N-API", "RAILWAY-API", "github-app-private-key"]
+
+# Of the App whose key that secret holds. It needs the permissions that `signalbox github-app manifest` names.
+github_app_id = "2497877"

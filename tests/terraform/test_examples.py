@@ -28,4 +28,7 @@ def test_the_example_configuration_can_be_packed(tmp_path: Path) -> None:
 def test_the_first_users_values_are_in_the_example() -> None:
     assert given("project_id") == "project38-483612"
     assert (given("pool"), given("provider")) == ("github-pool", "github-provider")
-    assert given("deployer").endswith(f"@{given('project_id')}.iam.gserviceaccount.com")
+    assert given("deployer") == "claude-code-agent@project38-483612.iam.gserviceaccount.com"
+    [target] = config.load(EXAMPLES / "signalbox.toml").targets
+    assert target.project_id == "95ec21cc-9ada-41c5-8485-12f9a00e0116"
+    assert target.environment_id == "99c99a18-aea2-4d01-9360-6a93705102a0"
