@@ -1,6 +1,7 @@
 """A simulated Railway: deployments move on, and webhooks go out, when `tick` finds them due; nothing sleeps.
 
-What happens, and in which order, follows facts.md sections 2 to 5 (Railway's schema and documentation of August 2026).
+What happens, and in which order, follows Railway's schema and documentation of August 2026 (docs.railway.com:
+reference/deployments, guides/webhooks, guides/public-api).
 """
 
 from __future__ import annotations

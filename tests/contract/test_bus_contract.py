@@ -1,10 +1,9 @@
 """What the functions rely on, whichever bus: the embedded one, and Pub/Sub as Google's emulator plays it.
 
 Both are set up from functions/topology.yaml and push over real HTTP. Where the emulator (0.8.20) differs from
-production (facts.md §16, measurements.md §2): no `deliveryAttempt` in a push although there is a dead letter policy; no
-OIDC token although one is asked for; every retry after one second, for want of a retry policy (emulated_topics.py says
-why there is none); two pushes at once per subscription; 202 is no ack and 203 is one; nothing is kept for more than
-seven days.
+production, as was seen by trying: no `deliveryAttempt` in a push although there is a dead letter policy; no OIDC token
+although one is asked for; every retry after one second, for want of a retry policy (emulated_topics.py says why there
+is none); two pushes at once per subscription; 202 is no ack and 203 is one; nothing is kept for more than seven days.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Railway's contract: its published schema, its two headers, and the form of its refusals (facts.md §1)."""
+"""Railway's contract: its published schema, its two headers, and the form of its refusals (railwayapp/cli)."""
 
 from __future__ import annotations
 

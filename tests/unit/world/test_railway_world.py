@@ -1,4 +1,4 @@
-"""The simulated Railway and the application behind its edge keep to what facts.md says of the real one."""
+"""The simulated Railway and the application behind its edge do what the real ones are known to do."""
 
 from __future__ import annotations
 
