@@ -77,7 +77,7 @@ class Options(Struct, frozen=True, kw_only=True):
     emulators: Mapping[str, str] | None = None
     """Where emulators run already, by Google's environment variables; they are started otherwise."""
     bake: float = 1.0
-    verify_deadline: float = 5.0
+    verify_deadline: float = 30.0
     railway_pace: float = 0.25
     auto_deploy: bool = False
     copies: int = 1
