@@ -58,10 +58,10 @@ class Player:
         (place / "answer").write_text(json.dumps(answer))
         (place / "failing").write_text("".join(f"{pattern}\n" for pattern in failing))
         for name, script in {"make": STUB, "terraform": TERRAFORM, "gh": GH}.items():
-            self._program(f"bin/{name}", script.replace("{name}", name))
-        self._program("new/.venv/bin/signalbox", STUB.replace("{name}", "signalbox"))
+            self.program(f"bin/{name}", script.replace("{name}", name))
+        self.program("new/.venv/bin/signalbox", STUB.replace("{name}", "signalbox"))
 
-    def _program(self, name: str, script: str) -> None:
+    def program(self, name: str, script: str) -> None:
         file = self.place / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(script)
@@ -124,9 +124,10 @@ class Player:
             "TFVARS": "t.tfvars",
             "CONFIG": "s.toml",
         }
-        # The shell that GitHub runs scripts in (docs: "Workflow syntax", defaults.run.shell).
+        # The shells that GitHub runs scripts in, unnamed and named (docs: "Workflow syntax", defaults.run.shell).
+        shell = ["bash", "-eo", "pipefail"] if step.get("shell") == "bash" else ["bash", "-e"]
         ran = subprocess.run(
-            ["bash", "-e", "-c", step["run"]], cwd=self.place, env=environment | given, capture_output=True, check=False
+            [*shell, "-c", step["run"]], cwd=self.place, env=environment | given, capture_output=True, check=False
         )
         if "id" in step:
             self.steps[step["id"]]["outputs"] = dict(line.split("=", 1) for line in output.read_text().splitlines())
@@ -170,6 +171,14 @@ def test_the_version_that_was_gone_back_to_is_looked_at_too(tmp_path: Path) -> N
 
 def test_what_was_applied_by_halves_is_taken_back(tmp_path: Path) -> None:
     player = Player(tmp_path, BEFORE, "make -C new deploy*")
+    player.play("apply")
+    assert (player.failed, player.said) == (True, [*PACK, APPLY, BACK, LOOK])
+    assert player.summary.endswith("the last version that worked serves again\n")
+
+
+def test_what_has_no_address_is_not_looked_at(tmp_path: Path) -> None:
+    player = Player(tmp_path, BEFORE, "make -C new deploy*")
+    player.program("bin/terraform", "#!/bin/sh\nexit 1\n")
     player.play("apply")
     assert (player.failed, player.said) == (True, [*PACK, APPLY, BACK])
 
@@ -224,6 +233,15 @@ def test_the_plan_is_a_comment(tmp_path: Path) -> None:
     assert asked == "gh api repos/acme/signalbox/issues/7/comments --field body=@comment.md --silent"
     assert written.startswith(f"{MARK}\n**terraform plan**")
     assert "\nPlan: 1 to add\n~~~~~\n" in written
+
+
+def test_what_keeps_the_plan_from_being_made_is_a_comment(tmp_path: Path) -> None:
+    player = Player(tmp_path, [], "make package*")
+    player.program("bin/make", "#!/bin/sh\necho 'signalbox.toml is wrong' >&2\nexit 1\n")
+    player.play("plan")
+    assert player.failed
+    _, written = commented(tmp_path, plan=(tmp_path / "plan.txt").read_text())
+    assert "signalbox.toml is wrong" in written
 
 
 def test_a_later_plan_replaces_the_comment(tmp_path: Path) -> None:
