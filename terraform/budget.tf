@@ -32,4 +32,12 @@ resource "google_billing_budget" "this" {
   }
 
   depends_on = [google_project_service.this]
+
+  lifecycle {
+    # Source: cloud.google.com/billing/docs/reference/budget/rest/v1/billingAccounts.budgets#NotificationsRule.
+    precondition {
+      condition     = length(var.alert_emails) <= 5
+      error_message = "budget: it tells five alert_emails at most."
+    }
+  }
 }

@@ -1,5 +1,11 @@
 # Topics, and what becomes of dead letters. Each function's push subscription is in modules/function.
 
+locals {
+  # Of topics and subscriptions. Source: cloud.google.com/pubsub/docs/pubsub-basics#resource_names.
+  resource_name = "^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$"
+  name_rule     = "3 to 255 letters, digits and -._~+%, beginning with a letter and not with goog"
+}
+
 resource "google_pubsub_topic" "this" {
   # checkov:skip=CKV_GCP_83:a message names a run and a stage and nothing else; Google's own encryption is enough
   for_each = local.topics
@@ -11,8 +17,8 @@ resource "google_pubsub_topic" "this" {
 
   lifecycle {
     precondition {
-      condition     = can(regex("^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$", each.value)) && !startswith(each.value, "goog")
-      error_message = "A topic has 3 to 255 letters, digits and -._~+%, begins with a letter and not with goog: ${each.value}."
+      condition     = can(regex(local.resource_name, each.value)) && !startswith(each.value, "goog")
+      error_message = "topics: ${local.name_rule}: ${each.value}."
     }
   }
 }
@@ -22,6 +28,13 @@ resource "google_pubsub_topic" "dead_letters" {
   name = local.dead_letters.topic
 
   depends_on = [google_project_service.this]
+
+  lifecycle {
+    precondition {
+      condition     = can(regex(local.resource_name, local.dead_letters.topic)) && !startswith(local.dead_letters.topic, "goog")
+      error_message = "dead_letters.topic: ${local.name_rule}: ${local.dead_letters.topic}."
+    }
+  }
 }
 
 locals {
@@ -40,6 +53,10 @@ resource "google_pubsub_subscription" "dead_letters" {
   }
 
   lifecycle {
+    precondition {
+      condition     = can(regex(local.resource_name, local.dead_letters.subscription)) && !startswith(local.dead_letters.subscription, "goog")
+      error_message = "dead_letters.subscription: ${local.name_rule}: ${local.dead_letters.subscription}."
+    }
     precondition {
       condition     = local.dead_letters.retention_days >= 1 && local.dead_letters.retention_days <= 31
       error_message = "dead_letters.retention_days: a subscription keeps messages for 1 to 31 days."

@@ -32,8 +32,8 @@ variable "alerts" {
 }
 
 variable "budget" {
-  description = "Tells when a month has cost half, nine tenths and all of so many units of a currency; null for no budget."
-  type        = object({ billing_account = string, units = number, currency = optional(string, "USD") })
+  description = "Tells when a month has cost half, nine tenths and all of so many units of the billing account's currency; null for no budget."
+  type        = object({ billing_account = string, units = number, currency = optional(string) })
   default     = null
 
   validation {
@@ -41,8 +41,8 @@ variable "budget" {
     error_message = "budget.billing_account: such as 012345-6789AB-CDEF01."
   }
   validation {
-    condition     = var.budget == null || try(var.budget.units >= 1 && floor(var.budget.units) == var.budget.units && can(regex("^[A-Z]{3}$", var.budget.currency)), false)
-    error_message = "budget: whole units of a currency of three capitals, such as USD."
+    condition     = var.budget == null || try(var.budget.units >= 1 && floor(var.budget.units) == var.budget.units && can(regex("^[A-Z]{3}$", coalesce(var.budget.currency, "USD"))), false)
+    error_message = "budget: whole units; currency is the billing account's own, in three capitals such as USD, or left out."
   }
 }
 

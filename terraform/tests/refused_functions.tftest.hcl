@@ -464,7 +464,7 @@ run "name_too_long_for_an_account" {
   expect_failures = [var.name]
 }
 
-run "name_of_one_letter" {
+run "name_too_short_for_a_subscription" {
   command = plan
 
   module {
@@ -472,7 +472,21 @@ run "name_of_one_letter" {
   }
 
   variables {
-    name = "d"
+    name = "qa"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "name_that_google_keeps_for_itself" {
+  command = plan
+
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    name = "google-sync"
   }
 
   expect_failures = [var.name]

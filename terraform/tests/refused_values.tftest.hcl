@@ -52,6 +52,18 @@ run "values_out_of_range" {
   ]
 }
 
+# Cloud Billing tells five at most.
+run "a_budget_that_six_are_told_of" {
+  command = plan
+
+  variables {
+    alert_emails = ["a@acme.test", "b@acme.test", "c@acme.test", "d@acme.test", "e@acme.test", "f@acme.test"]
+    budget       = { billing_account = "012345-6789AB-CDEF01", units = 20 }
+  }
+
+  expect_failures = [google_billing_budget.this]
+}
+
 run "values_of_another_form" {
   command = plan
 
@@ -103,7 +115,19 @@ run "names" {
     topology = "tests/topologies/names.yaml"
   }
 
-  expect_failures = [google_pubsub_topic.this["x"], google_secret_manager_secret.this["GITHUB.WEBHOOK"]]
+  expect_failures = [
+    google_pubsub_topic.this["x"], google_pubsub_topic.dead_letters, google_secret_manager_secret.this["GITHUB.WEBHOOK"],
+  ]
+}
+
+run "name_of_the_dead_letters" {
+  command = plan
+
+  variables {
+    topology = "tests/topologies/name-of-the-dead-letters.yaml"
+  }
+
+  expect_failures = [google_pubsub_subscription.dead_letters]
 }
 
 run "names_of_others" {
@@ -141,6 +165,16 @@ run "schedule_of_minute_sixty" {
 
   variables {
     topology = "tests/topologies/schedule-of-minute-sixty.yaml"
+  }
+
+  expect_failures = [google_cloud_scheduler_job.this["sweep"]]
+}
+
+run "schedule_of_every_zeroth_minute" {
+  command = plan
+
+  variables {
+    topology = "tests/topologies/schedule-of-every-zeroth-minute.yaml"
   }
 
   expect_failures = [google_cloud_scheduler_job.this["sweep"]]

@@ -151,9 +151,9 @@ variable "name" {
   nullable    = false
 
   validation {
-    # The longest account id is signalbox-NAME-caller, of 30 characters.
-    condition     = can(regex("^[a-z][a-z0-9-]{0,11}[a-z0-9]$", var.name))
-    error_message = "A function's name: 2 to 13 lower-case letters, digits and hyphens, beginning with a letter."
+    # The longest account id is signalbox-NAME-caller, of 30 characters; a subscription has the name itself, of 3 at least.
+    condition     = can(regex("^[a-z][a-z0-9-]{1,11}[a-z0-9]$", var.name)) && !startswith(var.name, "goog")
+    error_message = "A function's name: 3 to 13 lower-case letters, digits and hyphens, beginning with a letter and not with goog."
   }
 }
 
