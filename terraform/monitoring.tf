@@ -115,6 +115,16 @@ resource "google_logging_metric" "this" {
   depends_on = [google_project_service.this]
 }
 
+# An alert on a metric that was made just now is refused (404) until Monitoring knows it: within ten minutes, as the
+# refusal says (github.com/hashicorp/terraform-provider-google/issues/11102). These three go by while functions are built.
+resource "terraform_data" "metrics_are_known" {
+  triggers_replace = [for metric in google_logging_metric.this : metric.id]
+
+  provisioner "local-exec" {
+    command = "sleep 180"
+  }
+}
+
 resource "google_monitoring_notification_channel" "email" {
   for_each = var.alert_emails
 
@@ -158,6 +168,8 @@ resource "google_monitoring_alert_policy" "this" {
     content   = each.value.advice
     mime_type = "text/markdown"
   }
+
+  depends_on = [terraform_data.metrics_are_known]
 }
 
 # Nothing else notices when nobody wakes what waits.
@@ -205,4 +217,6 @@ resource "google_monitoring_alert_policy" "unattended" {
     content   = "See whether the job signalbox-sweep of Cloud Scheduler is paused or refused, and the log of the function. Without the sweep runs that wait are not woken, and lost webhooks not made up for."
     mime_type = "text/markdown"
   }
+
+  depends_on = [terraform_data.metrics_are_known]
 }

@@ -12,6 +12,7 @@ variables {
   environment       = { GOOGLE_CLOUD_PROJECT = "acme-project" }
   database          = "(default)"
   deployer          = null
+  settle            = 0
   dead_letter_topic = "projects/acme-project/topics/dead-letters"
   pubsub_agent      = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
   topics = {
@@ -94,6 +95,13 @@ run "subscriber" {
   assert {
     condition     = length(google_service_account_iam_member.deployer) == 0
     error_message = "No deployer, no grants."
+  }
+  assert {
+    condition = alltrue([
+      for account in [google_service_account.runtime, google_service_account.caller[0]] :
+      contains(terraform_data.accounts_are_known.triggers_replace, account.unique_id)
+    ])
+    error_message = "An account that is made anew is waited for."
   }
 }
 

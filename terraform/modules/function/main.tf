@@ -47,5 +47,17 @@ resource "google_cloudfunctions2_function" "this" {
     environment_variables = var.environment
   }
 
+  depends_on = [terraform_data.accounts_are_known]
+}
+
+# An account that was made just now, and what the deployer may do as it, take about a minute to be known everywhere;
+# until then a function of it is refused. Source: cloud.google.com/iam/docs/access-change-propagation.
+resource "terraform_data" "accounts_are_known" {
+  triggers_replace = concat([google_service_account.runtime.unique_id, var.deployer], google_service_account.caller[*].unique_id)
+
+  provisioner "local-exec" {
+    command = "sleep ${var.settle}"
+  }
+
   depends_on = [google_service_account_iam_member.deployer]
 }

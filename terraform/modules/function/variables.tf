@@ -187,6 +187,13 @@ variable "secrets" {
   nullable    = false
 }
 
+variable "settle" {
+  description = "Seconds that a new account and its grants are given to be known everywhere."
+  type        = number
+  default     = 60
+  nullable    = false
+}
+
 variable "source_archive" {
   description = "Where its package is."
   type        = object({ bucket = string, object = string })
