@@ -50,40 +50,47 @@ locals {
   ]
 }
 
+# Google leaves zeros and what is empty out of its answer, so saying it would be a change in every plan. Source:
+# github.com/hashicorp/terraform-provider-google/issues/16173.
 resource "google_monitoring_dashboard" "this" {
   dashboard_json = jsonencode({
     displayName = "Signalbox"
     mosaicLayout = {
       columns = 48
       tiles = [
-        for number, chart in local.charts : {
-          xPos   = number % 2 * 24
-          yPos   = floor(number / 2) * 16
-          width  = 24
-          height = 16
-          widget = {
-            title = chart.title
-            xyChart = {
-              dataSets = [
-                for series in chart.series : {
-                  legendTemplate = series.legend
-                  plotType       = "LINE"
-                  timeSeriesQuery = {
-                    timeSeriesFilter = {
-                      filter = series.filter
-                      aggregation = {
-                        alignmentPeriod    = "${series.seconds}s"
-                        perSeriesAligner   = series.aligner
-                        crossSeriesReducer = series.reducer
-                        groupByFields      = series.by
+        for number, chart in local.charts : merge(
+          { for axis, at in { xPos = number % 2 * 24, yPos = floor(number / 2) * 16 } : axis => at if at > 0 },
+          {
+            width  = 24
+            height = 16
+            widget = {
+              title = chart.title
+              xyChart = {
+                dataSets = [
+                  for series in chart.series : merge(
+                    { for name, legend in { legendTemplate = series.legend } : name => legend if legend != "" },
+                    {
+                      plotType = "LINE"
+                      timeSeriesQuery = {
+                        timeSeriesFilter = {
+                          filter = series.filter
+                          aggregation = merge(
+                            { for name, fields in { groupByFields = series.by } : name => fields if length(fields) > 0 },
+                            {
+                              alignmentPeriod    = "${series.seconds}s"
+                              perSeriesAligner   = series.aligner
+                              crossSeriesReducer = series.reducer
+                            },
+                          )
+                        }
                       }
-                    }
-                  }
-                }
-              ]
+                    },
+                  )
+                ]
+              }
             }
-          }
-        }
+          },
+        )
       ]
     }
   })

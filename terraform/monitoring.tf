@@ -7,8 +7,9 @@ locals {
 
   log_metrics = {
     errors = {
-      filter      = "${local.services} AND severity>=ERROR"
-      description = "Lines that a function logs as an error."
+      # By 503 a function asks for its message once more, which is no error, whatever Cloud Run's own line of it says.
+      filter      = "${local.services} AND severity>=ERROR AND NOT httpRequest.status=503"
+      description = "Lines of a function, or of Cloud Run about it, that are errors."
     }
     failed_runs = {
       filter      = "${local.services} AND jsonPayload.logger=\"signalbox\" AND jsonPayload.status=\"failed\""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,10 @@ from shared.cloud.firestore import READS
 from shared.errors import SignalboxError
 from shared.run import Stage, Status
 
-_TERM = re.compile(r'(?P<field>[A-Za-z_.]+)(?P<operator>=~|>=|=)(?P<value>"(?:[^"\\]|\\.)*"|[A-Z]+)')
+TERRAFORM = Path(__file__).parents[2] / "terraform"
+_TERM = re.compile(
+    r'(?P<negated>NOT )?(?P<field>[A-Za-z_.]+)(?P<operator>=~|>=|=)(?P<value>"(?:[^"\\]|\\.)*"|[A-Z]+|[0-9]+)'
+)
 _SEVERITIES = ["DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -28,14 +32,14 @@ def matches(filter: str, entry: dict[str, Any]) -> bool:
     terms = filter.split(" AND ")
     parsed = [_TERM.fullmatch(term) for term in terms]
     assert all(parsed), f"beyond this test: {filter}"
-    return all(_holds(term.groupdict(), entry) for term in parsed if term)
+    return all(_holds(term.groupdict(), entry) is not bool(term["negated"]) for term in parsed if term)
 
 
 def _holds(term: dict[str, str], entry: dict[str, Any]) -> bool:
     value: Any = entry
     for part in term["field"].split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    wanted = json.loads(term["value"]) if term["value"].startswith('"') else term["value"]
+    wanted = term["value"] if term["value"].isalpha() else json.loads(term["value"])
     match term["operator"]:
         case "=":
             return bool(value == wanted)
@@ -143,6 +147,14 @@ def test_a_metric_counts_each_way_that_a_run_ends_and_nothing_is_left_untried(pl
     assert set(filters) == {*HAPPENINGS, "rolled_back_runs"}
 
 
+@pytest.mark.parametrize(("status", "errors"), [(500, ["errors"]), (503, [])])
+def test_a_message_asked_for_once_more_is_no_error(plans: dict[str, Plan], status: int, errors: list[str]) -> None:
+    """Cloud Run logs a line of its own for each request."""
+    line = entry({"severity": "ERROR"}, "merge") | {"httpRequest": {"status": status}}
+    filters = counted(plans["ordinary"])
+    assert [name for name in filters if matches(filters[name], line)] == errors
+
+
 def test_every_metric_is_shown_or_alerts(plans: dict[str, Plan]) -> None:
     plan = plans["ordinary"]
     shown = plan.only("google_monitoring_dashboard").values["dashboard_json"]
@@ -153,9 +165,34 @@ def test_every_metric_is_shown_or_alerts(plans: dict[str, Plan]) -> None:
 
 def test_the_dashboard_is_laid_out_without_overlap(plans: dict[str, Plan]) -> None:
     tiles = json.loads(plans["ordinary"].only("google_monitoring_dashboard").values["dashboard_json"])
-    places = [(tile["xPos"], tile["yPos"]) for tile in tiles["mosaicLayout"]["tiles"]]
+    places = [(tile.get("xPos", 0), tile.get("yPos", 0)) for tile in tiles["mosaicLayout"]["tiles"]]
     assert len(set(places)) == len(places) == 8
-    assert all(tile["xPos"] + tile["width"] <= 48 for tile in tiles["mosaicLayout"]["tiles"])
+    assert all(
+        x + tile["width"] <= tiles["mosaicLayout"]["columns"]
+        for (x, _), tile in zip(places, tiles["mosaicLayout"]["tiles"], strict=True)
+    )
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What there is at the ends of a JSON document, empty lists and objects too."""
+    inside = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(inside, list) and inside:
+        yield from (leaf for one in inside for leaf in leaves(one))
+    else:
+        yield value
+
+
+def test_the_dashboard_says_nothing_that_google_leaves_out_of_its_answer(plans: dict[str, Plan]) -> None:
+    """Or every plan would change it (hashicorp/terraform-provider-google, issue 16173)."""
+    said = plans["ordinary"].only("google_monitoring_dashboard").values["dashboard_json"]
+    assert [leaf for leaf in leaves(json.loads(said)) if not leaf] == []
+
+
+def test_an_alert_waits_until_its_metric_is_known() -> None:
+    written = (TERRAFORM / "monitoring.tf").read_text(encoding="utf-8")
+    policies = written.split('\nresource "google_monitoring_alert_policy" ')[1:]
+    assert len(policies) == 2
+    assert all("  depends_on = [terraform_data.metrics_are_known]\n}" in policy for policy in policies)
 
 
 def test_alerts_tell_by_mail_whom_they_are_given(plans: dict[str, Plan]) -> None:
