@@ -10,6 +10,9 @@ workload_identity = {
 }
 deployer = "claude-code-agent@project38-483612.iam.gserviceaccount.com"
 
+# For the smoke test of GitHub Actions: the console is private.
+console_members = ["serviceAccount:claude-code-agent@project38-483612.iam.gserviceaccount.com"]
+
 # Made in that project before Signalbox came: granted to the functions, neither made nor destroyed.
 existing_secrets = ["N8N-API", "RAILWAY-API", "github-app-private-key"]
 
