@@ -101,20 +101,23 @@ class Claim:
                 await self._reload()
             found = await _read_target(self._services, self.run.target) if with_target else _blank(self.run.target)
             transition = change(self.run, found.document)
-            writes: list[Create | Update] = []
-            if transition.run != self.run:
-                writes.append(Update(transition.run, self._version))
-            if transition.target is not None and transition.target != found.document:
-                target = transition.target
-                writes.append(Create(target) if found.version is None else Update(target, found.version))
+            writes = self._writes(transition, found)
             try:
                 versions = await self._services.store.commit(*writes) if writes else ()
             except Conflict:
                 continue
-            if transition.run != self.run:
+            if writes:
                 self.run, self._version = transition.run, versions[0]
             return transition
         raise LeaseLost(f"{self.run.id} changed {COLLISIONS} times while it was to be saved")
+
+    def _writes(self, transition: Transition, found: Found[Target]) -> list[Create | Update]:
+        """The run first, even where it stays as it is: its version is what tells that the lease is still ours."""
+        target = transition.target if transition.target != found.document else None
+        if target is None:
+            return [] if transition.run == self.run else [Update(transition.run, self._version)]
+        changed = Create(target) if found.version is None else Update(target, found.version)
+        return [Update(transition.run, self._version), changed]
 
     async def _reload(self) -> None:
         found = await self._services.store.get(Run, self.run.id)

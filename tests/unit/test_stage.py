@@ -205,6 +205,34 @@ async def test_a_worker_that_was_overtaken_cannot_save_its_intent_either(scene: 
     assert (await scene.run(run.id)).commit_sha == NEW
 
 
+async def test_a_worker_that_was_overtaken_cannot_take_the_target_for_a_run_that_has_ended(scene: Scene) -> None:
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+
+    async def overtaken(claim: Claim, services: Services) -> Outcome:
+        scene.pass_time(61)
+        await push(run.id, raising(Refused("no")))
+        assert (await scene.run(run.id)).status is Status.FAILED
+        return await claim.take_target() or Advance("too late")
+
+    assert (await push(run.id, overtaken)).status_code == 503
+    assert (await scene.target()).active is None
+
+
+async def test_nor_can_it_change_anything_else_of_the_target(scene: Scene) -> None:
+    run = scene.new_run(Stage.DEPLOY)
+    await scene.save(run)
+
+    async def overtaken(claim: Claim, services: Services) -> Outcome:
+        scene.pass_time(61)
+        await push(run.id, raising(Refused("no")), at=Stage.DEPLOY)
+        await claim.amend_target(lambda target: replace(target, address="https://old.test"))
+        return Advance("too late")
+
+    assert (await push(run.id, overtaken, at=Stage.DEPLOY)).status_code == 503
+    assert (await scene.target()).address is None
+
+
 async def test_a_run_that_vanished_cannot_be_saved(scene: Scene) -> None:
     run = scene.new_run(Stage.MERGE)
     await scene.save(run)
