@@ -154,8 +154,8 @@ class Railway:
             first = min(PAGE, limit - len(found))
             page = await self.call(wire.DEPLOYMENTS, wire.Page, input=wanted, first=first, after=after)
             found += [_state(edge.node) for edge in page.edges]
-            after = page.page_info.end_cursor
-            if not page.page_info.has_next_page or after is None:
+            before, after = after, page.page_info.end_cursor
+            if not page.page_info.has_next_page or after in (None, before):  # the same once more would never end
                 break
         return sorted(found, key=lambda deployment: deployment.created_at, reverse=True)[:limit]
 

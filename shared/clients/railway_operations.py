@@ -97,8 +97,8 @@ class Operations:
             environment = await self._railway.call(SERVICES, _Environment, **place, first=PAGE, after=after)
             page = environment.service_instances
             found += [edge.node for edge in page.edges]
-            after = page.page_info.end_cursor
-            if not page.page_info.has_next_page or after is None:
+            before, after = after, page.page_info.end_cursor
+            if not page.page_info.has_next_page or after in (None, before):  # the same once more would never end
                 return found
 
     async def events(self, deployment_id: str) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -216,6 +217,12 @@ async def test_a_list_in_another_order_is_sorted_and_a_missing_cursor_ends_it(an
     found = await answering(answer(page)).deployments(**WHERE)
 
     assert [d.id for d in found] == ["newer", "older"]
+
+
+async def test_a_page_that_names_itself_as_the_next_ends_the_list(answering: Answering) -> None:
+    page = {"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": "here"}}
+    async with asyncio.timeout(1):
+        assert await answering(answer(page)).deployments(**WHERE) == []
 
 
 @pytest.mark.parametrize(
