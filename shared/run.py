@@ -298,6 +298,8 @@ class Deaf(Struct, frozen=True, kw_only=True):
 
     since: datetime
     reason: str
+    failing: bool = False
+    """GitHub tries to deliver and cannot, whatever repository it is about; otherwise it does not even try."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -331,6 +333,8 @@ class Target(Struct, frozen=True, kw_only=True):
     wake_at: datetime | None = None
     watched_since: datetime | None = None
     """When the sweep first saw it in signalbox.toml: merges before that are not its business."""
+    listened_since: datetime | None = None
+    """When the sweep first saw the repository, on the first of its targets: earlier silence is not its business."""
     deaf: Deaf | None = None
     reported_until: datetime | None = None
     """The end of the last week of which the report was owed, on the first target of signalbox.toml."""

@@ -38,12 +38,10 @@ class Activity(Struct, frozen=True):
     opened_at: datetime | None
     """When the newest pull request was opened."""
 
-    @property
-    def latest(self) -> datetime | None:
-        """When something was last done of which a webhook tells: a pull request opened or merged."""
-        return max(
-            (at for at in (self.opened_at, *(merge.at for merge in self.merges)) if at is not None), default=None
-        )
+    def latest(self, until: datetime) -> datetime | None:
+        """When something was last done, until then, of which a webhook tells: a pull request opened or merged."""
+        known = (self.opened_at, *(merge.at for merge in self.merges))
+        return max((at for at in known if at is not None and at <= until), default=None)
 
 
 class _Merged(Struct, rename="camel"):

@@ -54,6 +54,8 @@ class Attempt(Struct, frozen=True):
     delivered_at: Annotated[datetime, Meta(tz=True)]
     status: str
     repository_id: int | None = None
+    redelivery: bool = False
+    """Somebody asked for it: GitHub itself tries once."""
 
     @property
     def delivered(self) -> bool:
@@ -72,12 +74,13 @@ class Delivery(Struct, frozen=True):
 
 
 def undelivered(attempts: Sequence[Attempt]) -> list[Delivery]:
-    """Webhooks of which none of these attempts got through, oldest first.
+    """Webhooks of which none of these attempts got through, oldest first; those that were first sent before are not.
 
     GitHub never repeats a delivery by itself and remembers them for three days
     (docs: "Handling failed webhook deliveries", "List deliveries for an app webhook").
     """
     delivered = {attempt.guid for attempt in attempts if attempt.delivered}
+    begun = {attempt.guid for attempt in attempts if not attempt.redelivery}
     newest: dict[str, Attempt] = {}
     for attempt in sorted(attempts, key=lambda attempt: (attempt.delivered_at, attempt.id)):
         newest[attempt.guid] = attempt
@@ -86,7 +89,7 @@ def undelivered(attempts: Sequence[Attempt]) -> list[Delivery]:
     return [
         Delivery(one.id, one.guid, one.event, one.delivered_at, tries[one.guid])
         for one in kept
-        if one.guid not in delivered
+        if one.guid in begun - delivered
     ]
 
 

@@ -14,6 +14,7 @@ from shared.clients.github_registration import Attempt
 from shared.outbox import owe
 from shared.run import Deaf, Target
 from shared.services import Services
+from shared.sweeping.each import each
 from shared.sweeping.glance import LOOK_BACK, Glance
 
 LONGER_THAN_USUAL = timedelta(minutes=10)
@@ -27,39 +28,56 @@ EARLY = timedelta(minutes=1)
 async def listen(services: Services, glance: Glance) -> int:
     """Record on each repository's targets whether its webhooks arrive, and owe people the news; how many do not.
 
-    The first target of a repository tells for all of them. One from before the sweep first saw it counts for nothing.
+    One that GitHub does not tell of keeps no other from being looked at; see `each` for what that raises.
     """
-    deaf = 0
-    for repository in sorted({place.repository for place in services.config.targets}):
-        places = services.config.in_repository(repository)
-        teller = await glance.target(places[0].id)
-        if teller is None or teller.watched_since is None:
-            continue
-        activity, attempts = await glance.activity(repository), await glance.deliveries()
-        now, before = services.clock.now(), teller.deaf
-        after = judge(before, activity, attempts, teller.watched_since, now)
-        deaf += after is not None
-        if (after is None) != (before is None):
-            # The first one last: if this is cut short, the next sweep sees it as it was.
-            for place in reversed(places):
-                await amend(services.store, Target, place.id, partial(_told, after, place is places[0], now))
-    return deaf
+    repositories = sorted({place.repository for place in services.config.targets})
+    return await each(repositories, partial(_listen_to, services, glance))
+
+
+async def _listen_to(services: Services, glance: Glance, repository: str) -> int:
+    """The first target of a repository tells for all of them. What happened before it was first seen does not count."""
+    places = services.config.in_repository(repository)
+    activity, attempts = await glance.activity(repository), await glance.deliveries()
+    teller, now = await glance.target(places[0].id), services.clock.now()
+    if teller is None or teller.listened_since is None:
+        first = Target(id=places[0].id)
+        await amend(services.store, Target, first.id, partial(_begun, now), missing=first)
+        return 0
+    before = teller.deaf
+    after = judge(before, activity, attempts, teller.listened_since, now)
+    if (after is None) != (before is None):
+        # The first one last: if this is cut short, the next sweep sees it as it was.
+        for place in reversed(places):
+            await amend(services.store, Target, place.id, partial(_told, after, place is places[0], now))
+    return int(after is not None)
+
+
+def _begun(now: datetime, target: Target) -> Target:
+    return target if target.listened_since else replace(target, listened_since=now)
 
 
 def judge(
-    before: Deaf | None, activity: Activity, attempts: Sequence[Attempt], watched_since: datetime, now: datetime
+    before: Deaf | None, activity: Activity, attempts: Sequence[Attempt], since: datetime, now: datetime
 ) -> Deaf | None:
     """What is wrong, if anything. `attempts` are the App's of the last LOOK_BACK, newest first.
 
-    Wrong is a streak of failed deliveries, or that something happened of which GitHub should have told and did not even
-    try to. It is over when something arrives again.
+    Wrong is a streak of failed deliveries, or that something happened after `since` of which GitHub should have told
+    and did not even try to. It is over when something arrives again, of whatever it was that did not.
     """
-    wrong = _failing(attempts, now) or _silent(activity, attempts, watched_since, now)
+    wrong = _failing(attempts, now) or _silent(activity, attempts, since, now)
     if wrong is not None:
         return replace(wrong, since=before.since) if before else wrong
-    if before is None or any(attempt.delivered and attempt.delivered_at > before.since for attempt in attempts):
-        return None
-    return before
+    return None if before is None or _arrived(before, activity, attempts) else before
+
+
+def _arrived(before: Deaf, activity: Activity, attempts: Sequence[Attempt]) -> bool:
+    """What is about another repository says nothing about a silence, but everything about deliveries that all fail."""
+    later = (attempt for attempt in attempts if attempt.delivered and attempt.delivered_at > before.since)
+    return any(before.failing or _may_be_about(attempt, activity) for attempt in later)
+
+
+def _may_be_about(attempt: Attempt, activity: Activity) -> bool:
+    return attempt.repository_id in (activity.repository_id, None)
 
 
 def _failing(attempts: Sequence[Attempt], now: datetime) -> Deaf | None:
@@ -71,15 +89,14 @@ def _failing(attempts: Sequence[Attempt], now: datetime) -> Deaf | None:
     if len(streak) < STREAK or now - streak[-1].delivered_at < LONGER_THAN_USUAL:
         return None
     reason = f"the last {len(streak)} deliveries failed: {streak[0].status}"
-    return Deaf(since=streak[-1].delivered_at, reason=reason)
+    return Deaf(since=streak[-1].delivered_at, reason=reason, failing=True)
 
 
-def _silent(activity: Activity, attempts: Sequence[Attempt], watched_since: datetime, now: datetime) -> Deaf | None:
-    happened = activity.latest
-    if happened is None or happened <= watched_since or not LONGER_THAN_USUAL <= now - happened <= LOOK_BACK - EARLY:
+def _silent(activity: Activity, attempts: Sequence[Attempt], since: datetime, now: datetime) -> Deaf | None:
+    happened = activity.latest(now - LONGER_THAN_USUAL)  # in a busy repository, something newer is always too young
+    if happened is None or happened <= since or now - happened > LOOK_BACK - EARLY:
         return None
-    about = (activity.repository_id, None)
-    if any(one.repository_id in about and one.delivered_at >= happened - EARLY for one in attempts):
+    if any(_may_be_about(one, activity) and one.delivered_at >= happened - EARLY for one in attempts):
         return None
     what = f"a pull request was opened or merged at {happened:%H:%M} UTC"
     return Deaf(since=happened, reason=f"{what}, and GitHub has sent nothing since")

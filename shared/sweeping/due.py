@@ -9,7 +9,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from shared import log, outbox
-from shared.errors import Conflict
+from shared.errors import Conflict, TransientError, VendorError
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
 from shared.ports import D, Found, Update
@@ -36,16 +36,19 @@ async def wake_due(services: Services) -> int:
 
 
 async def _wake_all(services: Services, kind: type[D], wake: Callable[[Found[D]], Awaitable[bool]]) -> int:
-    """A page begins after the last one, so that what cannot be sent holds nobody up."""
+    """A page begins after the last one, so that what cannot be sent holds nobody up.
+
+    One that is short need not be the last: the store leaves out documents that cannot be read.
+    """
     now, loop = services.clock.now(), asyncio.get_running_loop()
     woken, last, until = 0, None, loop.time() + ENOUGH
     while loop.time() < until:
         page = await services.store.query(
             kind, ("wake_at", "<=", now), order_by="wake_at", limit=PAGE, start_after=last
         )
-        woken += sum(await asyncio.gather(*map(wake, page)))
-        if len(page) < PAGE:
+        if not page:
             return woken
+        woken += sum(await asyncio.gather(*map(wake, page)))
         last = page[-1].document
     log.warning("more is due than there was time for; the next sweep goes on", woken=woken)
     return woken
@@ -80,4 +83,6 @@ async def _send_then_save(services: Services, messages: list[Message], save: Upd
             await services.store.commit(save)
         except Conflict:
             log.debug("woken by somebody else at the same time", id=save.document.id)
+        except (TransientError, VendorError) as error:  # no reason to leave the others asleep
+            log.error("woken, and it could not be noted", id=save.document.id, reason=str(error))
     return True

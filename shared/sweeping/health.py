@@ -25,10 +25,17 @@ async def probe_all(services: Services, glance: Glance) -> int:
     """Look at each target that has a verified version and an address; those under deployment are watched already.
 
     In another order each time, so that where many hang, and time runs out, it is not always the same that are left out.
+    Raises what went wrong with one of them, as when it cannot be saved, once all the others have been looked at.
     """
     gate = asyncio.Semaphore(AT_ONCE)
     places = random.sample(services.config.targets, len(services.config.targets))
-    return sum(await asyncio.gather(*(_probe(services, glance, place, gate) for place in places)))
+    looks = (_probe(services, glance, place, gate) for place in places)
+    probed = 0
+    for look_or_error in await asyncio.gather(*looks, return_exceptions=True):
+        if isinstance(look_or_error, BaseException):
+            raise look_or_error
+        probed += look_or_error
+    return probed
 
 
 async def _probe(services: Services, glance: Glance, place: TargetConfig, gate: asyncio.Semaphore) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from shared.errors import VendorError
 from shared.run import Target
 from shared.services import Services
 from shared.starting import deploy_merged
+from shared.sweeping.each import each
 from shared.sweeping.glance import LOOK_BACK, Glance
 
 WEBHOOK_MAY_TAKE = timedelta(minutes=2)
@@ -23,24 +25,32 @@ WEBHOOK_MAY_TAKE = timedelta(minutes=2)
 async def start_unnoticed(services: Services, glance: Glance) -> int:
     """Give each recent merge the runs that its webhook should have started; how many runs that were.
 
-    One merge of each branch at a time, the newest first: it brings the older ones along. One that GitHub cannot or
-    will not show keeps no older one from its runs. Merges from before a target was first seen are not deployed: whoever
-    installs Signalbox has seen to them.
+    A branch that GitHub does not tell of keeps no other from its runs; see `each` for what that raises. Merges from
+    before a target was first seen are not deployed: whoever installs Signalbox has seen to them.
     """
-    started = 0
     automatic = [place for place in services.config.targets if place.policy.automatic]
-    for repository, branch in sorted({(place.repository, place.branch) for place in automatic}):
-        places = [place for place in automatic if (place.repository, place.branch) == (repository, branch)]
-        watched = {place.id: await _watched_since(services, place) for place in places}
-        for merge in _due(services, (await glance.activity(repository)).merges, branch):
-            concerned = [place for place in places if watched[place.id] < merge.at]
-            if not concerned or (repository, merge.number) in services.settled:
-                continue
-            runs = await _start(services, concerned, merge)
-            if runs is not None:
-                started += runs
-                break
-    return started
+    branches = sorted({(place.repository, place.branch) for place in automatic})
+    return await each(branches, partial(_start_newest, services, glance, automatic))
+
+
+async def _start_newest(
+    services: Services, glance: Glance, automatic: list[TargetConfig], where: tuple[str, str]
+) -> int:
+    """One merge of a branch at a time, the newest first: it brings the older ones along.
+
+    One that GitHub cannot or will not show keeps no older one from its runs.
+    """
+    repository, branch = where
+    places = [place for place in automatic if (place.repository, place.branch) == where]
+    watched = {place.id: await _watched_since(services, place) for place in places}
+    for merge in _due(services, (await glance.activity(repository)).merges, branch):
+        concerned = [place for place in places if watched[place.id] < merge.at]
+        if not concerned or (repository, merge.number) in services.settled:
+            continue
+        runs = await _start(services, concerned, merge)
+        if runs is not None:
+            return runs
+    return 0
 
 
 def _due(services: Services, merges: Iterable[Merge], branch: str) -> list[Merge]:

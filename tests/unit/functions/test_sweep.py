@@ -16,7 +16,7 @@ from shared import outbox
 from shared.amend import amend
 from shared.errors import TransientError
 from shared.ports import Create
-from shared.run import Run, Stage, Status, Target
+from shared.run import Run, Serving, Stage, Status, Target
 from shared.sweeping.due import PAGE
 
 [ITS_TIME] = [function.timeout for function in topology.load().functions if function.name == "sweep"]
@@ -83,7 +83,8 @@ async def test_a_run_that_has_ended_is_only_told_of(scene: Scene) -> None:
 
 
 async def test_a_target_that_owes_something_is_told_of(scene: Scene) -> None:
-    await scene.save(outbox.owe(Target(id=TARGET), "health_lost@now", scene.clock.now()))
+    await scene.sweep()  # after which nobody else writes to it
+    await scene.save(outbox.owe(await scene.target(), "health_lost@now", scene.clock.now()))
     assert (await scene.sweep()).json()["woken"] == 1
     assert published(scene) == [("notify", TARGET)]
     assert (await scene.target()).wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)
@@ -143,6 +144,18 @@ async def test_what_cannot_be_sent_holds_nobody_up(scene: Scene) -> None:
     await many_due(scene, PAGE + 1)
     scene.bus.incidents.before(1, TransientError("not this one"))
     assert (await scene.sweep()).json()["woken"] == PAGE
+
+
+async def test_what_cannot_be_noted_or_read_holds_nobody_up_either(scene: Scene) -> None:
+    await scene.sweep()
+    await many_due(scene, 2 * PAGE)
+    spoil = "UPDATE documents SET body = json_set(body, '$.kind', 7) WHERE id = 'run-0003'"
+    scene.store.real._connection.execute(spoil)
+    scene.store.incidents.before(1, TransientError("not this one"))
+    assert (await scene.sweep()).json()["woken"] == 2 * PAGE - 1
+    assert len(set(published(scene))) == 2 * PAGE - 1
+    assert scene.logged("a document is left out")
+    assert scene.logged("it could not be noted")
 
 
 # Health
@@ -234,6 +247,25 @@ async def test_each_target_is_looked_at(scene: Scene) -> None:
     assert (await scene.sweep()).json()["probed"] == 2
 
 
+async def test_one_that_cannot_be_recorded_keeps_no_other_from_being_looked_at(scene: Scene) -> None:
+    scene.configure(more=STAGING.format(branch="main"))
+    staging = scene.services.config.targets[1].id
+    await scene.sweep()
+    for id in (TARGET, staging):
+        await amend(scene.store.real, Target, id, lambda target: replace(target, **serving_since_long_ago(scene)))
+    scene.application.faults.append(Fault(slow=5.0, status=200))
+    scene.store.incidents.before(1, TransientError("not this one"))
+    assert (await scene.sweep()).json()["probed"] is None
+    states = {(await scene.target(id)).health.state for id in (TARGET, staging)}
+    assert states == {"healthy", "unknown"}
+
+
+def serving_since_long_ago(scene: Scene) -> dict[str, object]:
+    """So that nothing but its health is news."""
+    serving = Serving(looked_at=scene.clock.now() + timedelta(minutes=1))
+    return {"verified": (scene.serving(),), "address": f"https://{DOMAIN}", "serving": serving}
+
+
 # Webhooks that never arrived
 
 
@@ -279,6 +311,9 @@ async def test_what_we_always_refuse_is_asked_for_at_doubling_intervals_and_then
         if (await scene.sweep()).json()["redelivered"]:
             asked_at.append(minute)
         await scene.github.tick()
+    for _ in range(6 * 6):  # after so long GitHub shows no more than the later attempts
+        scene.pass_time(600)
+        assert (await scene.sweep()).json()["redelivered"] == 0
     assert asked_at == [1, 3, 7, 15, 31, 63, 127, 255]
     assert len([a for a in scene.github.webhooks.attempts() if a.webhook.guid == guid]) == 9
 

@@ -10,10 +10,19 @@ from unit.functions.scene import STAGING, START, TARGET, Scene
 from shared.clients.github_activity import Activity, Merge
 from shared.clients.github_registration import Attempt
 from shared.errors import TransientError
-from shared.run import Deaf
+from shared.run import Deaf, Status
 from shared.sweeping.deafness import judge
 
 HERE, ELSEWHERE = 1, 2
+ABSENT = """
+[repositories."aaa/absent".services.web]
+project_id = "project-absent"
+service_id = "service-absent"
+
+[repositories."aaa/absent".services.web.environments.production]
+environment_id = "environment-absent"
+"""
+"""A repository that comes before the scene's own, and of which the App knows nothing."""
 NOW = START + timedelta(hours=8)
 
 
@@ -26,7 +35,7 @@ def attempt(minutes: float, status: str = "OK", repository: int | None = HERE) -
 
 
 def merged(minutes: float) -> Activity:
-    return Activity(HERE, (Merge(1, "main", ago(minutes)),), ago(minutes + 30))
+    return Activity(HERE, (Merge(1, "main", ago(minutes)),), None)
 
 
 QUIET = Activity(HERE, (), None)
@@ -57,6 +66,14 @@ def test_what_was_sent_about_that_time_was_sent(minutes: float, status: str) -> 
     assert judged(merged(10), attempt(minutes, status)) is None
 
 
+def test_so_it_is_where_something_happens_all_the_time() -> None:
+    busy = Activity(HERE, tuple(Merge(number, "main", ago(5 * number)) for number in range(50)), ago(1))
+    found = judged(busy)
+    assert found is not None
+    assert found.since == ago(10)
+    assert judged(busy, attempt(2)) is None
+
+
 def test_what_was_sent_before_it_or_about_another_repository_was_not_about_it() -> None:
     assert judged(merged(10), attempt(5, repository=ELSEWHERE), attempt(12)) is not None
 
@@ -74,7 +91,7 @@ def test_nothing_from_before_the_target_was_first_seen_nor_from_long_ago_counts(
 def test_a_streak_of_failed_deliveries_is_an_alarm_once_it_lasts() -> None:
     streak = [attempt(2, REFUSED), attempt(6, "timed out"), attempt(10, REFUSED)]
     found = judged(QUIET, *streak, attempt(20))
-    assert found == Deaf(since=ago(10), reason=f"the last 3 deliveries failed: {REFUSED}")
+    assert found == Deaf(since=ago(10), reason=f"the last 3 deliveries failed: {REFUSED}", failing=True)
     assert judged(QUIET, *streak[:2], attempt(9.9, REFUSED)) is None
     assert judged(QUIET, streak[0], streak[2]) is None
     assert judged(QUIET, attempt(1), *streak) is None
@@ -85,6 +102,16 @@ def test_it_stays_until_something_arrives() -> None:
     assert judged(QUIET, before=before) == before
     assert judged(QUIET, attempt(5, REFUSED), attempt(70), before=before) == before
     assert judged(QUIET, attempt(5), before=before) is None
+
+
+@pytest.mark.parametrize("activity", [QUIET, merged(5)], ids=["quiet", "merged just now"])
+def test_what_arrives_about_another_repository_ends_no_silence_but_shows_that_deliveries_do_not_fail(
+    activity: Activity,
+) -> None:
+    elsewhere = attempt(1, repository=ELSEWHERE)
+    silence = Deaf(since=ago(60), reason="silence")
+    assert judged(activity, elsewhere, before=silence) == silence
+    assert judged(activity, elsewhere, before=Deaf(since=ago(60), reason="401", failing=True)) is None
 
 
 def test_it_keeps_when_it_began_whatever_the_reason_becomes() -> None:
@@ -116,6 +143,36 @@ async def test_people_hear_once_that_webhooks_are_lost_and_that_they_are_back(sc
     await scene.settle()
     assert scene.told() == ["webhooks_lost", "webhooks_regained"]
     assert (await scene.target()).deaf is None
+
+
+async def test_they_are_missed_too_where_nothing_is_deployed_but_by_command(scene: Scene) -> None:
+    scene.configure(automatic=False)
+    await scene.sweep()
+    scene.pass_time(1)
+    scene.open_pull_request()
+    scene.github.webhooks.queue.clear()
+    scene.pass_time(600)
+    assert (await scene.sweep()).json()["deaf"] == 1
+    await scene.settle()
+    assert scene.told() == ["webhooks_lost"]
+
+
+async def test_a_repository_that_github_hides_from_us_keeps_no_other_from_being_heard_or_deployed(scene: Scene) -> None:
+    scene.configure(more=ABSENT)
+    await scene.sweep()
+    scene.pass_time(1)
+    scene.merge(scene.open_pull_request())
+    scene.github.webhooks.queue.clear()
+    scene.pass_time(600)
+    answer = (await scene.sweep()).json()
+    assert (answer["unnoticed"], answer["deaf"]) == (None, None)
+    assert {line["what"] for line in scene.logged("passed over by the sweep")} == {
+        "aaa/absent",
+        "('aaa/absent', 'main')",
+    }
+    assert (await scene.target(TARGET)).deaf is not None
+    await scene.settle()
+    assert (await scene.the_run()).status is Status.SUCCEEDED
 
 
 async def test_webhooks_that_we_refuse_are_lost_too(scene: Scene) -> None:
