@@ -225,17 +225,12 @@ class Simulation:
     def _quiet(self) -> bool:
         arriving = self._arriving or self.vendors.github.webhooks.queue
         busy = self.post.open or arriving or self._executing or self._under_way
-        return not busy and not self._unrest() and not self._moving() and not self._missed() and not self._unseen()
-
-    def _missed(self) -> bool:
-        """Whether GitHub still has a webhook that never got through, which the sweep is to ask for."""
-        attempts = self.vendors.github.webhooks.attempts()
-        arrived = {attempt.webhook.guid for attempt in attempts if attempt.status == "OK"}
-        return any(attempt.webhook.guid not in arrived for attempt in attempts)
+        return not busy and not self._unrest() and not self._moving() and not self._unseen()
 
     def _unseen(self) -> bool:
         """Whether there is something that the sweep has yet to find."""
         found = (
+            invariants.missed_webhooks_are_asked_for,
             invariants.merges_are_deployed,
             invariants.losses_of_health_are_noticed,
             invariants.what_is_recorded_serves,

@@ -88,6 +88,14 @@ def _unnoticed_merges() -> list[Replacement]:
     return [(module("sweep"), "start_unnoticed", nothing)]
 
 
+@mutant("webhooks that did not get through are not asked for again", 0)
+def _not_redelivered() -> list[Replacement]:
+    async def nothing(*_: Any) -> int:
+        return 0
+
+    return [(module("sweep"), "redeliver_missed", nothing)]
+
+
 @mutant("a stage waits on beyond its deadline", 10)
 def _no_deadline() -> list[Replacement]:
     judge = shared.pipeline.judge

@@ -12,6 +12,7 @@ from local.simulation.invariants.rest import (
     in_time,
     losses_of_health_are_noticed,
     merges_are_deployed,
+    missed_webhooks_are_asked_for,
     what_is_recorded_serves,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "merge",
     "merges_are_deployed",
     "message",
+    "missed_webhooks_are_asked_for",
     "notification",
     "what_is_recorded_serves",
 ]

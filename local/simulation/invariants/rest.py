@@ -235,6 +235,14 @@ def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
             yield f"{current.run_id} lost its health at {lost_at:%H:%M} on probation and serves {place.id}"
 
 
+def missed_webhooks_are_asked_for(witness: Witness) -> Iterator[str]:
+    """What GitHub could not deliver has arrived since."""
+    attempts = witness.vendors.github.webhooks.attempts()
+    arrived = {attempt.webhook.guid for attempt in attempts if attempt.status == "OK"}
+    for guid in sorted({attempt.webhook.guid for attempt in attempts} - arrived):
+        yield f"webhook {guid} never arrived, and nobody asks for it"
+
+
 def no_dead_letters(witness: Witness) -> Iterator[str]:
     """Nothing that we published ourselves is given up."""
     yield from (f"{dead.topic} {dead.data.decode()}" for dead in witness.dead_letters())
@@ -255,6 +263,7 @@ _AT_REST: list[Question[[Witness]]] = [
     what_we_deployed_is_recorded,
     losses_of_health_are_noticed,
     what_fails_on_probation_is_taken_back,
+    missed_webhooks_are_asked_for,
     no_dead_letters,
 ]
 
