@@ -56,10 +56,13 @@ class Attempt(Struct, frozen=True):
     repository_id: int | None = None
     redelivery: bool = False
     """Somebody asked for it: GitHub itself tries once."""
+    status_code: int = 0
+    """What was answered; 0 for nothing."""
 
     @property
     def delivered(self) -> bool:
-        return self.status == "OK"
+        """`OK` is GitHub's word for it; where a 202 has another one, its number tells."""
+        return self.status == "OK" or 200 <= self.status_code < 300
 
 
 class Delivery(Struct, frozen=True):

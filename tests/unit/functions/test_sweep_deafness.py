@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from unit.functions.scene import STAGING, START, TARGET, Scene
 
 from shared.clients.github_activity import Activity, Merge
@@ -95,6 +96,12 @@ def test_a_streak_of_failed_deliveries_is_an_alarm_once_it_lasts() -> None:
     assert judged(QUIET, *streak[:2], attempt(9.9, REFUSED)) is None
     assert judged(QUIET, streak[0], streak[2]) is None
     assert judged(QUIET, attempt(1), *streak) is None
+
+
+def test_what_was_answered_with_success_has_arrived_whatever_github_calls_that() -> None:
+    accepted = [replace(attempt(minutes, "Accepted"), status_code=202) for minutes in (2, 6, 10)]
+    assert judged(QUIET, *accepted) is None
+    assert judged(QUIET, *(replace(one, status_code=302) for one in accepted)) is not None
 
 
 def test_it_stays_until_something_arrives() -> None:
