@@ -286,6 +286,12 @@ class GitHubWorld:
         if all(each.conclusion for each in pull.head_checks() if each.app_id == app_id):
             self.webhooks.enqueue("check_suite", events.check_suite_event(repo, pull, check), repo, pull.author)
 
+    def supersede_check(self, repository: str, number: int, name: str) -> None:
+        """Another event starts the check's workflow anew: its earlier run stays listed, beside the one to come."""
+        pull = self.pull(repository, number)
+        earlier = pull.checks[pull.head_sha].pop(name)
+        pull.superseded.setdefault(pull.head_sha, []).append(earlier)
+
     def report_status(self, repository: str, number: int, context: str, state: str, required: bool = False) -> None:
         """A commit status of the head: `pending`, `success`, `failure` or `error`."""
         repo, pull = self.repository(repository), self.pull(repository, number)

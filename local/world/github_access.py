@@ -12,7 +12,7 @@ import jwt
 from starlette.requests import Request
 
 from local.world.github_model import Ids, Repository
-from local.world.github_payloads import JSON, installation_id, stamp
+from local.world.github_payloads import JSON, client_id, installation_id, stamp
 from shared.ports import Clock
 
 TOKEN_LIFETIME = timedelta(hours=1)
@@ -83,12 +83,15 @@ class Access:
         except jwt.InvalidTokenError as error:
             raise Problem(401, "A JSON web token could not be decoded") from error
         now = self._clock.now().timestamp()
-        if claims.get("iss") != self._app_id:
+        if claims.get("iss") not in self._own_ids():
             raise Problem(401, "Integration not found")
         if not now < claims.get("exp", 0) <= now + 600:
             raise Problem(401, "'Expiration time' claim ('exp') is too far in the future or in the past")
         if claims.get("iat", now + 1) > now:
             raise Problem(401, "'Issued at' claim ('iat') must be an Integer representing the past")
+
+    def _own_ids(self) -> set[str]:
+        return {self._app_id, *([client_id(int(self._app_id))] if self._app_id.isdigit() else [])}
 
     def mint(self, installation: int) -> JSON:
         """A token of the new, long shape; GitHub calls it opaque."""

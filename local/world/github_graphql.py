@@ -10,6 +10,7 @@ from typing import Any
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 
 from local.world.github_model import PASSED, Check, PullRequest, Repository
+from local.world.github_payloads import client_id
 
 LARGEST_PAGE = 100
 
@@ -153,9 +154,10 @@ def _timeline(pull: PullRequest, _info: Any, last: int | None = None, **_: Any) 
 
 def _commit(repository: Repository, pull: PullRequest) -> dict[str, Any]:
     checks = pull.head_checks()
-    if not checks:
+    listed = [*pull.superseded.get(pull.head_sha, []), *checks]
+    if not listed:
         return {"oid": pull.head_sha, "statusCheckRollup": None}
-    contexts = functools.partial(_contexts, [_context(repository, pull, check) for check in checks])
+    contexts = functools.partial(_contexts, [_context(repository, pull, check) for check in listed])
     return {"oid": pull.head_sha, "statusCheckRollup": {"state": _rollup(checks), "contexts": contexts}}
 
 
@@ -196,7 +198,10 @@ def _context(repository: Repository, pull: PullRequest, check: Check) -> dict[st
         "name": check.name,
         "status": "COMPLETED" if check.conclusion else "IN_PROGRESS",
         "conclusion": check.conclusion.upper() if check.conclusion else None,
+        "startedAt": check.started_at.isoformat(),
         "detailsUrl": check.url,
         "isRequired": required,
-        "checkSuite": {"app": {"databaseId": check.app_id, "slug": f"app-{check.app_id}"}},
+        "checkSuite": {
+            "app": {"databaseId": check.app_id, "clientId": client_id(check.app_id), "slug": f"app-{check.app_id}"}
+        },
     }

@@ -33,14 +33,17 @@ class Limits:
         self._slow: list[tuple[int, int | None]] = []
 
     def slow_down(self, *, times: int = 1, status: int = 403, retry_after: int | None = 60) -> None:
-        """The next requests come too thick: the secondary limit, with or without a time to wait."""
+        """The next requests come too thick: the secondary limit, with or without a time to wait.
+
+        GraphQL has it with 200, too (docs: "Rate limits and query limits for the GraphQL API").
+        """
         self._slow = [(status, retry_after)] * times
 
     def charge(self, owner: str, resource: str = "core") -> list[tuple[bytes, bytes]]:
         """Count a request; the headers of its answer. Raises Problem when it is one too many."""
         if self._slow:
             status, retry_after = self._slow.pop()
-            raise Problem(status, SLOW_DOWN, headers={} if retry_after is None else {"retry-after": str(retry_after)})
+            raise _slowed(status, {} if retry_after is None else {"retry-after": str(retry_after)})
         window = self._window(owner, resource)
         if window.used >= self.limit:
             raise self._exceeded(owner, window, resource)
@@ -81,3 +84,10 @@ class Limits:
             (b"x-ratelimit-reset", b"%d" % window.reset),
             (b"x-ratelimit-resource", resource.encode()),
         ]
+
+
+def _slowed(status: int, headers: dict[str, str]) -> Problem:
+    problem = Problem(status, SLOW_DOWN, headers=headers)
+    if status == 200:
+        problem.content = {"errors": [{"message": SLOW_DOWN}]}
+    return problem

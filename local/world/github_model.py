@@ -113,6 +113,8 @@ class PullRequest(Struct, kw_only=True):
     reviews: dict[str, str] = field(default_factory=dict)
     checks: dict[str, dict[str, Check]] = field(default_factory=dict)
     """By commit and name."""
+    superseded: dict[str, list[Check]] = field(default_factory=dict)
+    """By commit: earlier runs, which are listed still and judged no more."""
 
     @property
     def merged(self) -> bool:

@@ -123,11 +123,16 @@ def _repository(id: int, full_name: str, default_branch: str, created_at: dateti
     }
 
 
+def client_id(app: int) -> str:
+    """Of an App, which GitHub knows by this as well."""
+    return f"Iv23li{app:014d}"
+
+
 @functools.lru_cache(1000)
 def app(id: int, slug: str, owner: str) -> Shared:
     return {
         "id": id,
-        "client_id": f"Iv23li{id:014d}",
+        "client_id": client_id(id),
         "slug": slug,
         "node_id": f"A_kwDO{id:x}",
         "owner": user(owner),

@@ -35,6 +35,8 @@ class _GraphQLError(Struct):
 
 class _GraphQLErrors(Struct):
     errors: list[_GraphQLError] | None = None
+    message: str = ""
+    """In the place of all else, as REST has it."""
 
 
 def raise_refusal(response: httpx.Response, now: datetime) -> None:
@@ -58,15 +60,17 @@ def raise_refusal(response: httpx.Response, now: datetime) -> None:
 def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
     """Raise what the `errors` of a GraphQL answer mean; GitHub sends them with HTTP 200.
 
-    Any error counts, even beside usable data: half an answer about checks must not pass for a whole one.
+    Any error counts, even beside usable data: half an answer about checks must not pass for a whole one. The secondary
+    limit is told by its words alone (docs: "Rate limits and query limits for the GraphQL API").
     """
-    errors = decode(response, _GraphQLErrors, changes=False).errors
+    found = decode(response, _GraphQLErrors, changes=False)
+    errors = found.errors or ([_GraphQLError(found.message)] if found.message else [])
     if not errors:
         return
     kinds = {error.type for error in errors}
     text = redact("graphql: " + "; ".join(error.message for error in errors)[:_LONGEST_DETAIL])
-    if kinds & {"RATE_LIMITED", "RATE_LIMIT"}:
-        raise RateLimited(text, retry_after=_limit_wait(response, "", now) or SECONDARY_LIMIT_WAIT)
+    if kinds & {"RATE_LIMITED", "RATE_LIMIT"} or "secondary rate limit" in text.lower():
+        raise RateLimited(text, retry_after=named_wait(response, now) or SECONDARY_LIMIT_WAIT)
     if "NOT_FOUND" in kinds:
         raise NotFound(text, status=200)
     if "FORBIDDEN" in kinds:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from shared.errors import NotFound, Unavailable
 
@@ -19,7 +20,8 @@ query ($owner: String!, $name: String!, $number: Int!, $after: String) {
       contexts(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
         __typename
         ... on CheckRun {
-          name status conclusion detailsUrl isRequired(pullRequestNumber: $number) checkSuite { app { databaseId } }
+          name status conclusion startedAt detailsUrl isRequired(pullRequestNumber: $number)
+          checkSuite { app { databaseId clientId } }
         }
         ... on StatusContext { context state targetUrl isRequired(pullRequestNumber: $number) }
       } }
@@ -30,6 +32,7 @@ query ($owner: String!, $name: String!, $number: Int!, $after: String) {
 
 _PASSED = {"SUCCESS", "NEUTRAL", "SKIPPED"}
 _UNFINISHED = {"PENDING", "EXPECTED"}
+_GIVEN_UP = {"CANCELLED", "STALE"}
 
 
 class CheckState(Struct, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ class _Oid(Struct):
 
 class _App(Struct, rename="camel"):
     database_id: int | None = None
+    client_id: str | None = None
 
 
 class _Suite(Struct):
@@ -105,8 +109,13 @@ class _CheckRun(Struct, rename="camel", tag="CheckRun", tag_field="__typename"):
     status: str
     is_required: bool
     conclusion: str | None = None
+    started_at: Annotated[datetime, Meta(tz=True)] | None = None
     details_url: str | None = None
     check_suite: _Suite | None = None
+
+    @property
+    def app(self) -> _App:
+        return (self.check_suite and self.check_suite.app) or _App()
 
 
 class _StatusContext(Struct, rename="camel", tag="StatusContext", tag_field="__typename"):
@@ -178,6 +187,10 @@ class PullRequestPage(Struct, rename="camel"):
             raise Unavailable(f"pull request {self.number}: its head {self.head_ref_oid} and its commits disagree")
         return commit.status_check_rollup.contexts if commit.status_check_rollup else None
 
+    def reported(self) -> list[_CheckRun | _StatusContext]:
+        contexts = self.contexts()
+        return contexts.nodes if contexts else []
+
     def next_cursor(self) -> str | None:
         contexts = self.contexts()
         return contexts.page_info.end_cursor if contexts and contexts.page_info.has_next_page else None
@@ -204,12 +217,13 @@ class PullRequestAnswer(Struct):
 def assemble(pages: list[PullRequestPage], own_app: str) -> PullRequestState:
     """One state from all pages, without the check runs of `own_app`: the gate must not wait for itself.
 
+    It is known by either of its ids, as GitHub takes both from it.
     Raises Unavailable when the head moved between two pages.
     """
     first = pages[0]
     if any(page.head_ref_oid != first.head_ref_oid for page in pages):
         raise Unavailable(f"pull request {first.number}: its head moved while its checks were read")
-    checks = (check for page in pages for check in _checks(page))
+    nodes = [node for page in pages for node in page.reported() if not _is_own(node, own_app)]
     return PullRequestState(
         number=first.number,
         title=first.title,
@@ -228,7 +242,7 @@ def assemble(pages: list[PullRequestPage], own_app: str) -> PullRequestState:
         merge_queue=first.is_merge_queue_enabled,
         from_fork=first.is_cross_repository,
         labels=tuple(label.name for label in first.labels.nodes) if first.labels else (),
-        checks=tuple(check for check in checks if check.app_id is None or str(check.app_id) != own_app),
+        checks=tuple(_checks(nodes)),
     )
 
 
@@ -239,19 +253,41 @@ _REVIEWS: dict[str, Literal["approved", "changes_requested", "review_required"]]
 }
 
 
-def _checks(page: PullRequestPage) -> Iterable[CheckState]:
-    contexts = page.contexts()
-    for node in contexts.nodes if contexts else []:
-        yield _check_run(node) if isinstance(node, _CheckRun) else _status(node)
+def _is_own(node: _CheckRun | _StatusContext, own_app: str) -> bool:
+    return isinstance(node, _CheckRun) and own_app in {str(node.app.database_id), node.app.client_id}
+
+
+def _checks(nodes: Sequence[_CheckRun | _StatusContext]) -> Iterable[CheckState]:
+    runs = [node for node in nodes if isinstance(node, _CheckRun)]
+    for node in nodes:
+        if not isinstance(node, _CheckRun):
+            yield _status(node)
+        elif not _superseded(node, runs):
+            yield _check_run(node)
+
+
+def _superseded(run: _CheckRun, runs: Sequence[_CheckRun]) -> bool:
+    """Whether a newer run of the same App and name counts in its place.
+
+    GitHub goes on listing what a workflow's `concurrency` cancelled, and what an earlier event started, beside the run
+    that came after (github.com/cli/cli/issues/12895). Of a required check it judges the newest run, also when it
+    merges. Of others two workflows may have one name, so that there only what was given up makes way.
+    """
+    return (run.is_required or run.conclusion in _GIVEN_UP) and any(_follows(other, run) for other in runs)
+
+
+def _follows(other: _CheckRun, run: _CheckRun) -> bool:
+    if (other.name, other.app) != (run.name, run.app) or other.started_at is None or run.started_at is None:
+        return False
+    return other.started_at > run.started_at
 
 
 def _check_run(node: _CheckRun) -> CheckState:
-    app = node.check_suite.app if node.check_suite else None
     return CheckState(
         name=node.name,
         state=_state(node.conclusion or "FAILURE") if node.status == "COMPLETED" else "pending",
         required=node.is_required,
-        app_id=app.database_id if app else None,
+        app_id=node.app.database_id,
         url=node.details_url,
     )
 

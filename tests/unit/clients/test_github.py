@@ -84,9 +84,9 @@ async def github(world, clock, source):
     await client.close()
 
 
-def open_github(clock, source, transport: httpx.AsyncBaseTransport) -> GitHub:
+def open_github(clock, source, transport: httpx.AsyncBaseTransport, *, app_id: str = "123456") -> GitHub:
     secrets = Secrets(source, clock)
-    return GitHub(base_url=BASE_URL, app_id="123456", secrets=secrets, clock=clock, transport=transport)
+    return GitHub(base_url=BASE_URL, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
 
 
 @pytest.fixture
@@ -179,11 +179,71 @@ async def test_a_pull_request_without_checks_has_none(world, github):
     assert (await github.pull_request(REPO, number)).checks == ()
 
 
-async def test_our_own_check_run_is_left_out(world, github):
+async def test_what_was_cancelled_for_a_newer_run_does_not_count(world, github, clock):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.report_check(REPO, number, "test", "cancelled")
+    assert [check.state for check in (await github.pull_request(REPO, number)).checks] == ["failed"]
+
+    world.supersede_check(REPO, number, "test")
+    clock.time += timedelta(minutes=1)
+    world.report_check(REPO, number, "test", "success")
+
+    assert [check.state for check in (await github.pull_request(REPO, number)).checks] == ["passed"]
+
+
+@pytest.mark.parametrize(
+    ("required", "states"), [(True, ["passed"]), (False, ["failed", "passed"])], ids=["required", "of any workflow"]
+)
+async def test_what_failed_counts_beside_a_newer_run_unless_it_is_required(world, github, clock, required, states):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.report_check(REPO, number, "test", "failure", required=required)
+    world.supersede_check(REPO, number, "test")
+    clock.time += timedelta(minutes=1)
+    world.report_check(REPO, number, "test", "success", required=required)
+
+    assert [check.state for check in (await github.pull_request(REPO, number)).checks] == states
+
+
+@pytest.mark.parametrize(
+    ("earlier", "other"),
+    [
+        ("2026-11-22T12:00:00Z", {"startedAt": "2026-11-22T11:00:00Z"}),
+        ("2026-11-22T12:00:00Z", {"startedAt": "2026-11-22T12:00:00Z"}),
+        ("2026-11-22T12:00:00Z", {"startedAt": None}),
+        (None, {"startedAt": "2026-11-22T13:00:00Z"}),
+        ("2026-11-22T12:00:00Z", {"startedAt": "2026-11-22T13:00:00Z", "name": "lint"}),
+        ("2026-11-22T12:00:00Z", {"startedAt": "2026-11-22T13:00:00Z", "checkSuite": {"app": {"databaseId": 2}}}),
+    ],
+    ids=["older", "as old", "of no time", "no time known", "of another name", "of another App"],
+)
+async def test_what_was_cancelled_counts_unless_a_newer_run_is_of_the_same_check(scripted, earlier, other):
+    run = {
+        "__typename": "CheckRun",
+        "name": "test",
+        "status": "COMPLETED",
+        "conclusion": "CANCELLED",
+        "isRequired": True,
+        "startedAt": earlier,
+        "checkSuite": {"app": {"databaseId": 1}},
+    }
+    nodes = [run, {**run, "conclusion": "SUCCESS", **other}]
+
+    pull = await scripted(httpx.Response(200, json=a_page(commits=a_commit("aaa", *nodes)))).pull_request(REPO, 1)
+
+    assert "failed" in [check.state for check in pull.checks]
+
+
+@pytest.mark.parametrize("app_id", ["123456", "Iv23li00000000123456"])
+async def test_our_own_check_run_is_left_out_by_either_id_of_the_app(world, clock, source, app_id):
     number = world.open_pull_request(REPO, title="t", author="bob")
     world.report_check(REPO, number, "signalbox", None, app_id=123456)
     world.report_check(REPO, number, "test", "success")
-    assert [check.name for check in (await github.pull_request(REPO, number)).checks] == ["test"]
+    github = open_github(clock, source, httpx.ASGITransport(app=world.app), app_id=app_id)
+
+    pull = await github.pull_request(REPO, number)
+    await github.close()
+
+    assert [check.name for check in pull.checks] == ["test"]
 
 
 async def test_more_than_a_hundred_checks_are_paged(world, github):
@@ -328,6 +388,7 @@ async def test_null_without_an_error_is_not_found(scripted, data):
         ("NOT_FOUND", "Could not resolve", NotFound),
         ("FORBIDDEN", "Resource not accessible by integration", Unauthorized),
         ("RATE_LIMITED", "API rate limit exceeded", RateLimited),
+        ("", "You have exceeded a secondary rate limit.", RateLimited),
         ("", "Something went wrong while executing your query.", Unavailable),
         ("", "Field 'nope' doesn't exist on type 'PullRequest'", Refused),
     ],
@@ -337,6 +398,13 @@ async def test_graphql_errors_inside_a_200(scripted, type, message, raised):
     github = scripted(httpx.Response(200, json=a_page() | {"errors": errors}))
     with pytest.raises(raised, match=message[:20]):
         await github.pull_request(REPO, 1)
+
+
+async def test_an_answer_of_a_message_alone_is_no_answer(scripted):
+    said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+    with pytest.raises(RateLimited, match="secondary") as caught:
+        await scripted(httpx.Response(200, json={"message": said})).pull_request(REPO, 1)
+    assert caught.value.retry_after == 60
 
 
 async def test_a_graphql_rate_limit_names_its_reset(scripted, clock):
@@ -814,6 +882,17 @@ async def test_the_secondary_limit_is_waited_for(world, github, status, named, w
         await github.permission(REPO, "ann")
     assert caught.value.retry_after == wait
     assert await github.permission(REPO, "ann") == "admin"
+
+
+@pytest.mark.parametrize("status", [200, 403, 429])
+@pytest.mark.parametrize(("named", "wait"), [(17, 17), (None, 60)])
+async def test_the_secondary_limit_of_queries_is_waited_for(world, github, status, named, wait):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.limits.slow_down(status=status, retry_after=named)
+    with pytest.raises(RateLimited) as caught:
+        await github.pull_request(REPO, number)
+    assert caught.value.retry_after == wait
+    assert (await github.pull_request(REPO, number)).number == number
 
 
 async def test_the_primary_limit_of_queries_is_said_inside_a_200(world, github, clock):

@@ -60,6 +60,15 @@ async def test_unfinished_checks_are_waited_for_and_judged_when_woken(scene: Sce
     assert (await scene.run(run.id)).stage is Stage.DEPLOY
 
 
+async def test_a_check_cancelled_for_a_newer_run_of_it_does_not_stop_the_merge(scene: Scene) -> None:
+    number = scene.open_pull_request(tests="cancelled")
+    scene.github.supersede_check(REPOSITORY, number, "tests")
+    scene.pass_time(10)
+    scene.github.report_check(REPOSITORY, number, "tests", "success")
+
+    assert (await scene.execute(asked(scene, number))).stage is Stage.DEPLOY
+
+
 async def test_a_required_check_that_never_reported_is_waited_for(scene: Scene) -> None:
     scene.github.require_checks(REPOSITORY, "main", ["security"])
     run = await scene.execute(asked(scene, scene.open_pull_request()))
