@@ -7,18 +7,28 @@ from urllib.parse import quote
 
 MASK = "[redacted]"
 
-_NAMED = r"(?:password|passwd|secret|token|api[_-]?key|private[_-]?key|authorization|signature)"
+_KEY = r"(?:api|private|secret|access|encryption|signing|master)[_-]?key"
+_NAMED = rf"(?=[AEMPSTaempst\u017f])(?i:password|passwd|passphrase|secret|token|{_KEY}|authorization|signature)"
+"""By its first letter first, which is faster: an s may be a long one."""
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?<![A-Za-z0-9])(?:gh[opsur]_|github_pat_)[A-Za-z0-9_.\-]+"  # GitHub tokens, old and new (docs: token formats)
-    r"|(?<![A-Za-z0-9])eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"  # JSON web tokens
-    r"|(?<=/bot)\d+:[A-Za-z0-9_\-]+"  # a Telegram bot token inside a URL
+    r"|(?=[gesrxAnhS])(?<![A-Za-z0-9])(?:"
+    r"(?:gh[opsur]_|github_pat_)[A-Za-z0-9_.\-]+"  # GitHub tokens, old and new (docs: token formats)
+    r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"  # JSON web tokens
+    r"|(?:sk-(?:ant|proj)-|[sr]k_(?:live|test)_|xox[abeoprs]-|glpat-)[A-Za-z0-9_\-]{8,}"  # Anthropic, Stripe, Slack
+    r"|A(?:KIA|SIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_\-]{35}|(?:npm|hf)_[A-Za-z0-9]{30,}"  # AWS, Google, npm, Hugging Face
+    r"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,})"  # SendGrid
+    r"|(?<=/bot)\d+:[A-Za-z0-9_\-]+|(?<!\d)\d{8,10}:AA[A-Za-z0-9_\-]{30,}"  # a Telegram bot's, in a URL or alone
     r"|(?<=://)[^/\s?#\"'<>]+(?=@)"  # user and password in a URL
+    rf"|(?P<quoted>{_NAMED}(?:\\*[\"']\s?[:,]|\s?[=:])\s?b?(?P<quote>\\*[\"']))"  # whatever is between the quotes
+    r"(?:(?!(?P=quote))(?:\\.|[^\\\n])){4,500}(?=(?P=quote))"
     r"|(?P<keep>"
     r"(?i:bearer)\s+(?=\S{8})"
     r"|(?i:basic)\s+(?=\S*[0-9A-Z=])(?=\S{8})"  # base64, not the word "basic" in a sentence
-    rf"|(?i:{_NAMED})\s?=\s?[\"']?(?=[^\s&\"']{{4}})"  # a query, a form, a setting
-    rf"|(?i:{_NAMED})[\"']\s*[:,]\s*b?[\"']"  # JSON, the text of a dict, of a list of headers
+    rf"|{_NAMED}\s?=\s?[\"']?(?=[^\s&\"']{{4}})"  # a query, a form, a setting
+    r"|(?i:[_-]pass|pwd)\s?=\s?[\"']?(?=[^\s&\"']{4})"
+    rf"|(?=[AEMPSaemps\u017f])(?i:passw(?:or)?d|passphrase|{_KEY}):[ \t]+(?=[^\s\"']{{6}})"  # YAML
+    rf"|{_NAMED}\\*[\"']\s*[:,]\s*b?\\*[\"']"  # JSON, also within JSON; the text of a dict, of a list of headers
     rf"|(?i:(?:x-|access-)[a-z\-]*{_NAMED}[a-z0-9\-]*|authorization):\s*"  # a header
     r"(?:(?i:bearer|basic|token)\s+)?(?=\S)"
     r")[^\s&\"']+",
@@ -26,7 +36,22 @@ _SHAPES = re.compile(
 )
 _HINTS = (
     *("-----begin", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "eyj", "/bot", "@"),
-    *("bearer", "bas", "passw", "secret", "token", "key", "author", "nature"),
+    *("bearer", "bas", "passw", "passp", "secret", "token", "key", "author", "nature", "_pass", "-pass", "pwd"),
+    *(
+        "sk-ant-",
+        "sk-proj-",
+        "k_live_",
+        "k_test_",
+        "xox",
+        "glpat-",
+        "akia",
+        "asia",
+        "aiza",
+        "npm_",
+        "hf_",
+        "sg.",
+        ":aa",
+    ),
 )
 """A text of a secret shape has one of these, however its letters are cased; to look for them first is much faster.
 
@@ -70,7 +95,7 @@ def redact(text: str) -> str:
     """The text with every known secret and everything that looks like one masked."""
     text = _known.pattern.sub(MASK, text)
     folded = text.casefold()
-    return _SHAPES.sub(rf"\g<keep>{MASK}", text) if any(hint in folded for hint in _HINTS) else text
+    return _SHAPES.sub(rf"\g<quoted>\g<keep>{MASK}", text) if any(hint in folded for hint in _HINTS) else text
 
 
 def names_secret(name: str) -> bool:
