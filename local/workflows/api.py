@@ -109,7 +109,7 @@ class Api:
         return [listed async for listed in self._pages("workflows", Listed) if not listed.is_archived]
 
     async def workflow(self, id: str) -> Document:
-        return msgspec.json.decode(await self._ask("GET", f"workflows/{id}", changes=False), type=Document)
+        return _read(await self._ask("GET", f"workflows/{id}", changes=False), Document)
 
     async def create(self, document: Document) -> str:
         """Its id. Names are not unique: look for one of this name first, also after UnknownOutcome."""

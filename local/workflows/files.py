@@ -82,7 +82,7 @@ def load_settings(folder: Path = FOLDER) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     for name, value in read.items():
-        if not isinstance(value, str) or value.startswith("="):
+        if not isinstance(value, str) or value.lstrip().startswith("="):
             raise ConfigError(f"{path}: {name}: is not a text, or begins with `=`, which n8n would run")
     return {name: value.strip().rstrip("/") for name, value in read.items()}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 from starlette.types import Receive, Scope, Send
@@ -16,11 +17,12 @@ from threads import in_a_thread
 
 from local.cli import main
 from local.workflows import files
+from local.workflows.api import Api
 from local.world.faults import Fault
 from local.world.n8n import CHAT, N8nWorld
 from local.world.telegram import TelegramWorld
 from shared.config import N8n
-from shared.errors import ConfigError
+from shared.errors import ConfigError, Refused
 
 TOKEN, KEY = "the-token-of-the-webhooks", "the-api-key"
 NAMES = ["deployment-notification", "failure-analysis", "pull-request-analysis", "weekly-report"]
@@ -310,12 +312,25 @@ def test_every_workflow_has_a_key_in_signalbox_toml_and_its_nodes_ids_of_their_o
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a = 1", "a: is not a text"), ('a = "=x"', "begins with `=`"), ("a =", "cannot be read")]
+    ("text", "said"),
+    [
+        ("a = 1", "a: is not a text"),
+        ('a = "=x"', "begins with `=`"),
+        ('a = " =x"', "begins with `=`"),
+        ("a =", "cannot be read"),
+    ],
 )
 def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / files.SETTINGS).write_text(text)
     with pytest.raises(ConfigError, match=said):
         files.load_settings(tmp_path)
+
+
+async def test_a_workflow_that_is_no_object_is_refused() -> None:
+    api = Api(url="http://n8n.test", key="k", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=[])))
+    with pytest.raises(Refused, match="of another form"):
+        await api.workflow("1")
+    await api.close()
 
 
 def test_a_folder_or_file_that_is_none_is_refused(tmp_path: Path) -> None:
