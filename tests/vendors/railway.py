@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import inspect
 import json
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import graphql
@@ -37,10 +39,23 @@ _ONE_HEADER = ({"authorization"}, {"project-access-token"})
 
 def documents() -> dict[str, str]:
     """Every document of Railway's clients by the name of its operation, fragments filled in."""
-    names = [found.name for found in pkgutil.iter_modules(shared.clients.__path__) if found.name.startswith("railway")]
-    modules = [importlib.import_module(f"shared.clients.{name}") for name in names]
-    texts = (value for module in modules for value in vars(module).values() if isinstance(value, str))
+    texts = (value for module in _modules() for value in vars(module).values() if isinstance(value, str))
     return {_operation(graphql.parse(text)).name.value: text for text in texts if _DOCUMENT.match(text)}
+
+
+def clients() -> list[type]:
+    """The classes of these modules that have something to await."""
+    own = (value for module in _modules() for value in vars(module).values() if _is_own(value, module))
+    return [kind for kind in own if inspect.getmembers(kind, inspect.iscoroutinefunction)]
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    return inspect.isclass(value) and value.__module__ == module.__name__
+
+
+def _modules() -> list[ModuleType]:
+    names = [found.name for found in pkgutil.iter_modules(shared.clients.__path__) if found.name.startswith("railway")]
+    return [importlib.import_module(f"shared.clients.{name}") for name in names]
 
 
 def inline_documents(files: Iterable[Path]) -> list[str]:
@@ -154,7 +169,7 @@ def _members(kind: Any) -> Iterator[str]:
 
 
 def _unlike_a_refusal(said: Mapping[str, Any]) -> Iterator[str]:
-    """Refusals come with HTTP 200, a code and a trace (captures of real answers, facts §1)."""
+    """Refusals come with HTTP 200, a code and a trace (published captures of real answers)."""
     if said.get("data") is not None:
         yield "a refusal with data"
     for problem in said["errors"]:

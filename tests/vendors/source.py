@@ -10,6 +10,7 @@ from pathlib import Path
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
 READERS = {"_get", "_page", "_read"}
 """The client's own functions that read, and take no method."""
+_OPENERS = {"AsyncClient", "Client", "stream", *(method.lower() for method in METHODS)}
 _DOCUMENT = re.compile(r"\s*(query|mutation)\b[^{]*\{")
 
 
@@ -20,6 +21,17 @@ def calls(files: Iterable[Path]) -> list[tuple[str, str]]:
     """
     functions = (node for file in files for node in ast.walk(_parsed(file)) if _is_function(node))
     return sorted({found for function in functions for found in _called(function)})
+
+
+def paths(files: Iterable[Path]) -> list[str]:
+    """Each path that is written anywhere, by whatever function it is asked for."""
+    nodes = (node for file in files for node in _whole(_parsed(file)) if isinstance(node, ast.expr))
+    return sorted({path for node in nodes if (path := _path(node))})
+
+
+def connecting(files: Iterable[Path]) -> list[str]:
+    """The names of those that open a connection, or ask somebody through one that is open."""
+    return sorted(file.name for file in files if any(_connects(node) for node in ast.walk(_parsed(file))))
 
 
 def documents(files: Iterable[Path]) -> list[str]:
@@ -46,10 +58,22 @@ def _whole(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _method(call: ast.Call) -> str | None:
-    named = [one.value for one in call.args if isinstance(one, ast.Constant) and one.value in METHODS]
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    named = [one.value for one in given if isinstance(one, ast.Constant) and one.value in METHODS]
     if named:
         return str(named[0])
     return "GET" if isinstance(call.func, ast.Attribute) and call.func.attr in READERS else None
+
+
+def _connects(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Name):
+        return node.func.id == "open_client"
+    if not isinstance(node.func, ast.Attribute):
+        return False
+    of_httpx = isinstance(node.func.value, ast.Name) and node.func.value.id == "httpx"
+    return node.func.attr == "request" or (of_httpx and node.func.attr in _OPENERS)
 
 
 def _path(node: ast.expr) -> str | None:

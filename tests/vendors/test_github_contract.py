@@ -64,6 +64,12 @@ def test_each_call_in_the_source_has_a_contract(contract, method, path):
     assert contract.operation(exchange) in {*OPERATIONS, "graphql"}
 
 
+@pytest.mark.parametrize("path", client_source.paths(CLIENT))
+def test_each_path_in_the_source_has_a_contract(contract, path):
+    """Also one that is given to a function which knows the method."""
+    assert path == "/graphql" or any(one.pattern.fullmatch(path) for one in contract.rest.operations)
+
+
 def test_each_contract_has_a_call_in_the_source(contract):
     asked = (Exchange(method=method, path=path, status=200) for method, path in client_source.calls(CLIENT))
     assert {contract.operation(exchange) for exchange in asked} == {*OPERATIONS, "graphql"}
@@ -183,3 +189,15 @@ def test_a_call_that_nobody_described_is_noticed(tmp_path):
         'async def stars(self, repository):\n    return await self._get(f"/repos/{repository}/stars?page=1", int)\n'
     )
     assert client_source.calls([written]) == [("GET", "/repos/{}/{}/stars")]
+
+
+def test_a_call_in_another_form_is_noticed(tmp_path):
+    written = tmp_path / "client.py"
+    written.write_text(
+        "async def star(self, repository):\n"
+        '    await self.app.request(method="PUT", url=f"/user/starred/{repository}", repository=repository)\n'
+        "async def unwatch(self, repository):\n"
+        '    await self._delete(f"/repos/{repository}/subscription")\n'
+    )
+    assert client_source.calls([written]) == [("PUT", "/user/starred/{}/{}")]
+    assert client_source.paths([written]) == ["/repos/{}/{}/subscription", "/user/starred/{}/{}"]
