@@ -240,7 +240,7 @@ def _matches(deployment: Deployment, wanted: dict[str, Any]) -> bool:
 
 
 def _entries(deployment: Deployment, lines: Sequence[str], limit: int) -> list[dict[str, Any]]:
-    """The last ones, and one more than asked for: Railway does that at times (facts §2.6)."""
+    """The last ones, and one more than asked for: Railway does that at times, as its CLI says."""
     entries = [
         {
             "message": line,

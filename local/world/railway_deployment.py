@@ -28,7 +28,9 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
     "SKIPPED": frozenset(),
     "REMOVED": frozenset(),
 }
-"""Railway's thirteen statuses, and which may follow which (facts §3). What runs a kept image is not built."""
+"""Railway's thirteen statuses, and which may follow which (docs.railway.com/reference/deployments).
+
+What runs a kept image is not built."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,7 @@
-"""How often the simulated Railway may be called in an hour and in a second: its price plans differ in it (facts §1)."""
+"""How often the simulated Railway may be called in an hour and in a second: its price plans differ in it.
+
+Source: docs.railway.com/reference/public-api.
+"""
 
 from __future__ import annotations
 

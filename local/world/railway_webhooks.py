@@ -1,4 +1,7 @@
-"""The webhooks of the simulated Railway: unsigned, repeated and unordered on demand, tried four times (facts §4)."""
+"""The webhooks of the simulated Railway: unsigned, repeated and unordered on demand, tried four times.
+
+Source: docs.railway.com/guides/webhooks.
+"""
 
 from __future__ import annotations
 

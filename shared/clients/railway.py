@@ -233,7 +233,7 @@ class Railway:
         return {"Authorization": f"Bearer {token}"}
 
     def _refusal(self, problem: wire.Problem, name: str, changes: bool) -> SignalboxError:
-        """Railway's codes do not tell a refusal from a failure (facts §1), so the message has to."""
+        """Railway has one code for refusals and for failures of its own, so the message has to tell them apart."""
         message = problem.message.lower()
         code = _text(problem.extensions.code) if problem.extensions else None
         text = redact(f"Railway {name}: {problem.message or 'refused'} (trace {problem.trace_id})")
