@@ -192,7 +192,7 @@ def _create_twice() -> list[Replacement]:
     return [(shared.starting, "start", insist), (shared.answering, "start", insist)]
 
 
-@mutant("a rollback that fails is rolled back", 32)
+@mutant("a rollback that fails is rolled back", 37)
 def _rollback_of_rollback() -> list[Replacement]:
     give_up = shared.pipeline._not_restored
 
