@@ -61,21 +61,23 @@ _SECRET_NAME = re.compile(
     r"(?i)(?:^|[_\-])(?:password|passwd|token|api[_-]?key|private[_-]?key|authorization|cookie)$|.[_\-]secret$"
 )
 _SHORTEST = 6  # shorter values would mask ordinary words
+_MOST = 1000  # each makes every look longer, and a process that lives for weeks is given a new token every hour
 _NOTHING = re.compile(r"(?!)")
 
 
 class _Known:
-    """The values seen by this process, as one pattern."""
+    """The values that this process has seen of late, as one pattern."""
 
     def __init__(self) -> None:
-        self._values: set[str] = set()
+        self._values: tuple[str, ...] = ()
         self.pattern = _NOTHING
 
     def add(self, values: set[str]) -> None:
-        if not values <= self._values:
-            self._values |= values
-            longest_first = sorted(self._values, key=len, reverse=True)
-            self.pattern = re.compile("|".join(map(re.escape, longest_first)))
+        others = tuple(value for value in self._values if value not in values)
+        latest_last = (*others, *sorted(values))[-_MOST:]
+        if set(latest_last) != set(self._values):
+            self.pattern = re.compile("|".join(map(re.escape, sorted(latest_last, key=len, reverse=True))))
+        self._values = latest_last
 
 
 _known = _Known()

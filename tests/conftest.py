@@ -12,6 +12,7 @@ from vendors import report
 
 from local import emulators
 from local.emulators import Emulators
+from shared import redaction
 from shared.errors import ConfigError
 
 NOTED = "held against the vendors' contracts"
@@ -21,6 +22,12 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a process remembers to mask makes its every line slower, and may be a word of the next test."""
+    monkeypatch.setattr(redaction, "_known", redaction._Known())
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import Struct
 
-from shared import log, redaction
+from shared import log
 from shared.errors import ConfigError, Unavailable
 from shared.redaction import MASK, remember
 from shared.run import Stage
@@ -34,8 +34,7 @@ class Stream(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch):
-    monkeypatch.setattr(redaction, "_known", redaction._Known())
+def _one_known_secret():
     remember(SECRET)
 
 

@@ -20,11 +20,6 @@ bGFzdA==
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxMjMifQ.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
 
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch):
-    monkeypatch.setattr(redaction, "_known", redaction._Known())
-
-
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
@@ -132,6 +127,18 @@ def test_pattern_characters_in_a_value_mean_themselves():
     remember("a.c+(d)[e]\\1")
 
     assert redact("x a.c+(d)[e]\\1 x abccd") == f"x {MASK} x abccd"
+
+
+def test_the_values_seen_last_are_known():
+    # Given as many as are kept, the first of which is seen once more
+    kept = [f"value-{number:04}" for number in range(redaction._MOST)]
+    remember(*kept)
+    remember(kept[0])
+    # When two more are seen
+    remember("another-one")
+    remember("and-another")
+    # Then whatever was not seen for longest is let go
+    assert redact(f"{kept[0]} {kept[1]} {kept[2]} {kept[3]} another-one") == f"{MASK} {kept[1]} {kept[2]} {MASK} {MASK}"
 
 
 def test_each_line_of_a_known_key_is_masked_and_so_is_any_other_key():

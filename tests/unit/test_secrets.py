@@ -8,16 +8,10 @@ import pytest
 
 from local.clock import VirtualClock
 from local.secrets import EnvironmentSecrets
-from shared import redaction
 from shared.clock import SystemClock
 from shared.errors import SecretMissing, Unavailable
 from shared.redaction import MASK, redact
 from shared.secrets import LIFETIME, NAMES, Secrets
-
-
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch):
-    monkeypatch.setattr(redaction, "_known", redaction._Known())
 
 
 class Source:
