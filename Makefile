@@ -56,7 +56,7 @@ test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 test-contracts: $(VENV)/.dev  ## what is asked of vendors, and what the simulated ones answer, by the vendors' contracts
-	SIGNALBOX_REQUIRE=contracts,n8n $(BIN)/pytest -q tests/vendors $(N8N_TESTS)
+	SIGNALBOX_REQUIRE=contracts,n8n $(BIN)/pytest -q tests/vendors tests/unit/world tests/unit/clients $(N8N_TESTS)
 
 simulate: $(VENV)/.run  ## two thousand bad days, chosen by the commit (SEEDS, START for others)
 	$(BIN)/signalbox simulate --seeds $(SEEDS) --start $(START)

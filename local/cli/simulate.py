@@ -17,6 +17,8 @@ from local.simulation.simulation import simulate as play
 
 SHRUNK = 3
 """So many of the violations are shown by their shortest trace; of the others the seed is enough."""
+EVERY = 30.0
+"""Seconds between two lines of progress where no terminal shows a bar."""
 
 
 @click.command()
@@ -35,13 +37,15 @@ def simulate(seeds: int, start: int, seed: int | None, trace: bool, processes: i
     one_only = [play(seed, keep_steps=trace)] if seed is not None else None
     outcomes = one_only or _all(out, start, seeds, processes, quiet=as_json)
     failed = sorted((one for one in outcomes if one.violations), key=lambda one: one.seed)
+    if not trace:
+        failed = [*map(shrink, failed[:SHRUNK]), *failed[SHRUNK:]]
     if as_json:
         output.as_json({"seeds": len(outcomes), "runs": sum(one.runs for one in outcomes), "failed": failed})
     elif seed is not None:
-        _show(out, outcomes[0], steps=trace)
+        _show(out, *(failed or outcomes), steps=trace or bool(failed))
     else:
         for one in failed[:SHRUNK]:
-            _show(out, shrink(one), steps=True)
+            _show(out, one, steps=True)
         if failed:
             out.print(f"[red]violated by the seeds {', '.join(str(one.seed) for one in failed)}[/]")
     if failed:
@@ -49,17 +53,20 @@ def simulate(seeds: int, start: int, seed: int | None, trace: bool, processes: i
 
 
 def _all(out: Console, start: int, seeds: int, processes: int, *, quiet: bool) -> list[Outcome]:
-    outcomes, rate = [], 0.0
-    with Progress(console=out, transient=True, disable=quiet or not out.is_terminal) as shown:
-        task = shown.add_task("seeds", total=seeds)
+    outcomes, violated, told, speed = [], 0, 0.0, ""
+    with Progress(console=out, transient=True, disable=quiet or not out.is_terminal) as bar:
+        task = bar.add_task("seeds", total=seeds)
         for progress in campaign(start, seeds, processes):
             outcomes.append(progress.outcome)
-            rate = progress.rate
-            bad = sum(bool(one.violations) for one in outcomes) if progress.outcome.violations else None
-            shown.update(task, advance=1, description=f"{rate:.0f} seeds/s" + (f", {bad} violated" if bad else ""))
+            violated += bool(progress.outcome.violations)
+            bad = f", {violated} violated" if violated else ""
+            speed = f"{progress.rate:.1f} seeds/s on {processes} processes{bad}"
+            bar.update(task, advance=1, description=speed)
+            if progress.seconds - told >= EVERY and not quiet and not out.is_terminal:
+                told = progress.seconds
+                out.print(f"{progress.done} of {seeds} seeds, {speed}")
     if not quiet:
-        runs = sum(one.runs for one in outcomes)
-        out.print(f"{seeds} seeds from {start}, {runs} runs, {rate:.1f} seeds/s on {processes} processes")
+        out.print(f"{seeds} seeds from {start}, {sum(one.runs for one in outcomes)} runs, {speed}")
     return outcomes
 
 
