@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from shared.config import N8n
@@ -36,6 +37,40 @@ _ADDED_SETTINGS = ("callerPolicy", "availableInMCP", "binaryMode")
 
 Document = dict[str, Any]
 """A workflow in n8n's own form, which is n8n's to define."""
+
+
+class _Setting(Struct):
+    name: str
+    value: Any
+
+
+class _Assignments(Struct):
+    assignments: list[_Setting] = []
+
+
+class _Parameters(Struct):
+    path: str | None = None
+    assignments: _Assignments | None = None
+
+
+class _Reference(Struct):
+    name: str
+
+
+class _Node(Struct):
+    name: str
+    type: str
+    parameters: _Parameters
+    credentials: dict[str, _Reference] = {}
+
+
+class _Form(Struct):
+    """What is relied on here of a workflow; the rest is n8n's own business."""
+
+    name: str
+    nodes: list[_Node]
+    connections: dict[str, Any]
+    settings: dict[str, Any]
 
 
 class WorkflowFile(Struct, frozen=True):
@@ -138,7 +173,7 @@ def strip(document: Document) -> Document:
 
 def webhook_path(document: Document) -> str | None:
     """The path of its webhook; None when it has none."""
-    return next((str(node["parameters"]["path"]) for node in document["nodes"] if node["type"] == WEBHOOK), None)
+    return next((node["parameters"].get("path") for node in document["nodes"] if node["type"] == WEBHOOK), None)
 
 
 def _read(path: Path) -> Document:
@@ -150,13 +185,17 @@ def _read(path: Path) -> Document:
         raise ConfigError(
             f"{path}: a workflow has {', '.join(KEPT)} and nothing else; `signalbox workflows pull` writes it"
         )
+    try:
+        msgspec.convert(document, _Form)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return document
 
 
 def _settings_in(document: Document) -> Iterator[Document]:
     for node in document["nodes"]:
         if node["name"] == SETTINGS_NODE:
-            yield from node["parameters"]["assignments"]["assignments"]
+            yield from node["parameters"].get("assignments", {}).get("assignments", [])
 
 
 def _credentials_in(document: Document) -> Iterator[tuple[str, Document]]:
@@ -175,5 +214,5 @@ def _resolve(type: str, name: str, known: tuple[Credential, ...]) -> str:
 
 def _rename_paths(document: Document, rename: Callable[[str], str]) -> None:
     for node in document["nodes"]:
-        if node["type"] == WEBHOOK:
+        if node["type"] == WEBHOOK and "path" in node["parameters"]:
             node["parameters"]["path"] = rename(node["parameters"]["path"])

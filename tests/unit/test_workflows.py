@@ -333,6 +333,31 @@ async def test_a_workflow_that_is_no_object_is_refused() -> None:
     await api.close()
 
 
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ({"type": "t", "parameters": {}}, r"missing required field `name` - at `\$\.nodes\[0\]`"),
+        ({"name": "n", "type": "t", "parameters": {"path": 7}}, r"\$\.nodes\[0\]\.parameters\.path"),
+        ({"name": "Settings", "type": "t", "parameters": {"assignments": [7]}}, r"\.parameters\.assignments"),
+        ({"name": "n", "type": "t", "parameters": {}, "credentials": {"t": {"id": 1}}}, r"\.credentials"),
+    ],
+)
+def test_a_workflow_of_another_form_is_refused_with_the_place(tmp_path: Path, node: object, said: str) -> None:
+    workflow = {"name": "x", "nodes": [node], "connections": {}, "settings": {}}
+    (tmp_path / "x.json").write_text(json.dumps(workflow))
+    with pytest.raises(ConfigError, match=rf"x\.json: .*{said}"):
+        files.load(tmp_path)
+
+
+def test_a_webhook_without_a_path_and_settings_without_any_are_nothing_to_fill_in(tmp_path: Path) -> None:
+    nodes = [{"name": name, "type": files.WEBHOOK, "parameters": {}} for name in ("Webhook", files.SETTINGS_NODE)]
+    workflow = {"name": "x", "nodes": nodes, "connections": {}, "settings": {}}
+    (tmp_path / "x.json").write_text(json.dumps(workflow))
+    [file] = files.load(tmp_path)
+    assert files.fill_in(file, files.Filling(settings={}, credentials=())) == workflow
+    assert files.webhook_path(workflow) is None
+
+
 def test_a_folder_or_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no workflow in it"):
         files.load(tmp_path)
