@@ -471,7 +471,8 @@ async def test_activity_shows_the_newest_merges_and_the_newest_pull_request(worl
     assert [(merge.number, merge.base, merge.at) for merge in found.merges] == [
         (number, "main", times[number - 1]) for number in (3, 2, 1)
     ]
-    assert (found.opened_at, found.latest) == (clock.time, clock.time)
+    assert (found.opened_at, found.latest(clock.time)) == (clock.time, clock.time)
+    assert found.latest(clock.time - timedelta(seconds=1)) == found.merges[0].at
     assert calls(world, "POST /graphql") == 2
 
 
