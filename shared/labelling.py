@@ -22,16 +22,21 @@ from shared.starting import new_run, runs_of, start
 
 async def labelled(
     services: Services, repository: str, number: int, just_set: PullRequestLabelled | None = None
-) -> None:
-    """Start the runs that the pull request's labels ask for, one for each target, head, and setting of the label."""
+) -> bool:
+    """Start the runs that the pull request's labels ask for, one for each target, head, and setting of the label.
+
+    Whether all is answered; not while a run is under way after which the label is to be looked at again.
+    """
     places = [place for place in services.config.in_repository(repository) if place.policy.deploy_label is not None]
     if not places:
-        return
+        return True
     pull = await services.github.pull_request(places[0].repository, number)
+    answered = True
     for place in places:
         asked = place.branch == pull.base and asked_by_label(pull, place.policy)
         if asked and _is_meant(place, pull, just_set) and _ready(pull):
-            await _start(services, place, pull)
+            answered &= await _start(services, place, pull)
+    return answered
 
 
 def _is_meant(place: TargetConfig, pull: PullRequestState, just_set: PullRequestLabelled | None) -> bool:
@@ -52,20 +57,22 @@ def _ready(pull: PullRequestState) -> bool:
     return pull.state == "open" and not pull.draft and pull.review in (None, "approved")
 
 
-async def _start(services: Services, place: TargetConfig, pull: PullRequestState) -> None:
-    """Unless a run has answered to it."""
+async def _start(services: Services, place: TargetConfig, pull: PullRequestState) -> bool:
+    """Unless a run has answered to it, or is still under way, for which it has to wait."""
     set_by = await services.github.labelled(place.repository, pull.number, place.policy.deploy_label or "")
     if set_by is None or not set_by.by_person:
         log.info("a label that no person set", repository=place.repository, number=pull.number)
-        return
-    if any(_answers(run, pull, set_by) for run in await runs_of(services, place, pull.number)):
-        return
+        return True
+    answers = [run for run in await runs_of(services, place, pull.number) if _answers(run, pull, set_by)]
+    if answers:
+        return all(run.status.terminal for run in answers)
     permission = await services.github.permission(place.repository, set_by.actor)
     if permission not in MAY_DEPLOY:
         await _refuse(services, place, pull, set_by, permission)
-        return
+        return True
     trigger = Trigger(source="label", actor=set_by.actor, id=f"{set_by.id} {pull.head_sha}", url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
+    return True
 
 
 def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:

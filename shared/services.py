@@ -67,6 +67,8 @@ class Services:
         """Since when the sweep knows each target."""
         self.settled: set[tuple[str, int]] = set()
         """Merged pull requests that this instance has seen to have their runs."""
+        self.answered: dict[tuple[str, int], datetime] = {}
+        """When labelled pull requests had last been updated, all of whose labels this instance saw answered then."""
         self._transports = dict(transports or {})
 
     @cached_property

@@ -18,6 +18,7 @@ from shared.sweeping.drift import look_for_drift
 from shared.sweeping.due import wake_due
 from shared.sweeping.glance import Glance
 from shared.sweeping.health import probe_all
+from shared.sweeping.labels import answer_labels
 from shared.sweeping.merges import start_unnoticed
 from shared.sweeping.redelivery import redeliver_missed
 from shared.sweeping.reporting import owe_report
@@ -42,6 +43,7 @@ async def sweep(request: Request) -> Response:
             "compared": partial(look_for_drift, services, glance),
             "redelivered": partial(redeliver_missed, services, glance),
             "unnoticed": partial(start_unnoticed, services, glance),
+            "labelled": partial(answer_labels, services, glance),
             "deaf": partial(listen, services, glance),
             "reported": partial(owe_report, services, glance),
         }

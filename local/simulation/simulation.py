@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import logging
+import math
 import random
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -43,8 +44,9 @@ WHOLE_SWEEP_EVERY = 3
 EVENING = 7200.0
 """By so long after the last incident everything has come to rest."""
 REPLAYED_AFTER = 2.0 * 24 * 3600
-_SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "listen", "look_for_drift")
+_SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "answer_labels", "listen", "look_for_drift")
 _WITHHELD = {"never sent": 0.02}
+_SILENCE = {"falls silent for the day": 0.02, "falls silent for good": 0.02}
 _WEBHOOK = {"missing": 0.05, "late": 0.05, "twice": 0.04, "answer lost": 0.03}
 
 
@@ -85,6 +87,12 @@ def _seldom(name: str) -> Callable[[Any], Awaitable[int]]:
         return await part(*args) if minute % WHOLE_SWEEP_EVERY == 0 else 0
 
     return now_and_then
+
+
+def _silence(chance: Chance) -> tuple[float, float]:
+    """From when to when GitHub sends nothing at all."""
+    what, value = chance.incident("GitHub", _SILENCE)
+    return (value * DAY if what else math.inf), (DAY + 60 if what == "falls silent for the day" else math.inf)
 
 
 async def _play(seed: int, only: frozenset[Incident] | None, keep_steps: bool) -> Outcome:
@@ -139,6 +147,7 @@ class Simulation:
         self.people = People(self.chance, configured, self.vendors)
         self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}
         self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
+        self._silence = _silence(self.chance)
         self._clock = LoopClock()
         self._arriving = 0
         """Webhooks that were sent and are still on their way."""
@@ -202,6 +211,9 @@ class Simulation:
         webhooks.queue = [one for one in webhooks.queue if self._is_sent(one)]
 
     def _is_sent(self, webhook: Webhook) -> bool:
+        begins, ends = self._silence
+        if begins <= self.witness.now < ends and not webhook.redelivery:
+            return False
         return self.chance.incident(f"GitHub's {webhook.event}", self._withheld)[0] is None
 
     def _begin(self, doing: object) -> None:
@@ -232,7 +244,10 @@ class Simulation:
         found = (
             invariants.missed_webhooks_are_asked_for,
             invariants.merges_are_deployed,
+            invariants.labels_are_answered,
             invariants.losses_of_health_are_noticed,
+            invariants.silences_are_told,
+            invariants.what_fails_on_probation_is_taken_back,
             invariants.what_is_recorded_serves,
         )
         return any(any(question(self.witness)) for question in found)

@@ -17,6 +17,9 @@ query ($owner: String!, $name: String!) {
       nodes { number baseRefName mergedAt }
     }
     opened: pullRequests(first: 1, orderBy: {field: CREATED_AT, direction: DESC}) { nodes { createdAt } }
+    open: pullRequests(states: OPEN, first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) {
+      nodes { number updatedAt labels(first: 100) { nodes { name } } }
+    }
   }
 }
 """
@@ -30,13 +33,22 @@ class Merge(Struct, frozen=True):
     at: datetime
 
 
+class Open(Struct, frozen=True):
+    """A pull request that is open, its labels, and when it was last pushed to, labelled, reviewed or spoken about."""
+
+    number: int
+    updated_at: datetime
+    labels: frozenset[str]
+
+
 class Activity(Struct, frozen=True):
-    """`merges` are the newest, newest first; fifty at most."""
+    """`merges` and `open` are the newest, newest first; fifty at most of each."""
 
     repository_id: int | None
     merges: tuple[Merge, ...]
     opened_at: datetime | None
     """When the newest pull request was opened."""
+    open: tuple[Open, ...] = ()
 
     def latest(self, until: datetime) -> datetime | None:
         """When something was last done, until then, of which a webhook tells: a pull request opened or merged."""
@@ -54,6 +66,28 @@ class _Opened(Struct, rename="camel"):
     created_at: Annotated[datetime, Meta(tz=True)]
 
 
+class _Label(Struct):
+    name: str
+
+
+class _Labels(Struct):
+    nodes: list[_Label]
+
+
+class _Open(Struct, rename="camel"):
+    number: int
+    updated_at: Annotated[datetime, Meta(tz=True)]
+    labels: _Labels | None = None
+
+    def shown(self) -> Open:
+        names = (label.name for label in self.labels.nodes) if self.labels else ()
+        return Open(self.number, self.updated_at, frozenset(names))
+
+
+class _OpenNodes(Struct):
+    nodes: list[_Open]
+
+
 class _MergedNodes(Struct):
     nodes: list[_Merged]
 
@@ -65,6 +99,7 @@ class _OpenedNodes(Struct):
 class _Repository(Struct, rename="camel"):
     merged: _MergedNodes
     opened: _OpenedNodes
+    open: _OpenNodes
     database_id: int | None = None
 
 
@@ -86,4 +121,5 @@ class ActivityAnswer(Struct):
             repository.database_id,
             tuple(sorted(merges, key=lambda merge: (merge.at, merge.number), reverse=True)),
             opened[0].created_at if opened else None,
+            tuple(node.shown() for node in repository.open.nodes),
         )

@@ -19,6 +19,7 @@ import shared.outbox
 import shared.pipeline
 import shared.stage
 import shared.starting
+import shared.sweeping.deafness
 import shared.sweeping.drift
 import shared.sweeping.health
 import shared.targets
@@ -332,6 +333,19 @@ def _untold_drift() -> list[Replacement]:
     return [(shared.sweeping.drift, "owe", lambda target, *_: target)]
 
 
+@mutant("nobody listens whether GitHub still tells", 259)
+def _no_listening() -> list[Replacement]:
+    async def look_away(*_: Any) -> int:
+        return 0
+
+    return [(module("sweep"), "listen", look_away)]
+
+
+@mutant("nobody is told of a silence", 259)
+def _untold_silence() -> list[Replacement]:
+    return [(shared.sweeping.deafness, "owe", lambda target, *_: target)]
+
+
 @mutant("what fails on probation stays", 23)
 def _no_probation() -> list[Replacement]:
     async def leave(*_: Any) -> None:
@@ -358,7 +372,18 @@ def _no_labels() -> list[Replacement]:
     async def look_away(*_: Any, **__: Any) -> None:
         pass
 
-    return [(module("dispatch"), "labelled", look_away)]
+    async def see_none(*_: Any) -> int:
+        return 0
+
+    return [(module("dispatch"), "labelled", look_away), (module("sweep"), "answer_labels", see_none)]
+
+
+@mutant("labels that no webhook told of are not looked for", 2156)
+def _unheard_labels() -> list[Replacement]:
+    async def see_none(*_: Any) -> int:
+        return 0
+
+    return [(module("sweep"), "answer_labels", see_none)]
 
 
 @mutant("a label starts a run each time that it is told of", 28)

@@ -10,9 +10,12 @@ from local.simulation.invariants.rest import (
     at_rest,
     effects,
     in_time,
+    labels_are_answered,
     losses_of_health_are_noticed,
     merges_are_deployed,
     missed_webhooks_are_asked_for,
+    silences_are_told,
+    what_fails_on_probation_is_taken_back,
     what_is_recorded_serves,
 )
 
@@ -23,6 +26,7 @@ __all__ = [
     "deployment",
     "effects",
     "in_time",
+    "labels_are_answered",
     "line",
     "losses_of_health_are_noticed",
     "merge",
@@ -30,5 +34,7 @@ __all__ = [
     "message",
     "missed_webhooks_are_asked_for",
     "notification",
+    "silences_are_told",
+    "what_fails_on_probation_is_taken_back",
     "what_is_recorded_serves",
 ]

@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from local.simulation.execution import START
 from local.simulation.invariants.asking import Found, Question, ask
+from local.simulation.place import LABEL
 from local.vendors import REPOSITORY
-from local.world.github_model import PullRequest, Repository
+from local.world.github_model import Labelling, PullRequest, Repository
 from local.world.railway_deployment import Deployment
 from shared import commands, outbox
 from shared.config import TargetConfig
 from shared.errors import Code
 from shared.run import Kind, Run, Status, Target
+from shared.sweeping.deafness import EARLY
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -89,6 +92,28 @@ def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
         asked = [place.id for place in witness.configured.targets if place.branch == pull.base]
         if not replied and set(asked) - answered:
             yield f"nobody answered the label on #{event.number}"
+
+
+def labels_are_answered(witness: Witness) -> Iterator[str]:
+    """A label that asks for a deployment has its run or reply, whether or not anybody told of it. Not on a fork."""
+    repository = _repository(witness)
+    for pull in repository.pulls.values():
+        waits = pull.state != "open" or pull.draft or repository.review_decision(pull) not in (None, "APPROVED")
+        set_by = next((one for one in reversed(pull.labellings) if one.label == LABEL), None)
+        if waits or pull.from_fork or set_by is None or LABEL not in pull.labels or set_by.by.endswith("[bot]"):
+            continue
+        if any(f"<!-- signalbox:reply:LE_{set_by.id} -->" in said for said in _comments(witness, pull.number)):
+            continue
+        for place in witness.configured.targets:
+            asked = place.branch == pull.base and place.policy.deploy_label is not None
+            if asked and not any(_answers(run, place, pull, set_by) for run in witness.runs()):
+                yield f"nobody answered the label on #{pull.number} for {place.id}"
+
+
+def _answers(run: Run, place: TargetConfig, pull: PullRequest, set_by: Labelling) -> bool:
+    about = run.pull_request is not None and run.pull_request.head_sha == pull.head_sha and run.target == place.id
+    commanded = run.kind is Kind.DEPLOY and run.trigger.source == "command" and run.history[-1].at >= set_by.at
+    return about and (commanded or run.trigger.id == f"LE_{set_by.id} {pull.head_sha}")
 
 
 def labels_are_set_by_who_may(witness: Witness) -> Iterator[str]:
@@ -223,12 +248,9 @@ def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
         current, lost_at = target.current, target.health.changed_at
         if current is None or current.run_id is None or target.rollbacks_in_a_row or target.lock:
             continue
-        if (
-            target.health.state != "unhealthy"
-            or lost_at is None
-            or policy.rollback == "off"
-            or len(target.verified) == 1
-        ):
+        if target.health.state != "unhealthy" or lost_at is None or policy.rollback == "off":
+            continue
+        if all(verified.commit_sha == current.commit_sha for verified in target.verified):  # there is no way back
             continue
         soon = policy.probation and lost_at <= current.at + timedelta(seconds=policy.probation)
         if soon and not any(run.trigger.id == current.deployment_id for run in witness.runs()):
@@ -243,6 +265,21 @@ def missed_webhooks_are_asked_for(witness: Witness) -> Iterator[str]:
         yield f"webhook {guid} never arrived, and nobody asks for it"
 
 
+def silences_are_told(witness: Witness) -> Iterator[str]:
+    """When GitHub has told nothing since something happened, that is recorded, and people know."""
+    pulls = _repository(witness).pulls.values()
+    merged = [pull.closed_at for pull in pulls if pull.merged and pull.closed_at is not None]
+    happened = max([*merged, *(pull.created_at for pull in pulls)], default=None)
+    target = witness.target(witness.configured.in_repository(REPOSITORY)[0].id)
+    if happened is None or happened <= (target.listened_since or START) + SKEW:
+        return
+    if any(attempt.delivered_at >= happened - EARLY for attempt in witness.vendors.github.webhooks.attempts()):
+        return
+    told = any(told.key.startswith(f"{target.id}:webhooks_lost@") for told in witness.told)
+    if target.deaf is None or not told:
+        yield f"GitHub has told nothing since {happened:%H:%M:%S}, {'and nobody knows' if target.deaf else 'unnoticed'}"
+
+
 def no_dead_letters(witness: Witness) -> Iterator[str]:
     """Nothing that we published ourselves is given up."""
     yield from (f"{dead.topic} {dead.data.decode()}" for dead in witness.dead_letters())
@@ -254,6 +291,7 @@ _AT_REST: list[Question[[Witness]]] = [
     merges_are_deployed,
     accepted_commands_are_answered,
     accepted_labels_are_answered,
+    labels_are_answered,
     labels_are_set_by_who_may,
     a_newer_merge_brings_older_ones_along,
     one_comment_per_run,
@@ -264,6 +302,7 @@ _AT_REST: list[Question[[Witness]]] = [
     losses_of_health_are_noticed,
     what_fails_on_probation_is_taken_back,
     missed_webhooks_are_asked_for,
+    silences_are_told,
     no_dead_letters,
 ]
 

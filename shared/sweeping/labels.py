@@ -1,0 +1,41 @@
+"""Labels that no webhook told of, or that had to wait: a pull request with one is looked at until it is answered."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from shared.clients.github_activity import Open
+from shared.labelling import labelled
+from shared.services import Services
+from shared.sweeping.each import each
+from shared.sweeping.glance import Glance
+from shared.sweeping.merges import WEBHOOK_MAY_TAKE
+
+
+async def answer_labels(services: Services, glance: Glance) -> int:
+    """Look at each open pull request with a label that asks for its deployment, as its webhook would; how many.
+
+    One that is answered is left alone until it changes. On a fork a label counts by its webhook alone (`labelled`).
+    """
+    asking = [place for place in services.config.targets if place.policy.deploy_label is not None]
+    return await each(sorted({place.repository for place in asking}), partial(_look_at_all, services, glance))
+
+
+async def _look_at_all(services: Services, glance: Glance, repository: str) -> int:
+    asked = {place.policy.deploy_label for place in services.config.in_repository(repository)}
+    names = {name.casefold() for name in asked if name is not None}
+    before = services.clock.now() - WEBHOOK_MAY_TAKE
+    due = [
+        pull
+        for pull in (await glance.activity(repository)).open
+        if pull.updated_at <= before
+        and names & {label.casefold() for label in pull.labels}
+        and services.answered.get((repository, pull.number)) != pull.updated_at
+    ]
+    return await each(due, partial(_look_at, services, repository))
+
+
+async def _look_at(services: Services, repository: str, pull: Open) -> int:
+    if await labelled(services, repository, pull.number):
+        services.answered[repository, pull.number] = pull.updated_at
+    return 1
