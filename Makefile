@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
   golden tf-check tf-scan lint audit format lock clean help
 
 help:  ## what there is
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
 
 run: $(VENV)/.run  ## play the main job on this machine (SCENARIO=name for another)
 	@$(BIN)/signalbox demo --scenario $(SCENARIO)
@@ -41,7 +41,8 @@ destroy: .terraform-ready package  ## take it down, but keep documents and secre
 .terraform-ready:
 	@command -v terraform >/dev/null \
 	  || { echo "terraform 1.9 or newer is needed: developer.hashicorp.com/terraform/install" >&2; exit 1; }
-	@[ -f "$(TFVARS)" ] || { echo "name the project's settings: make $(MAKECMDGOALS) TFVARS=FILE.tfvars" >&2; exit 1; }
+	@[ -z "$(TFVARS)" ] || [ -f "$(TFVARS)" ] || { echo "there is no file $(TFVARS)" >&2; exit 1; }
+	@[ -n "$(TFVARS)" ] || { echo "name the project's settings: make $(MAKECMDGOALS) TFVARS=FILE.tfvars" >&2; exit 1; }
 	@[ -n "$(STATE_BUCKET)" ] || { echo "$(TFVARS) has no project_id, and no STATE_BUCKET is named" >&2; exit 1; }
 	$(TERRAFORM) init -input=false -reconfigure -backend-config=bucket=$(STATE_BUCKET) -backend-config=prefix=signalbox
 

@@ -21,6 +21,7 @@ from shared.services import Services
 
 Vendor = Literal["github", "railway"]
 EVERY = timedelta(minutes=5)
+"""How often at most the arrival of webhooks is noted."""
 
 
 async def hear(services: Services, event: Event, at: datetime) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from local.cli.dead_letters import dead_letters
@@ -22,6 +25,9 @@ from local.cli.workflows import workflows
 @click.version_option(package_name="signalbox")
 def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal does not have is no reason to end
+            stream.reconfigure(errors="replace")
 
 
 for command in (

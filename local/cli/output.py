@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -61,20 +61,27 @@ def expectations(out: Console, shown: Iterable[Expectation]) -> None:
         out.print(f"  {mark} {escape(expectation.text)}")
 
 
+_WIDE = 140
+_RUN: dict[str, Callable[[Run], str]] = {
+    "run": lambda run: run.id,
+    "kind": lambda run: run.kind,
+    "started (UTC)": lambda run: f"{run.created_at:%Y-%m-%d %H:%M:%S}",
+    "target": lambda run: run.target,
+    "stage": lambda run: run.stage,
+    "status": lambda run: f"[{_COLOURS.get(run.status, 'white')}]{run.status}[/]",
+    "commit": lambda run: (run.commit_sha or "")[:7],
+    "last": lambda run: escape(run.history[-1].message if run.history else ""),
+}
+
+
 def runs(out: Console, shown: Iterable[Run]) -> None:
+    """A table; on a narrow terminal without what can be left out, so that the rest is there in whole."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("run", "started (UTC)", "target", "stage", "status", "commit", "last"):
-        table.add_column(title, no_wrap=title != "last")
+    titles = [title for title in _RUN if out.width >= _WIDE or title not in ("started (UTC)", "target", "stage")]
+    for title in titles:
+        table.add_column(title, no_wrap=title != "last", overflow="fold")
     for run in shown:
-        table.add_row(
-            run.id,
-            f"{run.created_at:%Y-%m-%d %H:%M:%S}",
-            run.target,
-            run.stage,
-            f"[{_COLOURS.get(run.status, 'white')}]{run.status}[/]",
-            (run.commit_sha or "")[:7],
-            escape(run.history[-1].message if run.history else ""),
-        )
+        table.add_row(*(_RUN[title](run) for title in titles))
     out.print(table)
 
 

@@ -10,6 +10,7 @@ from shared.clients.railway import Railway, ServiceState
 from shared.clients.railway_setup import Token, TokenKind
 from shared.config import TargetConfig
 from shared.errors import Unauthorized
+from shared.hearing import EVERY as NOTED_EVERY
 from shared.run import Target
 
 OVERLAP_VARIABLE = "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS"
@@ -170,7 +171,7 @@ async def _webhook(project: Project, place: TargetConfig) -> list[Finding]:
         told = "none has been noted; they are from the first run on"
         return [warning(Subject.RAILWAY_WEBHOOK, told, ADD_WEBHOOK)]
     last, policy = found.document.current, place.policy
-    longest = timedelta(seconds=policy.monitor_deadline + policy.verify_deadline + policy.bake)
+    longest = timedelta(seconds=policy.monitor_deadline + policy.verify_deadline + policy.bake) + NOTED_EVERY
     told = f"the last arrived {heard:%Y-%m-%d %H:%M} UTC"
     if last is not None and heard < last.at - longest:
         return [warning(Subject.RAILWAY_WEBHOOK, f"{told}, before the last deployment", ADD_WEBHOOK)]

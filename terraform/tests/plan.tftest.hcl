@@ -6,6 +6,8 @@ variables {
   github_repository = "acme/shop"
   deployer          = "deployer@acme-project.iam.gserviceaccount.com"
   workload_identity = { pool = "github-pool", provider = "github-provider" }
+  console_members   = [] # whatever else a file of variables names
+  existing_secrets  = []
 }
 
 run "ordinary" {

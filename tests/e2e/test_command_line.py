@@ -396,3 +396,11 @@ def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[st
     assert "✓ GitHub App: signalbox-demo" in wrong.stdout
     assert "✗ Railway token: Railway ApiToken: Not Authorized" in wrong.stdout
     assert "    → Make a new token" in wrong.stdout
+
+
+def test_a_terminal_that_has_no_arrows_gets_something_else() -> None:
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = [SIGNALBOX, "demo", "--scenario", "checks-fail"]
+    result = subprocess.run(words, check=False, cwd=ROOT, env=environ, capture_output=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"? ada " in result.stdout

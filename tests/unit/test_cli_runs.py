@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
+from rich.console import Console
 from unit.building import a_run, a_target, at
 
 from local.backend import DOCUMENTS
+from local.cli import output
 from local.cli.runs import runs
 from local.place import Left, leave_behind
 from local.store import SqliteStore
@@ -56,3 +60,16 @@ def test_what_does_not_is_not_named(tmp_path: Path) -> None:
 
 def test_the_json_is_of_runs_alone(tmp_path: Path) -> None:
     assert len(json.loads(listed(tmp_path, a_run(), DRIFTING, words=("--json",)).output)) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"), [(200, list(output._RUN)), (80, ["run", "kind", "status", "commit", "last"])]
+)
+def test_a_narrow_terminal_shows_fewer_columns_whole(width: int, titles: list[str]) -> None:
+    out = Console(width=width, file=io.StringIO())
+    run = a_run()
+    output.runs(out, [run])
+    first, *rows = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert first.split() == " ".join(titles).split()
+    assert rows[0].startswith(f"{run.id} ")
+    assert run.status in rows[0]

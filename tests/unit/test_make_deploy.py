@@ -112,7 +112,7 @@ def test_a_plan_takes_no_lock_and_changes_nothing(place: Place) -> None:
     ("words", "said"),
     [
         ((), "name the project's settings: make {target} TFVARS=FILE.tfvars"),
-        (("TFVARS=missing.tfvars",), "name the project's settings: make {target} TFVARS=FILE.tfvars"),
+        (("TFVARS=missing.tfvars",), "there is no file missing.tfvars"),
         (("TFVARS=empty.tfvars",), "empty.tfvars has no project_id, and no STATE_BUCKET is named"),
     ],
 )
