@@ -18,7 +18,7 @@ from local.simulation.simulation import simulate
 FRESH = range(60)
 ONCE_FAILED = (
     *(27, 79, 94, 98, 142, 161, 175, 366, 450, 481, 604, 702, 753, 794, 1038, 1345, 1515, 1675, 2008, 2771, 3092),
-    *(5030, 90067, 120023, 120273, 120284),
+    *(2156, 3001, 3076, 3661, 5030, 9900, 90067, 120023, 120273, 120284),
 )
 """Seeds that showed a defect, in the code or in the simulation, when they were first played."""
 
