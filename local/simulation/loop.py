@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
+import signal
+import threading
+import traceback
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
+from types import FrameType
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -15,10 +20,16 @@ from msgspec import Struct
 T = TypeVar("T")
 _SAME_TIME = 1e-9
 _sleep = asyncio.sleep
+_abandoned: list[VirtualLoop] = []
+"""They stay, with their tasks, which nobody could end in an orderly way."""
 
 
 class Stalled(Exception):
     """Everything waits for something that nobody will ever do."""
+
+
+class Endless(KeyboardInterrupt):
+    """The CPU time that it was given is used up. Like a Ctrl-C, so that nothing takes it for an error and goes on."""
 
 
 class _Handle(Struct, eq=False):
@@ -100,10 +111,10 @@ class VirtualLoop(BaseEventLoop):
         timers, ready = self._timers, self._ready  # type: ignore[attr-defined]
         while timers:
             when, _, due = timers[0]
-            if when >= self._virtual + _SAME_TIME and not due.cancelled():
-                if ready or self._stopping:  # type: ignore[attr-defined]
+            if not due.cancelled():
+                if when >= self._virtual + _SAME_TIME and (ready or self._stopping):  # type: ignore[attr-defined]
                     return
-                self._virtual = when
+                self._virtual = max(self._virtual, when)  # or whoever waits for what is left of a wait never gets there
             heapq.heappop(timers)
             if isinstance(due, _Handle):
                 ready.append(due)
@@ -138,16 +149,47 @@ async def done_within(task: asyncio.Task[Any], seconds: float) -> bool:
     return task.done()
 
 
+@contextlib.contextmanager
+def limited(cpu_seconds: float) -> Iterator[None]:
+    """Raises Endless, with the place, when more CPU time is taken; where the system has such signals."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(_: int, frame: FrameType | None) -> None:
+        at = traceback.extract_stack(frame)[:-5:-1]
+        places = " < ".join(f"{each.filename}:{each.lineno}" for each in at)
+        raise Endless(f"no end after {cpu_seconds:g} s of CPU time, at {places}")
+
+    before = signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end, and drop whatever is still waiting then."""
     loop = VirtualLoop()
     try:
-        return loop.run_until_complete(main)
-    finally:
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        result = loop.run_until_complete(main)
+    except Endless:  # what did not end might not end when it is cancelled, either
+        _abandoned.append(loop)
+        raise
+    except BaseException:
+        _drop_what_waits(loop)
+        raise
+    _drop_what_waits(loop)
+    return result
+
+
+def _drop_what_waits(loop: VirtualLoop) -> None:
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

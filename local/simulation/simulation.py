@@ -44,6 +44,9 @@ WHOLE_SWEEP_EVERY = 3
 EVENING = 7200.0
 """By so long after the last incident everything has come to rest."""
 REPLAYED_AFTER = 2.0 * 24 * 3600
+CPU_SECONDS = 60.0
+"""A seed that takes more of them has no end. The slowest take two."""
+ENDS = "the day has an end"
 _SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "answer_labels", "listen", "look_for_drift")
 _WITHHELD = {"never sent": 0.02}
 _SILENCE = {"falls silent for the day": 0.02, "falls silent for good": 0.02}
@@ -64,18 +67,25 @@ class Outcome(Struct, frozen=True):
 def simulate(
     seed: int, *, only: frozenset[Incident] | None = None, keep_steps: bool = False, plain: bool = False
 ) -> Outcome:
-    """Play the seed to its end, or to the first violation; `plain`: without the shortcuts of `lean`, which is slow."""
+    """Play the seed to its end, or to the first violation; `plain`: without the shortcuts of `lean`, which is slow.
+
+    Something that goes round and round for CPU_SECONDS is a violation, too.
+    """
+    played: list[Simulation] = []
     seldom = [(module("sweep"), name, _seldom(name)) for name in _SELDOM]
     state = random.getstate()
     before = services._current  # noqa: SLF001 - put back afterwards
     install()
     random.seed(seed)
     try:
-        with lean(plain=plain), replaced(seldom):
-            return loop.run(_play(seed, only, keep_steps))
+        with lean(plain=plain), replaced(seldom), _heard(played), loop.limited(CPU_SECONDS):
+            loop.run(_play(seed, only, played))
+    except loop.Endless as endless:
+        played[0].witness.check([(ENDS, str(endless))])
     finally:
         random.setstate(state)
         services.install(before)
+    return played[0].outcome(keep_steps)
 
 
 def _seldom(name: str) -> Callable[[Any], Awaitable[int]]:
@@ -95,27 +105,27 @@ def _silence(chance: Chance) -> tuple[float, float]:
     return (value * DAY if what else math.inf), (DAY + 60 if what == "falls silent for the day" else math.inf)
 
 
-async def _play(seed: int, only: frozenset[Incident] | None, keep_steps: bool) -> Outcome:
+async def _play(seed: int, only: frozenset[Incident] | None, played: list[Simulation]) -> None:
     simulation = Simulation(seed, only)
-    with _heard(simulation.witness):
-        return await simulation.play(keep_steps)
+    played.append(simulation)
+    await simulation.play()
 
 
 class _Ear(logging.Handler):
-    """Shows the witness each line of the log, as it would be written."""
+    """Shows the witness of the day that is played each line of the log, as it would be written."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, played: list[Simulation]) -> None:
         super().__init__()
-        self._witness = witness
+        self._played = played
         self.setFormatter(log.formatter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._witness.logged(self.format(record))
+        self._played[-1].witness.logged(self.format(record))
 
 
 @contextlib.contextmanager
-def _heard(witness: Witness) -> Iterator[None]:
-    logger, ear = logging.getLogger("signalbox"), _Ear(witness)
+def _heard(played: list[Simulation]) -> Iterator[None]:
+    logger, ear = logging.getLogger("signalbox"), _Ear(played)
     before = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -155,7 +165,7 @@ class Simulation:
         """Executions under way, those too for whose answer nobody waits any more."""
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def play(self, keep_steps: bool) -> Outcome:
+    async def play(self) -> None:
         self.chance.calm = True
         await self._sweep(0)  # so that the targets are known before anything happens to them
         self.chance.calm = False
@@ -168,6 +178,8 @@ class Simulation:
             self.witness.check(invariants.at_rest(self.witness))
         if not self.witness.violations:
             await self._replay()
+
+    def outcome(self, keep_steps: bool) -> Outcome:
         digest = hashlib.sha256("\n".join(map(str, self.witness.steps)).encode()).hexdigest()
         return Outcome(
             self.seed,

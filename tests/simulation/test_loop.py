@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -84,6 +85,31 @@ def test_to_wait_for_what_nobody_will_do_is_noticed() -> None:
         await asyncio.get_running_loop().create_future()
 
     with pytest.raises(loop.Stalled):
+        loop.run(main())
+
+
+def test_time_goes_on_however_little_of_a_wait_is_left() -> None:
+    """Once two instants that were nearly the same counted as one, and what waited for the second waited forever."""
+
+    async def main() -> tuple[float, int]:
+        running, looks, until = asyncio.get_running_loop(), 0, 251.73993614173077 + 3e-10
+        await asyncio.sleep(251.73993614173077)
+        while until > running.time() and looks < 10:
+            looks += 1
+            await asyncio.sleep(until - running.time())
+        return until - running.time(), looks
+
+    left, looks = loop.run(main())
+    assert left <= 0
+    assert looks < 10
+
+
+def test_what_takes_too_much_cpu_is_stopped_where_it_is() -> None:
+    async def main() -> None:
+        for _ in itertools.repeat(None):
+            await asyncio.sleep(0)
+
+    with pytest.raises(loop.Endless, match=r"no end after 0.2 s of CPU time, at /.*py:\d+ < "), loop.limited(0.2):
         loop.run(main())
 
 

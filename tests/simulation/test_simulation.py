@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulation.mutants import MUTANTS
 
+from local.simulation import simulation
 from local.simulation.campaign import campaign
+from local.simulation.lean import replaced
+from local.simulation.place import module
 from local.simulation.shrink import shrink
 from local.simulation.simulation import simulate
 
 FRESH = range(60)
 ONCE_FAILED = (
     *(27, 79, 94, 98, 142, 161, 175, 366, 450, 481, 604, 702, 753, 794, 1038, 1345, 1515, 1675, 2008, 2771, 3092),
-    *(2156, 3001, 3076, 3661, 5030, 9900, 90067, 120023, 120273, 120284),
+    *(2156, 3001, 3076, 3661, 5030, 9900, 90067, 120023, 120273, 120284, 107150838),
 )
 """Seeds that showed a defect, in the code or in the simulation, when they were first played."""
 
@@ -63,3 +69,21 @@ def test_a_violation_is_shown_by_a_shorter_trace() -> None:
     assert shown.violations[0].invariant == found.violations[0].invariant == "telling is leased"
     assert len(shown.incidents) < len(found.incidents)
     assert shown.steps
+
+
+def test_what_goes_round_and_round_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def round_and_round(*_: Any) -> int:
+        while True:
+            with contextlib.suppress(Exception):
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(simulation, "CPU_SECONDS", 2)
+    mutant = [(module("sweep"), "wake_due", round_and_round)]
+    with replaced(mutant):
+        found = simulate(0)
+    [violation] = found.violations
+    assert violation.invariant == "the day has an end"
+    assert "no end after 2 s of CPU time, at " in violation.detail
+    # what it was is shown as it is, and the next day is played as if nothing had been
+    assert shrink(found) is found
+    assert simulate(0).violations == ()
