@@ -87,8 +87,7 @@ n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once 
 	$(BIN)/python tests/real_n8n.py
 
 # What checks Terraform without a registry; with none, the real provider is fetched.
-TFCHECK := $(abspath $(wildcard ../shared/tools/tfcheck/tfcheck))
-export SIGNALBOX_TFCHECK ?= $(TFCHECK)
+export SIGNALBOX_TFCHECK ?= $(abspath $(wildcard ../shared/tools/tfcheck/tfcheck))
 
 tf-check: package  ## Terraform by itself: its form, its tests, and a plan of the example
 ifneq ($(SIGNALBOX_TFCHECK),)

@@ -126,7 +126,7 @@ def running(installation: Installation, logs: Path) -> Iterator[Emulators]:
     What they print goes to files in `logs`. Raises ConfigError when one does not come up.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    firestore_port, pubsub_port = _free_ports(2)
+    firestore_port, pubsub_port = free_ports(2)
     main = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
     # The Firestore emulator knows English messages only (its start script).
     firestore = ("-Duser.language=en", "-cp", str(installation.firestore), main)
@@ -189,7 +189,8 @@ def _jar(folders: list[Path], inside: str, pattern: str) -> Path:
     raise ConfigError(f"no {inside}/{pattern} in the gcloud SDK: run `{INSTALL}` (Java {OLDEST_JAVA}+)")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody has just now, no two alike."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

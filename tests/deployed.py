@@ -18,6 +18,8 @@ from pathlib import Path
 
 import httpx
 
+from local.emulators import free_ports
+
 PATIENCE = 60.0
 NOTHING = "127.0.0.1:1"
 """An address where nobody answers."""
@@ -78,7 +80,7 @@ def served(function: str, folder: Path, venv: Path, environ: Mapping[str, str]) 
 
     Raises AssertionError with what it printed when it does not come up, or ends by itself.
     """
-    port = _free_port()
+    [port] = free_ports(1)
     printed = folder.with_suffix(".log")
     command = [venv / "bin" / "functions-framework", "--target", function, "--host", "127.0.0.1", "--port", str(port)]
     with printed.open("w") as log:
@@ -112,10 +114,3 @@ def answer_of(url: str, method: str, path: str, body: bytes = b"") -> httpx.Resp
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signalbox" / "environments"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

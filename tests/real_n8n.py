@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from local.emulators import ending_with_us
+from local.emulators import ending_with_us, free_ports
 from local.workflows.files import Document
 from shared.errors import ConfigError
 
@@ -109,7 +108,7 @@ class RealN8n:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
-        port, self._broker = _free_ports(2)
+        port, self._broker = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
         self.api_key = ""
         self.furnished = False
@@ -237,14 +236,6 @@ def _run(command: Sequence[str], where: Path) -> None:
 def _tell(text: str) -> None:
     """Past pytest's capture: nobody should wait for minutes without knowing for what."""
     print(text, file=sys.__stderr__, flush=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 if __name__ == "__main__":  # so that it can begin before the tests that need it

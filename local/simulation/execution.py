@@ -24,6 +24,8 @@ class Execution(Struct, eq=False):
     dead: bool = False
     disturbed: int = 0
     started: float = 0.0
+    claimed: float = 0.0
+    """When it last took the right to tell people, so that it knows what had been told by then."""
 
     @property
     def name(self) -> str:

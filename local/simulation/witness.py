@@ -74,6 +74,8 @@ class Witness:
         """Claims of each run since its last other commit."""
         self.made: list[Made] = []
         self.told: list[Told] = []
+        self.recorded: dict[tuple[str, str], float] = {}
+        """When each notification of a run was first recorded as told, or given up."""
         self.enqueued: dict[str, datetime] = {}
         """When each run first stood in a queue."""
         self.merges: list[tuple[int, str, Execution]] = []
@@ -119,9 +121,18 @@ class Witness:
                 elif not isinstance(before, Run) or _progress(before) != _progress(after):
                     self.claims[after.id] = 0
         for before, after in changes:
+            if isinstance(after, Run):
+                self._follow_telling(execution, before, after)
             self.check(invariants.commit(self, execution, before, after))
             for entry in after.queue if isinstance(after, Target) else ():
                 self.enqueued.setdefault(entry.run_id, START + timedelta(seconds=self.now))
+
+    def _follow_telling(self, execution: Execution, before: Document | None, after: Run) -> None:
+        earlier = before.notify_lease if isinstance(before, Run) else None
+        if after.notify_lease is not None and after.notify_lease != earlier:
+            execution.claimed = self.now
+        for key in after.notified:
+            self.recorded.setdefault((after.id, key), self.now)
 
     def published(self, execution: Execution, message: Published) -> None:
         self.note(execution.name, f"publishes {message.topic} #{message.id} {_about(message.data)}")

@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from local.cli import main
-from local.emulators import Emulators
+from local.emulators import Emulators, free_ports
 
 ROOT = Path(__file__).parents[2]
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
@@ -50,13 +50,6 @@ def eventually(look: Any) -> Any:
             return seen
         time.sleep(0.02)
     raise AssertionError("it never came")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_demo_shows_the_run_from_webhook_to_notification() -> None:
@@ -327,7 +320,7 @@ def succeeded(folder: Path) -> int:
 
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
     # Given functions-framework on the function's own source, as the README starts it
-    port = free_port()
+    [port] = free_ports(1)
     environ = {
         **os.environ,
         "SIGNALBOX_BACKEND": "local.backend:open_backend",
@@ -358,7 +351,7 @@ def test_a_wrong_configuration_is_refused_at_start(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[repositories."acme/shop".services.web]\nproject_id = "p"\n')
     environ = {**os.environ, "SIGNALBOX_CONFIG": str(wrong), "SIGNALBOX_BACKEND": "local.backend:open_backend"}
-    command = [FRAMEWORK, "--source", "functions/console/main.py", "--target", "console", "--port", str(free_port())]
+    command = [FRAMEWORK, "--source", "functions/console/main.py", "--target", "console", "--port", str(*free_ports(1))]
     shown = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
     assert shown.returncode != 0
     assert f'{wrong}: repositories."acme/shop".services.web: Object missing required field' in shown.stderr

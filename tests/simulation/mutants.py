@@ -70,6 +70,11 @@ def mutant(name: str, found_by: int) -> Callable[[Callable[[], list[Replacement]
     return register
 
 
+async def _look_away(*_: Any, **__: Any) -> int:
+    """In the place of a part of the sweep, or of whoever is called: nothing is seen, nothing done."""
+    return 0
+
+
 @mutant("a claim does not look at the lease", 4)
 def _no_lease() -> list[Replacement]:
     claim = shared.pipeline.claim
@@ -83,18 +88,12 @@ def _lease_not_checked() -> list[Replacement]:
 
 @mutant("merges that no webhook told of are not looked for", 94)
 def _unnoticed_merges() -> list[Replacement]:
-    async def nothing(*_: Any) -> int:
-        return 0
-
-    return [(module("sweep"), "start_unnoticed", nothing)]
+    return [(module("sweep"), "start_unnoticed", _look_away)]
 
 
 @mutant("webhooks that did not get through are not asked for again", 0)
 def _not_redelivered() -> list[Replacement]:
-    async def nothing(*_: Any) -> int:
-        return 0
-
-    return [(module("sweep"), "redeliver_missed", nothing)]
+    return [(module("sweep"), "redeliver_missed", _look_away)]
 
 
 @mutant("a stage waits on beyond its deadline", 10)
@@ -238,10 +237,7 @@ def _acknowledged_crash() -> list[Replacement]:
 
 @mutant("the sweep wakes nobody", 6)
 def _no_sweep() -> list[Replacement]:
-    async def sleep_on(_: Any) -> int:
-        return 0
-
-    return [(module("sweep"), "wake_due", sleep_on)]
+    return [(module("sweep"), "wake_due", _look_away)]
 
 
 @mutant("attempts are never used up", 7)
@@ -322,10 +318,7 @@ def _wrong_record() -> list[Replacement]:
 
 @mutant("nobody compares what serves with what is recorded", 0)
 def _no_comparison() -> list[Replacement]:
-    async def look_away(*_: Any) -> int:
-        return 0
-
-    return [(module("sweep"), "look_for_drift", look_away)]
+    return [(module("sweep"), "look_for_drift", _look_away)]
 
 
 @mutant("nobody is told of a drift", 0)
@@ -335,10 +328,7 @@ def _untold_drift() -> list[Replacement]:
 
 @mutant("nobody listens whether GitHub still tells", 259)
 def _no_listening() -> list[Replacement]:
-    async def look_away(*_: Any) -> int:
-        return 0
-
-    return [(module("sweep"), "listen", look_away)]
+    return [(module("sweep"), "listen", _look_away)]
 
 
 @mutant("nobody is told of a silence", 259)
@@ -348,10 +338,7 @@ def _untold_silence() -> list[Replacement]:
 
 @mutant("what fails on probation stays", 23)
 def _no_probation() -> list[Replacement]:
-    async def leave(*_: Any) -> None:
-        pass
-
-    return [(shared.sweeping.health, "take_back_if_due", leave)]
+    return [(shared.sweeping.health, "take_back_if_due", _look_away)]
 
 
 @mutant("what is about to be done is not saved first", 0)
@@ -369,21 +356,12 @@ def _anybodys_label() -> list[Replacement]:
 
 @mutant("a label is never looked at", 3)
 def _no_labels() -> list[Replacement]:
-    async def look_away(*_: Any, **__: Any) -> None:
-        pass
-
-    async def see_none(*_: Any) -> int:
-        return 0
-
-    return [(module("dispatch"), "labelled", look_away), (module("sweep"), "answer_labels", see_none)]
+    return [(module("dispatch"), "labelled", _look_away), (module("sweep"), "answer_labels", _look_away)]
 
 
 @mutant("labels that no webhook told of are not looked for", 2156)
 def _unheard_labels() -> list[Replacement]:
-    async def see_none(*_: Any) -> int:
-        return 0
-
-    return [(module("sweep"), "answer_labels", see_none)]
+    return [(module("sweep"), "answer_labels", _look_away)]
 
 
 @mutant("a label starts a run each time that it is told of", 28)

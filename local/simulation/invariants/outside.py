@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from local.simulation.execution import START, Execution
+from local.simulation.execution import Execution
 from local.simulation.invariants.asking import Found, Question, ask, secrets_in
-from local.simulation.invariants.documents import SKEW, STAGES
+from local.simulation.invariants.documents import STAGES
 from local.world.github_model import PASSED, PullRequest
 from local.world.railway_deployment import Plan
 from shared.run import Kind, Run, Stage
@@ -174,9 +173,8 @@ def told_once(witness: Witness, told: Told, _: bytes) -> Iterator[str]:
     if told.execution.disturbed:
         return
     id, event = told.key.split(":") if told.key.count(":") == 1 else ("", "")
-    document, began = witness.run(id), START + timedelta(seconds=told.execution.started)
-    before = document.notified.get(f"{event}:n8n") if document is not None else None
-    if before is not None and before.at < began - SKEW:  # whoever began before that could not know
+    recorded = witness.recorded.get((id, f"{event}:n8n"))
+    if recorded is not None and recorded <= told.execution.claimed:  # whoever claimed before that could not know
         yield f"{told.key} is told again"
     for earlier in witness.told:
         usable = not earlier.execution.disturbed and told.at - earlier.execution.started < LEASE
