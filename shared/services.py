@@ -67,8 +67,9 @@ class Services:
         """Since when the sweep knows each target."""
         self.settled: set[tuple[str, int]] = set()
         """Merged pull requests that this instance has seen to have their runs."""
-        self.answered: dict[tuple[str, int], datetime] = {}
-        """When labelled pull requests had last been updated, all of whose labels this instance saw answered then."""
+        self.answered: dict[str, dict[int, datetime]] = {}
+        """Of each repository the open pull requests all of whose labels this instance saw answered, and when they had
+        last been updated then."""
         self._transports = dict(transports or {})
 
     @cached_property

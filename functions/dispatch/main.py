@@ -41,7 +41,10 @@ async def dispatch(request: Request) -> Response:
         services = current()
         await act(services, event)
         await hear(services, event, message.publish_time or services.clock.now())
-    except (TransientError, VendorError, SecretMissing) as error:
+    except TransientError as error:
+        log.warning("again later", event=type(event).__name__, reason=str(error))
+        return JSONResponse({"again": True}, status_code=503)
+    except (VendorError, SecretMissing) as error:
         # A refusal too: an event is never dropped for a permission that somebody is about to grant.
         log.error("again later", event=type(event).__name__, reason=str(error))
         return JSONResponse({"again": True}, status_code=503)

@@ -25,17 +25,18 @@ async def _look_at_all(services: Services, glance: Glance, repository: str) -> i
     asked = {place.policy.deploy_label for place in services.config.in_repository(repository)}
     names = {name.casefold() for name in asked if name is not None}
     before = services.clock.now() - WEBHOOK_MAY_TAKE
-    due = [
+    asking = [
         pull
         for pull in (await glance.activity(repository)).open
-        if pull.updated_at <= before
-        and names & {label.casefold() for label in pull.labels}
-        and services.answered.get((repository, pull.number)) != pull.updated_at
+        if pull.updated_at <= before and names & {label.casefold() for label in pull.labels}
     ]
+    seen = services.answered.get(repository, {})
+    due = [pull for pull in asking if seen.get(pull.number) != pull.updated_at]
+    services.answered[repository] = {pull.number: pull.updated_at for pull in asking if pull not in due}
     return await each(due, partial(_look_at, services, repository))
 
 
 async def _look_at(services: Services, repository: str, pull: Open) -> int:
     if await labelled(services, repository, pull.number):
-        services.answered[repository, pull.number] = pull.updated_at
+        services.answered[repository][pull.number] = pull.updated_at
     return 1

@@ -79,6 +79,33 @@ async def test_a_pull_request_is_reviewed_by_its_diff(bench: Bench, upstream: Up
     assert f"<!-- signalbox:review:{HEAD} -->" in upstream.comments[0]["body"]
 
 
+async def test_one_too_large_for_a_diff_is_reviewed_by_its_files(bench: Bench, upstream: Upstream) -> None:
+    upstream.no_diff = 406
+
+    done = await run(bench, "pull-request-analysis", PULL_REQUEST)
+
+    assert done.succeeded, done
+    asked = upstream.asked[0]["messages"][0]["content"]
+    assert "diff --git a/app.py b/app.py\n@@ -1 +1 @@\n-{{ 1 }}\n+{{ 2 }}\n" in asked
+    assert "diff --git a/old.json b/lock.json\n(renamed, 30000 lines, not shown)\n" in asked
+    assert f"<!-- signalbox:review:{HEAD} -->" in upstream.comments[0]["body"]
+
+
+@pytest.mark.parametrize(("status", "files_fail"), [(500, False), (406, True)])
+async def test_one_that_cannot_be_read_at_all_is_not_reviewed(
+    bench: Bench, upstream: Upstream, status: int, files_fail: bool
+) -> None:
+    upstream.no_diff = status
+    if files_fail:
+        upstream.app.faults.append(Fault(when="/pulls/7/files", status=500, times=2))
+
+    done = await run(bench, "pull-request-analysis", PULL_REQUEST)
+
+    assert (done.status, done.last_node) == ("error", "Fail")
+    assert upstream.asked == []
+    assert any(call.path.endswith("/files") for call in upstream.app.calls) == files_fail
+
+
 @pytest.mark.parametrize("stem", ASKING)
 async def test_what_is_written_already_is_not_asked_or_written_again(
     bench: Bench, upstream: Upstream, stem: str

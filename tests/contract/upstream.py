@@ -21,6 +21,17 @@ ANTHROPIC_KEY = "an-anthropic-key"
 GITHUB_TOKEN = "Bearer a-github-token"
 HEAD = "0123456789abcdef0123456789abcdef01234567"
 TITLE = 'Title with "quotes", {{ $env.SECRET }} and </title>'
+TOO_LARGE = {
+    "message": "Sorry, the diff exceeded the maximum number of lines (20000)",
+    "errors": [{"resource": "PullRequest", "field": "diff", "code": "too_large"}],
+    "documentation_url": "https://docs.github.com/rest/pulls/pulls#list-pull-requests-files",
+    "status": "406",
+}
+"""What GitHub answers, with 406, instead of the diff of many lines or files (github.com/cli/cli/issues/10712)."""
+FILES = [
+    {"filename": "app.py", "status": "modified", "changes": 2, "patch": "@@ -1 +1 @@\n-{{ 1 }}\n+{{ 2 }}"},
+    {"filename": "lock.json", "previous_filename": "old.json", "status": "renamed", "changes": 30000},
+]
 DIFF = 'diff --git a/x b/x\n+ print("hello {{ 1 + 1 }}")\n'
 
 
@@ -33,11 +44,14 @@ class Upstream:
         self.comments: list[dict[str, Any]] = []
         self.answer: Any = "The build lacks `zod`. cc @everyone <!-- signalbox:run:x -->"
         self.thinks = 0.0
+        self.no_diff = 0
+        """The status with which a diff is refused."""
         self.url = ""
         routes = [
             Route("/anthropic/v1/messages", self._messages, methods=["POST"]),
             Route("/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment, methods=["GET", "POST"]),
             Route("/github/repos/{owner}/{name}/pulls/{number:int}", self._pull),
+            Route("/github/repos/{owner}/{name}/pulls/{number:int}/files", self._files),
             Mount("/telegram", self.telegram.app),
         ]
         self.app = Faulty(Starlette(routes=routes))
@@ -53,6 +67,7 @@ class Upstream:
         self.comments.clear()
         self.answer = "The build lacks `zod`. cc @everyone <!-- signalbox:run:x -->"
         self.thinks = 0.0
+        self.no_diff = 0
 
     @contextlib.contextmanager
     def served(self) -> Iterator[Upstream]:
@@ -89,5 +104,10 @@ class Upstream:
         if request.headers.get("authorization") != GITHUB_TOKEN:
             return JSONResponse({"message": "Bad credentials"}, 401)
         if request.headers["accept"] == "application/vnd.github.diff":
-            return PlainTextResponse(DIFF)
+            return JSONResponse(TOO_LARGE, self.no_diff) if self.no_diff else PlainTextResponse(DIFF)
         return JSONResponse({"number": 7, "title": TITLE, "body": None, "head": {"sha": HEAD}})
+
+    async def _files(self, request: Request) -> Response:
+        if request.headers.get("authorization") != GITHUB_TOKEN:
+            return JSONResponse({"message": "Bad credentials"}, 401)
+        return JSONResponse(FILES[: int(request.query_params["per_page"])])

@@ -283,7 +283,10 @@ def test_every_workflow_asks_for_the_token_and_shows_its_failures(file: files.Wo
     calls = [name for name, node in nodes.items() if node.get("onError") == "continueErrorOutput"]
     assert set(calls) == {n for n, node in nodes.items() if node["type"].endswith((".httpRequest", ".telegram"))}
     for name in calls:
-        assert [link["node"] for link in links[name][1]] == ["Respond Failed"]
+        [then] = (link["node"] for link in links[name][1])
+        if nodes[then]["type"] == "n8n-nodes-base.if":  # one kind of failure that can be got around
+            [then] = (link["node"] for link in links[then][1])
+        assert then == "Respond Failed"
     for name, node in nodes.items():
         code = node["parameters"].get("options", {}).get("responseCode", 200) if "espond" in node["type"] else 200
         if code >= 300:

@@ -313,6 +313,8 @@ async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) ->
     # Then the second has to wait, and finds the reply afterwards
     assert (await scene.happen(said)).status_code == 200
     assert meanwhile == ["comes again", 503]
+    [line] = scene.logged("again later")
+    assert line["severity"] == "WARNING"  # nothing that anybody has to mend
     assert (await scene.happen(said)).status_code == 200
     assert len([comment for comment in scene.comments() if f"reply:{said.comment_id}" in comment]) == 1
 

@@ -52,6 +52,7 @@ async def test_one_that_was_answered_is_left_alone_until_the_pull_request_change
     assert (await scene.the_run()).status is Status.FAILED
     scene.pass_time(120)
     assert await looked_at(scene) == 0
+    assert list(scene.services.answered[REPOSITORY]) == [number]
 
     scene.github.push(REPOSITORY, number)
     scene.github.webhooks.queue.clear()
@@ -60,6 +61,11 @@ async def test_one_that_was_answered_is_left_alone_until_the_pull_request_change
     assert await looked_at(scene) == 1
     await scene.settle()
     assert sorted(run.status for run in await scene.runs()) == [Status.FAILED, Status.SUCCEEDED]
+
+    # and what is no longer open is not kept in mind
+    scene.pass_time(120)
+    assert await looked_at(scene) == 0
+    assert scene.services.answered[REPOSITORY] == {}
 
 
 async def test_a_label_set_anew_while_its_run_was_under_way_has_its_turn(scene: Scene) -> None:
