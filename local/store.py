@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import sqlite3
@@ -76,12 +78,11 @@ class SqliteStore:
         direction = "DESC" if descending else "ASC"
         sql = (
             f"SELECT version, body FROM documents WHERE collection = ? AND {' AND '.join(clauses)}"  # noqa: S608 - only checked names
-            f" ORDER BY {order} {direction}, id {direction} LIMIT ?"
+            f" ORDER BY {order} {direction}, id {direction}"
         )
-        with reading():
-            rows = self._connection.execute(sql, (_COLLECTIONS[kind], *values, limit)).fetchall()
-        found = [_readable(kind, row) for row in rows]
-        return [one for one in found if one is not None]
+        with reading(), contextlib.closing(self._connection.execute(sql, (_COLLECTIONS[kind], *values))) as rows:
+            found = (_readable(kind, row) for row in rows)
+            return list(itertools.islice((one for one in found if one is not None), limit))
 
     async def close(self) -> None:
         self._connection.close()

@@ -79,7 +79,7 @@ class Store(Protocol):
         limit: int = 100,
         start_after: D | None = None,
     ) -> Sequence[Found[D]]:
-        """The documents that meet all conditions, ordered by a field and then by id.
+        """The documents that meet all conditions, ordered by a field and then by id; less than `limit` are the last.
 
         `start_after` is the last document of the page before. Documents whose `order_by` field is None are left out,
         and so, with an error in the log, are those that cannot be read: one must not keep the sweep from all others.

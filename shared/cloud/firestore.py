@@ -25,6 +25,7 @@ from google.cloud.firestore_v1.types import (
     Document,
     GetDocumentRequest,
     RunQueryRequest,
+    StructuredQuery,
 )
 
 from shared import log
@@ -97,17 +98,26 @@ class FirestoreStore:
         start_after: D | None = None,
     ) -> Sequence[Found[D]]:
         """Raises Unavailable, or Refused when an index is missing (the text has the link that makes it)."""
-        after = (start_after, self._name(kind, start_after.id)) if start_after is not None else None
-        query = queries.build(kind, conditions, order_by, descending=descending, limit=limit, after=after)
+        after = queries.behind(order_by, start_after, self._name(kind, start_after.id)) if start_after else None
+        found: list[Found[D]] = []
+        while True:
+            asked = limit - len(found)
+            query = queries.build(kind, conditions, order_by, descending=descending, limit=asked, after=after)
+            page = await self._page(kind, query)
+            found += [one for one in (_readable(kind, document) for document in page) if one is not None]
+            if len(page) < asked or len(found) == limit:
+                return found
+            after = queries.behind_stored(order_by, Document.pb(page[-1]))
+
+    async def _page(self, kind: type[Run | Target], query: StructuredQuery) -> list[Document]:
         request = RunQueryRequest(parent=f"{self._database}/documents", structured_query=query)
         try:
             answers = await self._client.run_query(request, retry=RETRY, timeout=READ_TIMEOUT, metadata=self._metadata)
-            found = [_readable(kind, answer.document) async for answer in answers if "document" in answer]
+            return [answer.document async for answer in answers if "document" in answer]
         except NotFound as error:
             raise self._no_database_error(error) from error
         except FAILURES as error:
             raise explain(error, f"Firestore query of {COLLECTIONS[kind]}", READS) from error
-        return [one for one in found if one is not None]
 
     async def close(self) -> None:
         await self._channel.close()

@@ -35,9 +35,9 @@ def build(
     *,
     descending: bool,
     limit: int,
-    after: tuple[Document, str] | None,
+    after: Cursor | None,
 ) -> StructuredQuery:
-    """`after`: the last document of the page before and its full name. Raises ValueError for an unknown field."""
+    """`after`: `behind` the last document of the page before. Raises ValueError for an unknown field."""
     direction = StructuredQuery.Direction.DESCENDING if descending else StructuredQuery.Direction.ASCENDING
     filters = [_filter(kind, condition) for condition in conditions]
     if all(field != order_by for field, _, _ in conditions):
@@ -52,9 +52,30 @@ def build(
         order_by=[
             StructuredQuery.Order(field=_field(kind, field), direction=direction) for field in (order_by, "__name__")
         ],
-        start_at=_cursor(order_by, *after) if after is not None else None,
+        start_at=after,
         limit=limit,
     )
+
+
+def behind(order_by: str, document: Document, name: str) -> Cursor:
+    """Just behind a document of this full name: by its value in the order, then by its name."""
+    value: Any = document
+    for part in order_by.split("."):
+        value = getattr(value, part)
+    return _cursor(Value.wrap(value_of(value)), name)
+
+
+def behind_stored(order_by: str, stored: Any) -> Cursor:
+    """The same for a document as Firestore has it (`Document.pb`), whether or not it can be read as one of ours."""
+    fields = stored.fields
+    *outer, last = order_by.split(".")
+    for part in outer:
+        fields = fields[part].map_value.fields
+    return _cursor(Value.wrap(fields[last]), stored.name)
+
+
+def _cursor(value: Value, name: str) -> Cursor:
+    return Cursor(values=[value, Value(reference_value=name)], before=False)
 
 
 def _filter(kind: type[Document], condition: Condition) -> StructuredQuery.Filter:
@@ -78,11 +99,3 @@ def _field(kind: type[Document], name: str) -> StructuredQuery.FieldReference:
     if not known:
         raise ValueError(f"{kind.__name__} has no field {name!r}")
     return StructuredQuery.FieldReference(field_path=name)
-
-
-def _cursor(order_by: str, last: Document, name: str) -> Cursor:
-    """Just behind a document: by its value in the order, then by its name."""
-    value: Any = last
-    for part in order_by.split("."):
-        value = getattr(value, part)
-    return Cursor(values=[Value.wrap(value_of(value)), Value(reference_value=name)], before=False)

@@ -36,19 +36,16 @@ async def wake_due(services: Services) -> int:
 
 
 async def _wake_all(services: Services, kind: type[D], wake: Callable[[Found[D]], Awaitable[bool]]) -> int:
-    """A page begins after the last one, so that what cannot be sent holds nobody up.
-
-    One that is short need not be the last: the store leaves out documents that cannot be read.
-    """
+    """A page begins after the last one, so that what cannot be sent holds nobody up."""
     now, loop = services.clock.now(), asyncio.get_running_loop()
     woken, last, until = 0, None, loop.time() + ENOUGH
     while loop.time() < until:
         page = await services.store.query(
             kind, ("wake_at", "<=", now), order_by="wake_at", limit=PAGE, start_after=last
         )
-        if not page:
-            return woken
         woken += sum(await asyncio.gather(*map(wake, page)))
+        if len(page) < PAGE:
+            return woken
         last = page[-1].document
     log.warning("more is due than there was time for; the next sweep goes on", woken=woken)
     return woken

@@ -420,6 +420,24 @@ async def test_the_order_may_be_by_a_field_of_a_field(store):
     assert (ids(first), ids(second)) == (["run-9", "run-10"], ["run-11"])
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("order", ["wake_at", "pull_request.number"])
+async def test_what_cannot_be_read_leaves_its_place_to_what_can(store, order, descending, caplog):
+    pull = a_run().pull_request
+    for n in range(9):
+        times = {"wake_at": NOON + timedelta(minutes=n), "pull_request": replace(pull, number=n)}
+        await fill(store, a_run(f"run-{n}", kind="of old" if n in (0, 2, 3, 4, 8) else Kind.DEPLOY, **times))
+    readable = ["run-1", "run-5", "run-6", "run-7"]
+
+    first = await store.query(Run, order_by=order, descending=descending, limit=2)
+    second = await store.query(Run, order_by=order, descending=descending, limit=2, start_after=first[-1].document)
+    everything = await store.query(Run, order_by=order, descending=descending, limit=5)
+
+    expected = readable[::-1] if descending else readable
+    assert (ids(first), ids(second), ids(everything)) == (expected[:2], expected[2:], expected)
+    assert "a document is left out" in caplog.text
+
+
 async def test_conditions_are_combined(store):
     await fill(
         store,
