@@ -38,10 +38,17 @@ def doctor(as_json: bool) -> None:
 
 
 def _show(out: Console, found: list[Finding]) -> None:
+    """What was not looked at comes last, all that has one reason in one line."""
+    skipped: dict[str, list[str]] = {}
     for finding in found:
         name = f"{finding.subject} {finding.about}".rstrip()
+        if finding.state == "skipped":
+            skipped.setdefault(finding.detail, []).append(name)
+            continue
         out.print(f"{_MARKS[finding.state]} {escape(name)}: {escape(finding.detail)}")
         if finding.next_step:
             out.print(f"    → {escape(finding.next_step)}")
+    for why, names in skipped.items():
+        out.print(f"{_MARKS['skipped']} {escape(', '.join(names))}: {escape(why)}")
     count = {state: sum(finding.state == state for finding in found) for state in _MARKS}
     out.print("\n" + ", ".join(f"{number} {state}" for state, number in count.items() if number))

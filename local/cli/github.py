@@ -11,10 +11,16 @@ from rich.table import Table
 
 from local.cli import output
 from shared.clients.github_operator import GitHubOperator, Limit
-from shared.errors import SignalboxError, UnknownOutcome
+from shared.errors import NotFound, SignalboxError, TransientError, Unauthorized, UnknownOutcome
 from shared.services import current
 
 T = TypeVar("T")
+NEXT_STEPS: dict[type[SignalboxError], str] = {
+    NotFound: "See that the names are right, and that the App is installed on the repository.",
+    Unauthorized: "`signalbox doctor` says what the App's key is worth, and which permissions it lacks.",
+    UnknownOutcome: "It may have been done all the same: look before asking again.",
+    TransientError: "Do the same again a little later.",
+}
 repository = click.argument("repository")
 
 
@@ -76,10 +82,8 @@ def _ask(work: Callable[[GitHubOperator], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(opened())
-    except UnknownOutcome as error:
-        raise click.ClickException(f"{error}; it may have been done all the same: look before asking again") from error
     except SignalboxError as error:
-        raise click.ClickException(str(error)) from error
+        raise output.failure(error, NEXT_STEPS) from error
 
 
 def _pair(text: str) -> tuple[str, str]:

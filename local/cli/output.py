@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.scene import Expectation, Line
+from shared.errors import SignalboxError
 from shared.run import Run
 
 _COLOURS = {
@@ -106,3 +107,9 @@ def run(out: Console, shown: Run) -> None:
         out.print(f"  [red]{shown.error.code}[/] {escape(shown.error.message)}")
         for text in shown.error.log_tail:
             out.print(f"    [dim]{escape(text)}[/]")
+
+
+def failure(error: SignalboxError, next_steps: Mapping[type[SignalboxError], str]) -> click.ClickException:
+    """What is told of the error: what it says, and the first next step that is for its kind."""
+    next_step = next((step for kind, step in next_steps.items() if isinstance(error, kind)), "")
+    return click.ClickException(f"{error}\n{next_step}".rstrip())

@@ -188,5 +188,4 @@ def _at_n8n(folder: Path, work: Callable[[Server], Awaitable[T]]) -> T:
     try:
         return asyncio.run(at_work())
     except SignalboxError as error:
-        next_step = next((step for kind, step in NEXT_STEPS.items() if isinstance(error, kind)), "")
-        raise click.ClickException(f"{error}\n{next_step}".rstrip()) from error
+        raise output.failure(error, NEXT_STEPS) from error

@@ -364,6 +364,17 @@ def doctor(folder: Path, *words: str, change: str = "") -> subprocess.CompletedP
     return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
+def test_doctor_without_any_setting_says_once_what_it_did_not_look_at(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [SIGNALBOX, "doctor"], check=False, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=60
+    )
+    assert shown.returncode == 1
+    [left_out] = [line for line in shown.stdout.splitlines() if line.startswith("- ")]
+    assert left_out.startswith("- secret, store, topics, ")
+    assert left_out.endswith(", n8n workflow: the configuration cannot be used")
+    assert shown.stdout.endswith("3 failed, 20 skipped\n")
+
+
 def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[str, Any], Path]) -> None:
     # Given an emulation that brought a pull request to production, and an environment that only its owner may read
     started, folder = up

@@ -64,11 +64,18 @@ def test_an_input_without_a_value_starts_nothing(world: GitHubWorld) -> None:
     assert "'level' is not of the form NAME=VALUE" in told.output
 
 
-def test_a_refusal_is_one_line(world: GitHubWorld) -> None:
+def test_a_refusal_is_told_with_what_to_do(world: GitHubWorld) -> None:
     told = ask(world, "run-workflow", REPOSITORY, "none.yml")
     assert told.exit_code == 1
-    assert told.output.startswith("Error: POST ")
-    assert told.output.endswith("/actions/workflows/none.yml/dispatches: 404 Not Found\n")
+    said, next_step = told.output.splitlines()
+    assert said.startswith("Error: POST ")
+    assert said.endswith("/actions/workflows/none.yml/dispatches: 404 Not Found")
+    assert next_step == "See that the names are right, and that the App is installed on the repository."
+
+
+def test_an_outage_says_to_come_again(world: GitHubWorld) -> None:
+    world.app.faults.append(Fault(times=5))
+    assert ask(world, "rate-limits", REPOSITORY).output.splitlines()[1:] == ["Do the same again a little later."]
 
 
 def test_a_lost_answer_says_to_look_first(world: GitHubWorld) -> None:
