@@ -24,7 +24,7 @@ class Execution(Struct, eq=False):
     dead: bool = False
     disturbed: int = 0
     started: float = 0.0
-    claimed: float = 0.0
+    claimed: float | None = None
     """When it last took the right to tell people, so that it knows what had been told by then."""
 
     @property

@@ -7,6 +7,7 @@ import contextlib
 import heapq
 import itertools
 import signal
+import sys
 import threading
 import traceback
 from asyncio.base_events import BaseEventLoop
@@ -20,6 +21,8 @@ from msgspec import Struct
 T = TypeVar("T")
 _SAME_TIME = 1e-9
 _sleep = asyncio.sleep
+AGAIN = 1.0
+"""Seconds of CPU time until Endless is raised once more: the first may have come where Python drops what is raised."""
 _abandoned: list[VirtualLoop] = []
 """They stay, with their tasks, which nobody could end in an orderly way."""
 
@@ -58,6 +61,9 @@ class VirtualLoop(BaseEventLoop):
         self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
         self._count = itertools.count()
         self.set_exception_handler(lambda _loop, _context: None)  # of a process that died nobody asks for the result
+
+    def __del__(self) -> None:
+        """There is nothing of the system in it that would have to be closed."""
 
     def time(self) -> float:
         return self._virtual
@@ -162,7 +168,7 @@ def limited(cpu_seconds: float) -> Iterator[None]:
         raise Endless(f"no end after {cpu_seconds:g} s of CPU time, at {places}")
 
     before = signal.signal(signal.SIGPROF, over)
-    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds, AGAIN)
     try:
         yield
     finally:
@@ -174,15 +180,14 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end, and drop whatever is still waiting then."""
     loop = VirtualLoop()
     try:
-        result = loop.run_until_complete(main)
+        try:
+            return loop.run_until_complete(main)
+        finally:
+            if not isinstance(sys.exc_info()[1], Endless):
+                _drop_what_waits(loop)
     except Endless:  # what did not end might not end when it is cancelled, either
         _abandoned.append(loop)
         raise
-    except BaseException:
-        _drop_what_waits(loop)
-        raise
-    _drop_what_waits(loop)
-    return result
 
 
 def _drop_what_waits(loop: VirtualLoop) -> None:

@@ -79,13 +79,13 @@ def simulate(
     random.seed(seed)
     try:
         with lean(plain=plain), replaced(seldom), _heard(played), loop.limited(CPU_SECONDS):
-            loop.run(_play(seed, only, played))
+            return loop.run(_play(seed, only, keep_steps, played))
     except loop.Endless as endless:
         played[0].witness.check([(ENDS, str(endless))])
+        return played[0].outcome(keep_steps)
     finally:
         random.setstate(state)
         services.install(before)
-    return played[0].outcome(keep_steps)
 
 
 def _seldom(name: str) -> Callable[[Any], Awaitable[int]]:
@@ -105,10 +105,11 @@ def _silence(chance: Chance) -> tuple[float, float]:
     return (value * DAY if what else math.inf), (DAY + 60 if what == "falls silent for the day" else math.inf)
 
 
-async def _play(seed: int, only: frozenset[Incident] | None, played: list[Simulation]) -> None:
+async def _play(seed: int, only: frozenset[Incident] | None, keep_steps: bool, played: list[Simulation]) -> Outcome:
     simulation = Simulation(seed, only)
     played.append(simulation)
     await simulation.play()
+    return simulation.outcome(keep_steps)
 
 
 class _Ear(logging.Handler):

@@ -25,17 +25,18 @@ _WITHIN = 20.0
 
 
 class _Answer(Struct):
-    """What the workflows answer (`ok`, `execution_id`, `error`, `detail`), and n8n itself (`message`)."""
+    """What the workflows answer, and n8n itself (`message`)."""
 
     ok: bool | None = None
     execution_id: str | int | None = None
     error: str = ""
+    failed_node: str = ""
     detail: str = ""
     message: str = ""
 
     @property
     def text(self) -> str:
-        said = ": ".join(part for part in (self.error, self.detail, self.message) if part)
+        said = ": ".join(part for part in (self.error, self.failed_node, self.detail, self.message) if part)
         execution = f" (execution {self.execution_id})" if self.execution_id is not None else ""
         return redact(said[:_LONGEST] + execution)
 

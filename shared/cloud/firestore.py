@@ -40,6 +40,8 @@ D = TypeVar("D", Run, Target)
 
 READ_TIMEOUT = 5.0
 COMMIT_TIMEOUT = 10.0
+NEXT_PAGE = 50
+"""Documents asked for at least when some of a page cannot be read: there may be many, and each round takes its time."""
 READS = "roles/datastore.viewer on the database"
 WRITES = "roles/datastore.user on the database"
 
@@ -100,13 +102,14 @@ class FirestoreStore:
         """Raises Unavailable, or Refused when an index is missing (the text has the link that makes it)."""
         after = queries.behind(order_by, start_after, self._name(kind, start_after.id)) if start_after else None
         found: list[Found[D]] = []
+        asked = limit
         while True:
-            asked = limit - len(found)
             query = queries.build(kind, conditions, order_by, descending=descending, limit=asked, after=after)
             page = await self._page(kind, query)
             found += [one for one in (_readable(kind, document) for document in page) if one is not None]
-            if len(page) < asked or len(found) == limit:
-                return found
+            if len(page) < asked or len(found) >= limit:
+                return found[:limit]
+            asked = max(limit - len(found), NEXT_PAGE)
             after = queries.behind_stored(order_by, Document.pb(page[-1]))
 
     async def _page(self, kind: type[Run | Target], query: StructuredQuery) -> list[Document]:

@@ -86,6 +86,7 @@ async def test_one_too_large_for_a_diff_is_reviewed_by_its_files(bench: Bench, u
 
     assert done.succeeded, done
     asked = upstream.asked[0]["messages"][0]["content"]
+    assert "<diff>\n(2 of the 350 files that it changes)\n" in asked
     assert "diff --git a/app.py b/app.py\n@@ -1 +1 @@\n-{{ 1 }}\n+{{ 2 }}\n" in asked
     assert "diff --git a/old.json b/lock.json\n(renamed, 30000 lines, not shown)\n" in asked
     assert f"<!-- signalbox:review:{HEAD} -->" in upstream.comments[0]["body"]
@@ -102,6 +103,7 @@ async def test_one_that_cannot_be_read_at_all_is_not_reviewed(
     done = await run(bench, "pull-request-analysis", PULL_REQUEST)
 
     assert (done.status, done.last_node) == ("error", "Fail")
+    assert f"upstream_failed: {'Read Files' if files_fail else 'Read Diff'}: " in done.answer
     assert upstream.asked == []
     assert any(call.path.endswith("/files") for call in upstream.app.calls) == files_fail
 
@@ -149,7 +151,7 @@ async def test_what_fails_on_the_way_is_a_502_and_a_failed_execution(
 
     assert (done.status, done.last_node) == ("error", "Fail")
     assert "not analysed" in done.error
-    assert "502 upstream_failed" in done.answer
+    assert f"502 upstream_failed: {node}: " in done.answer
     assert upstream.comments == []
     ran = (await bench.api.execution(done.execution, data=True)).data
     assert ran is not None

@@ -105,7 +105,7 @@ class Upstream:
             return JSONResponse({"message": "Bad credentials"}, 401)
         if request.headers["accept"] == "application/vnd.github.diff":
             return JSONResponse(TOO_LARGE, self.no_diff) if self.no_diff else PlainTextResponse(DIFF)
-        return JSONResponse({"number": 7, "title": TITLE, "body": None, "head": {"sha": HEAD}})
+        return JSONResponse({"number": 7, "title": TITLE, "body": None, "changed_files": 350, "head": {"sha": HEAD}})
 
     async def _files(self, request: Request) -> Response:
         if request.headers.get("authorization") != GITHUB_TOKEN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 
@@ -110,6 +111,35 @@ def test_what_takes_too_much_cpu_is_stopped_where_it_is() -> None:
             await asyncio.sleep(0)
 
     with pytest.raises(loop.Endless, match=r"no end after 0.2 s of CPU time, at /.*py:\d+ < "), loop.limited(0.2):
+        loop.run(main())
+
+
+def test_who_drops_the_first_is_stopped_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "AGAIN", 0.1)
+
+    async def main() -> None:
+        with contextlib.suppress(loop.Endless):
+            for _ in itertools.repeat(None):
+                pass
+        for _ in itertools.repeat(None):
+            pass
+
+    with pytest.raises(loop.Endless), loop.limited(0.1):
+        loop.run(main())
+
+
+def test_who_goes_on_when_it_is_dropped_is_stopped_too() -> None:
+    async def goes_on() -> None:
+        for _ in itertools.repeat(None):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.1)
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(goes_on())
+        await asyncio.sleep(1)
+        assert not task.done()
+
+    with pytest.raises(loop.Endless), loop.limited(0.2):
         loop.run(main())
 
 

@@ -174,7 +174,8 @@ def told_once(witness: Witness, told: Told, _: bytes) -> Iterator[str]:
         return
     id, event = told.key.split(":") if told.key.count(":") == 1 else ("", "")
     recorded = witness.recorded.get((id, f"{event}:n8n"))
-    if recorded is not None and recorded <= told.execution.claimed:  # whoever claimed before that could not know
+    looked = told.execution.started if told.execution.claimed is None else told.execution.claimed
+    if recorded is not None and recorded <= looked:  # whoever looked before that could not know
         yield f"{told.key} is told again"
     for earlier in witness.told:
         usable = not earlier.execution.disturbed and told.at - earlier.execution.started < LEASE

@@ -208,6 +208,26 @@ async def test_a_document_of_another_shape_is_refused_by_name(server, store):
         await store.get(Target, TARGET.id)
 
 
+async def test_many_that_cannot_be_read_cost_few_requests(server, store):
+    name = "projects/acme/databases/(default)/documents/targets/"
+    due = {"wake_at": value_of(NOW)}
+    stored = [Document(name=f"{name}{n:03}", fields={**due, "schema": value_of("one")}) for n in range(120)]
+    stored.append(Document(name=f"{name}120", fields={**due, "id": value_of("120")}))
+    asked = []
+
+    async def answer(request):
+        query = request.structured_query
+        after = query.start_at.values[1].reference_value if query.start_at.values else ""
+        asked.append(query.limit)
+        page = [one for one in stored if one.name > after][: query.limit]
+        return [RunQueryResponse(document=one, read_time=NOW) for one in page]
+
+    server.on(QUERY, RunQueryRequest, answer, stream=True)
+
+    assert [found.document.id for found in await store.query(Target, order_by="wake_at", limit=1)] == ["120"]
+    assert asked == [1, 50, 50, 50]
+
+
 async def test_a_document_that_cannot_be_read_is_left_out_of_a_query(server, store, caplog):
     async def answer(_request):
         fields = {"id": Value(string_value="x"), "schema": Value(integer_value=2)}
