@@ -46,9 +46,9 @@ health_timeout = 2
 bake = {{bake}}
 poll = 0.5
 verify_deadline = {{verify_deadline}}
-monitor_deadline = 20
-rollback_deadline = 15
-merge_deadline = 20
+monitor_deadline = 120
+rollback_deadline = 90
+merge_deadline = 120
 auto_deploy = "{{auto_deploy}}"
 deploy_label = "ship it"
 adopt_wait = 2
@@ -77,7 +77,7 @@ class Options(Struct, frozen=True, kw_only=True):
     emulators: Mapping[str, str] | None = None
     """Where emulators run already, by Google's environment variables; they are started otherwise."""
     bake: float = 1.0
-    verify_deadline: float = 30.0
+    verify_deadline: float = 90.0
     railway_pace: float = 0.25
     auto_deploy: bool = False
     copies: int = 1

@@ -23,7 +23,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     summary: str
     play: Play
     bake: float = 1.0
-    verify_deadline: float = 30.0
+    verify_deadline: float = 90.0
     auto_deploy: bool = False
     copies: int = 1
     reachable: bool = True

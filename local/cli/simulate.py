@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from local.cli import output
-from local.simulation.campaign import campaign
+from local.simulation.campaign import Died, campaign
 from local.simulation.shrink import shrink
 from local.simulation.simulation import Outcome
 from local.simulation.simulation import simulate as play
@@ -35,7 +35,11 @@ def simulate(seeds: int, start: int, seed: int | None, trace: bool, processes: i
     """
     out = output.console()
     one_only = [play(seed, keep_steps=trace)] if seed is not None else None
-    outcomes = one_only or _all(out, start, seeds, processes, quiet=as_json)
+    try:
+        outcomes = one_only or _all(out, start, seeds, processes, quiet=as_json)
+    except Died as error:
+        next_step = f"See that there is memory for {processes} of them, or give --processes 1."
+        raise click.ClickException(f"{error}\n{next_step}") from error
     failed = sorted((one for one in outcomes if one.violations), key=lambda one: one.seed)
     if not trace:
         failed = [*map(shrink, failed[:SHRUNK]), *failed[SHRUNK:]]

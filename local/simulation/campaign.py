@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,13 @@ from msgspec import Struct
 from local.simulation.simulation import Outcome, simulate
 
 CHUNK = 16
+LOOK_EVERY = 10.0
+"""Seconds without an outcome until it is seen whether all processes are alive."""
 COLLECT_EVERY = 25
+
+
+class Died(Exception):
+    """A process that played seeds is no more."""
 
 
 class Progress(Struct, frozen=True):
@@ -36,15 +43,35 @@ def campaign(start: int, seeds: int, processes: int) -> Iterator[Progress]:
 
 
 def _outcomes(seeds: range, processes: int) -> Iterator[Outcome]:
+    """Raises Died when one of the processes does, as for want of memory: its seeds would never come."""
     if processes <= 1:
         yield from map(_one, seeds)
         return
+    others = set(multiprocessing.active_children())
     with multiprocessing.get_context("spawn").Pool(processes, _prepare) as pool:
-        yield from pool.imap_unordered(_one, seeds, CHUNK)
+        workers = set(multiprocessing.active_children()) - others
+        chunks = pool.imap_unordered(_several, [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
+        while True:
+            try:
+                yield from chunks.next(LOOK_EVERY)
+            except StopIteration:
+                return
+            except multiprocessing.TimeoutError:
+                dead = [str(worker.exitcode) for worker in workers if not worker.is_alive()]
+                if dead:  # the pool has put another in its place, and says nothing
+                    raise Died(f"a process of the simulation died, with exit code {', '.join(dead)}") from None
+
+
+def _several(seeds: range) -> list[Outcome]:
+    return [_one(seed) for seed in seeds]
 
 
 def _prepare() -> None:
-    """What was imported stays, so that no collection need look at it; and none comes in the middle of a seed."""
+    """What was imported stays, so that no collection need look at it; and none comes in the middle of a seed.
+
+    Ctrl-C is for the process that waits for this one.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
     gc.freeze()
 

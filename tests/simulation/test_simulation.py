@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from simulation.mutants import MUTANTS
 
 from local.simulation import simulation
-from local.simulation.campaign import campaign
+from local.simulation.campaign import Died, campaign
 from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.shrink import shrink
@@ -69,6 +70,16 @@ def test_a_violation_is_shown_by_a_shorter_trace() -> None:
     assert shown.violations[0].invariant == found.violations[0].invariant == "telling is leased"
     assert len(shown.incidents) < len(found.incidents)
     assert shown.steps
+
+
+def test_a_process_that_dies_ends_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its seeds would be waited for, for ever."""
+    monkeypatch.setattr("local.simulation.campaign.LOOK_EVERY", 1.0)
+    played = campaign(0, 200, 2)
+    next(played)
+    multiprocessing.active_children()[0].kill()
+    with pytest.raises(Died, match="a process of the simulation died, with exit code -9"):
+        list(played)
 
 
 def test_what_goes_round_and_round_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
