@@ -131,7 +131,8 @@ lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra dev $(LOCK) --output-file requirements/dev.txt
 	echo checkov | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/scan.txt
 
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+# The extras stay in the pins: without them pip before 24.0 looks for the newest release instead (pypa/pip#9644).
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .signalbox build dist *.egg-info .coverage .*_cache .hypothesis

@@ -22,16 +22,27 @@ ALWAYS = ("functions-framework", "uvloop", "httptools")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """A package is for any of these, on Linux: what one of them needs is in, and the lock's own markers choose."""
 
-_PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;\\]+)(?: ; (?P<marker>[^\\\n]+?))? *\\?$", re.MULTILINE)
+_PIN = re.compile(
+    r"^(?P<name>[\w.-]+)(?:\[(?P<extras>[\w.,-]+)\])?==(?P<version>[^\s;\\]+)(?: ; (?P<marker>[^\\\n]+?))? *\\?$",
+    re.MULTILINE,
+)
 
 
 class Pin(Struct, frozen=True):
-    """`text` is its lines in the lock: name, version, marker and hashes."""
+    """`text` is its lines in the lock: name, extras, version, marker and hashes.
+
+    The extras stand in the pin because pip before 24.0, asked for hashes, looks for the newest release of a
+    distribution that another one wants with an extra, whatever the pin without it says (pypa/pip#9644).
+    """
 
     name: str
     version: str
     requirement: Requirement
     text: str
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        return tuple(sorted(self.requirement.extras))
 
 
 class Lock:
@@ -59,8 +70,9 @@ class Lock:
             for need in self._needs_of(name, by):
                 if _applies(need, extra):
                     self._check(need, name)
-                    extras = ("", *sorted(need.extras))
-                    open_ends += [(canonicalize_name(need.name), one, name) for one in extras]
+                    needed = canonicalize_name(need.name)
+                    extras = ("", *sorted(need.extras), *self._pins[needed].extras)
+                    open_ends += [(needed, one, name) for one in extras]
         return [self._pins[name] for name in sorted({name for name, _ in seen})]
 
     def _provider(self, imported: str, where: str) -> str:
@@ -73,15 +85,20 @@ class Lock:
 
     def _needs_of(self, name: str, by: str) -> list[Requirement]:
         if name not in self._pins:
-            raise ConfigError(f"{by} needs {name}, which {self._path} does not pin: `make lock` chooses anew")
+            raise ConfigError(f"{by} needs {name}, which {self._path} does not pin: {_LOCK}")
         if name not in self._needs:
             raise ConfigError(f"{name} is pinned in {self._path} but not for this machine, so its needs are unknown")
         return self._needs[name]
 
     def _check(self, need: Requirement, by: str) -> None:
         pin = self._pins.get(canonicalize_name(need.name))
-        if pin is not None and not need.specifier.contains(pin.version, prereleases=True):
-            raise ConfigError(f"{by} needs {need}, but {self._path} pins {pin.version}: `make lock` chooses anew")
+        if pin is None:
+            raise ConfigError(f"{by} needs {need.name}, which {self._path} does not pin: {_LOCK}")
+        if not need.specifier.contains(pin.version, prereleases=True):
+            raise ConfigError(f"{by} needs {need}, but {self._path} pins {pin.version}: {_LOCK}")
+        if not need.extras <= set(pin.extras):
+            wanted = ",".join(sorted(need.extras))
+            raise ConfigError(f"{by} needs {need.name}[{wanted}], but {self._path} pins it without: {_LOCK}")
 
     def _installed(self, pin: Pin) -> Distribution:
         try:
@@ -93,6 +110,7 @@ class Lock:
         return found
 
 
+_LOCK = "`make lock` pins what is needed"
 _ANEW = "`make clean package` installs what is pinned"
 
 
@@ -106,7 +124,9 @@ def _read(path: Path) -> dict[str, Pin]:
     pins: dict[str, Pin] = {}
     for match, end in zip(found, ends, strict=True):
         name = canonicalize_name(match["name"])
-        requirement = Requirement(f"{name}; {match['marker']}" if match["marker"] else name)
+        extras = f"[{match['extras']}]" if match["extras"] else ""
+        marker = f"; {match['marker']}" if match["marker"] else ""
+        requirement = Requirement(f"{name}{extras}{marker}")
         pins[name] = Pin(name, match["version"], requirement, text[match.start() : end].rstrip() + "\n")
         if "--hash=sha256:" not in pins[name].text:
             raise ConfigError(f"{path}: {name} has no hash")
