@@ -7,6 +7,8 @@ SCENARIO ?= happy
 FUZZ_SECONDS ?= 60
 ATHERIS := atheris==3.0.0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# A lock is whole: with nothing to look up, no later release and no pip can change what is installed.
+PINNED := install --no-deps --require-hashes -r
 
 .PHONY: run up package plan deploy destroy test test-kill test-contracts test-n8n test-terraform n8n simulate fuzz \
   golden tf-check tf-scan lint audit format lock clean help
@@ -107,7 +109,7 @@ tf-scan: $(SCAN)/.complete  ## Terraform by checkov, which knows what tends to b
 $(SCAN)/.complete:
 	@echo "installing checkov, which takes a minute the first time"
 	@$(PYTHON) -m venv $(SCAN)
-	@$(SCAN)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/scan.txt
+	@$(SCAN)/bin/python -m pip --quiet --disable-pip-version-check $(PINNED) requirements/scan.txt
 	@touch $@
 
 lint: $(VENV)/.dev  ## style, types, who may import whom, and the workflows
@@ -129,9 +131,10 @@ lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) --output-file requirements/run.txt
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra dev $(LOCK) --output-file requirements/dev.txt
+	echo setuptools | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/build.txt
 	echo checkov | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/scan.txt
 
-# The extras stay in the pins: without them pip before 24.0 looks for the newest release instead (pypa/pip#9644).
+# The extras stay in the pins, for the packages: `Pin.lines` in local/requirements.py says why.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate
 
 clean:  ## remove what make made
@@ -143,13 +146,14 @@ $(VENV)/bin/python:
 	@echo "making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml requirements/run.txt | $(VENV)/bin/python
+$(VENV)/.run: pyproject.toml requirements/run.txt requirements/build.txt | $(VENV)/bin/python
 	@echo "installing, which takes a minute the first time"
-	@$(PIP) install --require-hashes -r requirements/run.txt
-	@$(PIP) install --no-deps -e .
+	@$(PIP) $(PINNED) requirements/run.txt
+	@$(PIP) $(PINNED) requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.run
 	@echo "installing the tools for tests and lint"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) $(PINNED) requirements/dev.txt
 	@touch $@

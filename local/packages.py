@@ -85,7 +85,7 @@ def _content(function: Function, root: Path, lock: Lock) -> tuple[list[requireme
     reached = reach(main, root, also=(BACKEND,), follow=lambda module: _may_use(function, module))
     pins = lock.closure({*requirements.ALWAYS, *lock.providers(reached.external)})
     sources = {path.relative_to(root).as_posix(): path.read_bytes() for path in reached.modules.values()}
-    needs = "".join(pin.text for pin in pins).encode()
+    needs = "".join(pin.lines for pin in pins).encode()
     return pins, {"main.py": main.read_bytes(), "requirements.txt": needs, **sources}
 
 

@@ -28,12 +28,11 @@ _PIN = re.compile(
 )
 
 
-class Pin(Struct, frozen=True):
-    """`text` is its lines in the lock: name, extras, version, marker and hashes.
+_EXTRAS = re.compile(r"\[[^\]]*\]")
 
-    The extras stand in the pin because pip before 24.0, asked for hashes, looks for the newest release of a
-    distribution that another one wants with an extra, whatever the pin without it says (pypa/pip#9644).
-    """
+
+class Pin(Struct, frozen=True):
+    """`text` is its lines in the lock: name, extras, version, marker and hashes."""
 
     name: str
     version: str
@@ -43,6 +42,15 @@ class Pin(Struct, frozen=True):
     @property
     def extras(self) -> tuple[str, ...]:
         return tuple(sorted(self.requirement.extras))
+
+    @property
+    def lines(self) -> str:
+        """Its lines for an installer that looks up needs by itself: once without the extras, and once with them.
+
+        pip before 24.0, asked for hashes, takes neither for the other, and looks for the newest release instead, which
+        has none of the hashes (pypa/pip#9644). Tried with pip 22.3, 23.2.1 and 26.3.
+        """
+        return _EXTRAS.sub("", self.text, count=1) + self.text if self.extras else self.text
 
 
 class Lock:

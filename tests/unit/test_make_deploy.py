@@ -38,7 +38,13 @@ class Place:
         self.folder = folder
         shutil.copy(MAKEFILE, folder)
         self.write("project.tfvars", 'region     = "r"\nproject_id = "acme-prod"\n')
-        for name in ("pyproject.toml", "requirements/run.txt", ".venv/bin/python", ".venv/.run"):
+        for name in (
+            "pyproject.toml",
+            "requirements/run.txt",
+            "requirements/build.txt",
+            ".venv/bin/python",
+            ".venv/.run",
+        ):
             self.write(name, "")
         self.program(".venv/bin/signalbox", SIGNALBOX)
         self.program("bin/terraform", TERRAFORM)
