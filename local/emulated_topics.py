@@ -33,6 +33,7 @@ from google.pubsub_v1.types import (
 )
 
 from local.topology import Addresses, Delivery, Function, Topology, audience, push_endpoint
+from shared.cloud.channel import EMULATOR_OPTIONS
 from shared.errors import Unavailable
 
 RETENTION = timedelta(days=7)
@@ -51,7 +52,7 @@ class Clients:
 @asynccontextmanager
 async def clients(host: str) -> AsyncIterator[Clients]:
     """Raises Unavailable for whatever goes wrong inside."""
-    async with grpc.aio.insecure_channel(host) as channel:
+    async with grpc.aio.insecure_channel(host, options=EMULATOR_OPTIONS) as channel:
         try:
             yield Clients(channel)
         except GoogleAPICallError as error:

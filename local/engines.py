@@ -83,7 +83,7 @@ async def embedded(folder: Path, base_url: str, secrets: Mapping[str, str]) -> A
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything else runs
     journal = open_journal(folder, base_url, quick)
     backend = Backend(SqliteStore(folder / DOCUMENTS), EmbeddedBus(journal, clock), EnvironmentSecrets(secrets), clock)
-    async with httpx.AsyncClient(timeout=30.0) as client:
+    async with httpx.AsyncClient(timeout=30.0, trust_env=False) as client:
         pumping = asyncio.create_task(Pump(journal, clock, client).run())
         try:
             yield Embedded(backend, journal)

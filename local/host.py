@@ -169,7 +169,7 @@ async def _schedule(base: str) -> AsyncIterator[None]:
                 await client.post(f"{base}{PREFIX}sweep", headers={"X-CloudScheduler": "true"})
             await asyncio.sleep(SWEEP_EVERY)
 
-    async with httpx.AsyncClient(timeout=30.0) as client:
+    async with httpx.AsyncClient(timeout=30.0, trust_env=False) as client:
         sweeping = asyncio.create_task(sweep_along(client))
         try:
             yield

@@ -70,7 +70,7 @@ class Vendors:
         """`values`: the secrets by environment variable; `pace`: seconds per phase of a Railway deployment."""
         self.webhooks_url = ""
         """Where GitHub and Railway send their webhooks; to be set before any is due."""
-        self._client = httpx.AsyncClient(timeout=10.0)
+        self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
         self.github = GitHubWorld(
             clock=clock,
             webhook_secret=values[variable(secrets.GITHUB_WEBHOOK_SECRET)],

@@ -15,6 +15,10 @@ from local.emulators import Emulators
 from shared import redaction
 from shared.errors import ConfigError
 
+# The tests' own clients, browsers and servers speak with this machine alone; what fetches something may use a proxy.
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1,localhost,::1")))
+
 NOTED = "held against the vendors' contracts"
 _numbers = itertools.count(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import functools
 import http.cookiejar
+import ipaddress
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from shared.errors import RateLimited, Unavailable, UnknownOutcome
+from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
 from shared.redaction import redact
 
 USER_AGENT = "signalbox (+https://github.com/signalbox)"
@@ -46,16 +47,35 @@ def open_client(
     timeout: httpx.Timeout = TIMEOUT,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
-    """A kept-alive client for one vendor; redirects are not followed. Tests give a transport."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        headers={"User-Agent": USER_AGENT, **(headers or {})},
-        timeout=timeout,
-        transport=transport,
-        verify=tls() if transport is None else True,
-        follow_redirects=False,
-        cookies=NoCookies(),
-    )
+    """A kept-alive client for one vendor; redirects are not followed. Tests give a transport.
+
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are honoured, except for an address of this machine, which no proxy
+    could reach. Raises ConfigError for a proxy that httpx cannot use.
+    """
+    try:
+        return httpx.AsyncClient(
+            base_url=base_url,
+            headers={"User-Agent": USER_AGENT, **(headers or {})},
+            timeout=timeout,
+            transport=transport,
+            verify=tls() if transport is None else True,
+            follow_redirects=False,
+            cookies=NoCookies(),
+            trust_env=not is_loopback(httpx.URL(base_url).host),
+        )
+    except (ImportError, ValueError) as error:  # a SOCKS proxy, or a scheme that httpx does not know
+        raise ConfigError(
+            f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment: {redact(str(error))} "
+            "Name an http:// proxy there, or put the hosts that need none into NO_PROXY."
+        ) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its name: `localhost`, or an address of 127.0.0.0/8 or ::1."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def send(

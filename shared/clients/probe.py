@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from shared.clients.http import USER_AGENT, NoCookies, describe
+from shared.clients.http import USER_AGENT, NoCookies, describe, is_loopback
 from shared.redaction import redact
 from shared.unreadable import UNREADABLE
 
@@ -181,8 +181,7 @@ def _meant(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4A
 
 def _names_loopback(host: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
 

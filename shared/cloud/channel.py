@@ -35,6 +35,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", -1),
 )
 """As google-cloud-firestore sets them: a connection that died unseen is noticed, and a full document fits."""
+EMULATOR_OPTIONS = (*OPTIONS, ("grpc.enable_http_proxy", 0))
+"""gRPC would go through the environment's HTTP proxy even to this machine."""
 RETRY = AsyncRetry(if_exception_type(ServiceUnavailable), initial=0.05, maximum=0.5, multiplier=2.0, timeout=2.0)
 """For calls that may be repeated: long enough to outlast a connection that the other side closed, and no longer."""
 
@@ -54,7 +56,7 @@ class Transport(Protocol):
 def connect(transport: type[Transport], endpoint: str | None) -> grpc.aio.Channel:
     """To Google with Application Default Credentials, or to an emulator's `host:port`. Raises ConfigError."""
     if endpoint is not None:
-        return grpc.aio.insecure_channel(endpoint, options=OPTIONS)
+        return grpc.aio.insecure_channel(endpoint, options=EMULATOR_OPTIONS)
     try:
         channel: grpc.aio.Channel = transport.create_channel(options=OPTIONS)
     except DefaultCredentialsError as error:

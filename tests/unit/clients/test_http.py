@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shared.clients.http import USER_AGENT, open_client, retry_after, send
-from shared.errors import RateLimited, Unavailable, UnknownOutcome
+from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
 from shared.redaction import MASK
 
 
@@ -43,6 +43,50 @@ async def test_a_request_goes_to_the_vendor_as_ours():
     assert str(request.url) == "https://api.example/v2/things?q=x"
     assert request.content == b'{"a":1}'
     assert (request.headers["user-agent"], request.headers["x-extra"]) == (USER_AGENT, "1")
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+async def test_vendors_are_called_through_the_proxy_of_the_environment(no_proxies, name):
+    # Given a proxy where nobody listens
+    no_proxies.setenv(name, "http://127.0.0.1:1")
+
+    # When a vendor is called, whose name cannot be resolved here
+    async with open_client("https://vendor.invalid") as client:
+        with pytest.raises(Unavailable) as caught:
+            await send(client, "GET", "/", changes=False)
+
+    # Then it is the proxy that was not reached
+    assert isinstance(caught.value.__cause__, httpx.ConnectError)
+    assert "Name or service not known" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
+async def test_this_machine_is_called_through_no_proxy(no_proxies, host):
+    # Given a proxy that no client can be made for
+    no_proxies.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    no_proxies.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+
+    # Then a client for this machine is made all the same
+    async with open_client(f"http://{host}:8080") as client:
+        assert client.base_url.port == 8080
+
+
+@pytest.mark.parametrize("proxy", ["socks5://proxy.example:1080", "gopher://proxy.example"])
+def test_a_proxy_that_cannot_be_used_is_named(no_proxies, proxy):
+    no_proxies.setenv("ALL_PROXY", proxy)
+
+    with pytest.raises(
+        ConfigError, match=r"ALL_PROXY in the environment: .* Name an http:// proxy there, or .* NO_PROXY"
+    ):
+        open_client("https://api.github.com")
 
 
 @pytest.mark.parametrize("status", [200, 201, 302, 404, 422])
