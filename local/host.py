@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from msgspec import Struct
 
-from local import topology
+from local import playing, topology
 from local.engines import Engine, Kind, embedded, emulated
 from local.functions import PREFIX, Router
 from local.place import Left, leave_behind
@@ -36,8 +36,9 @@ from shared.settings import Settings
 
 SWEEP_EVERY = 0.25
 """Seconds; a minute in the cloud."""
-VENDOR_PORTS = ("github", "railway", "n8n", "telegram", "application", "people")
+NOWHERE = "http://127.0.0.1:1"
 
+SOURCE = "the emulation's signalbox.toml"
 CONFIG = f"""
 [policy]
 health_path = "/health"
@@ -66,11 +67,21 @@ branch = "main"
 """
 
 
+class Played(Struct, frozen=True):
+    """Somebody's own signalbox.toml: its text and where it is from. `real_time`: its times are kept."""
+
+    text: str
+    source: str
+    real_time: bool = False
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """How a host is to be set up. Durations in seconds."""
 
     port: int = 0
-    """Of the functions; the vendors take the next six. 0: free ones."""
+    """Of the functions; the vendors take the next six, and one more for each target after the first. 0: free ones."""
+    played: Played | None = None
+    """None: the settings of the scenarios, with the other options here."""
     folder: Path
     """For the store, the journal and logs."""
     backend: Kind = "embedded"
@@ -110,9 +121,9 @@ async def running(options: Options, environ: Mapping[str, str] = os.environ) -> 
     keys = make_keys()
     made = {**made_up_secrets(), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
     values = {name: environ.get(name) or value for name, value in made.items()}
-    vendors = Vendors(SystemClock(), values, keys.public, pace=options.railway_pace)
+    vendors = Vendors(SystemClock(), values, keys.public, configuration(options), pace=options.railway_pace)
     async with AsyncExitStack() as stack:
-        ports = {name: options.port + 1 + at if options.port else 0 for at, name in enumerate(VENDOR_PORTS)}
+        ports = {name: options.port + 1 + at if options.port else 0 for at, name in enumerate(vendors.port_names)}
         listening = bind(options.port)
         stack.callback(listening.close)
         base = vendors.webhooks_url = url_of(listening)
@@ -140,12 +151,7 @@ async def _engine(options: Options, base: str, values: Mapping[str, str], storm:
 
 
 def _services(options: Options, vendors: Vendors, engine: Engine, base: str) -> services.Services:
-    text = CONFIG.format(
-        bake=options.bake,
-        verify_deadline=options.verify_deadline,
-        auto_deploy="adopt" if options.auto_deploy else "off",
-        n8n=vendors.urls["n8n"],
-    )
+    text = _configuration(options, vendors.urls["n8n"])
     settings = Settings(
         signalbox_backend=options.backend,
         signalbox_console_url=base,
@@ -154,9 +160,28 @@ def _services(options: Options, vendors: Vendors, engine: Engine, base: str) -> 
         github_api_url=vendors.urls["github"],
         railway_api_url=f"{vendors.urls['railway']}/graphql/v2",
     )
-    leave_behind(options.folder, Left(backend=options.backend, environ=dict(engine.environ), pace=engine.pace), text)
-    parsed = config.parse(text, "the emulation's signalbox.toml")
-    return services.Services(settings, parsed, engine.backend, pace=engine.pace)
+    left = Left(backend=options.backend, environ=dict(engine.environ), pace=engine.pace, people=vendors.urls["people"])
+    leave_behind(options.folder, left, text)
+    return services.Services(settings, config.parse(text, SOURCE), engine.backend, pace=engine.pace)
+
+
+def configuration(options: Options) -> config.Config:
+    """What is to be played, before anything has an address. Raises ConfigError."""
+    return config.parse(_configuration(options, NOWHERE), SOURCE)
+
+
+def _configuration(options: Options, n8n: str) -> str:
+    """Raises ConfigError."""
+    if options.played is not None:
+        own = options.played
+        config.parse(own.text, own.source)  # so that a problem names the file and the values that are in it
+        return playing.emulated(own.text, own.source, n8n=n8n, real_time=own.real_time)
+    return CONFIG.format(
+        bake=options.bake,
+        verify_deadline=options.verify_deadline,
+        auto_deploy="adopt" if options.auto_deploy else "off",
+        n8n=n8n,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -56,7 +56,7 @@ async def perform(
         )
         async with running(options) as host:
             domain = None if scenario.reachable else NOWHERE
-            host.vendors.furnish(serving_commit=PREVIOUS_COMMIT, auto_deploy=scenario.auto_deploy, domain=domain)
+            host.vendors.furnish(serving_commit=PREVIOUS_COMMIT, domain=domain)
             started(host)
             scene = Scene(host, tell)
             try:

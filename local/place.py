@@ -34,6 +34,8 @@ class Left(Struct, frozen=True, kw_only=True):
     backend: str
     environ: dict[str, str] = {}
     pace: Pace = Pace()
+    people: str = ""
+    """Where somebody who tries it out can be one of the people (local/world/people.py)."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,14 @@ def open_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Place:
         pace=left.pace,
         clock=clock,
     )
+
+
+def people_of(folder: Path) -> str:
+    """Where the people of the `signalbox up` in that folder are. Raises ConfigError when there is none."""
+    left = _read(folder)
+    if not left.people:
+        raise ConfigError(f"nobody is to be played in {folder}: start `{command()} up` there")
+    return left.people
 
 
 def leave_behind(folder: Path, left: Left, configuration: str) -> None:

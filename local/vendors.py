@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import httpx
@@ -15,13 +16,14 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from local.serving import bind, served, url_of
-from local.world.application import Application
+from local.world.application import COMMIT_FIELD, COMMIT_HEADER, Application
 from local.world.github import GitHubWorld
 from local.world.n8n import N8nWorld
 from local.world.people import People
 from local.world.railway import RailwayWorld
 from local.world.telegram import TelegramWorld
 from shared import secrets
+from shared.config import Config, TargetConfig
 from shared.ports import Clock
 
 REPOSITORY = "acme/shop"
@@ -58,16 +60,32 @@ def made_up_secrets() -> dict[str, str]:
     return {variable(name): value for name, value in made.items()}
 
 
+def _names(targets: Sequence[TargetConfig]) -> list[str]:
+    """What the applications are called: `application` and, from the second on, by their targets."""
+    several = len({target.repository for target in targets}) > 1
+    others = [f"{target.repository} {target.name}" if several else target.name for target in targets[1:]]
+    return ["application", *(f"application {other}" for other in others)][: len(targets)]
+
+
 def variable(name: str) -> str:
     """The environment variable that holds a secret locally."""
     return name.upper().replace("-", "_")
 
 
 class Vendors:
-    """GitHub, Railway, n8n, Telegram and the user's application, each on a loopback port of its own."""
+    """GitHub, Railway, n8n, Telegram and the user's applications, each on a loopback port of its own.
 
-    def __init__(self, clock: Clock, values: Mapping[str, str], public_key: str, *, pace: float) -> None:
-        """`values`: the secrets by environment variable; `pace`: seconds per phase of a Railway deployment."""
+    `urls` names the first target's application `application`, and others `application SERVICE/ENVIRONMENT`, with the
+    repository before it where there is more than one.
+    """
+
+    def __init__(
+        self, clock: Clock, values: Mapping[str, str], public_key: str, configured: Config, *, pace: float
+    ) -> None:
+        """`values`: the secrets by environment variable; `pace`: seconds per phase of a Railway deployment.
+
+        `configured` has the targets that there is a service for.
+        """
         self.webhooks_url = ""
         """Where GitHub and Railway send their webhooks; to be set before any is due."""
         self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
@@ -87,9 +105,15 @@ class Vendors:
         )
         self.telegram = TelegramWorld(token="12345:local-telegram-token")  # noqa: S106 - no real one
         self.n8n = N8nWorld(token=values[variable(secrets.N8N_API)], telegram=self.telegram)
-        self.application = Application(self.railway, service_id=SERVICE, environment_id=ENVIRONMENT)
+        self.configured = configured
+        self._applications = dict(zip(_names(configured.targets), configured.targets, strict=True))
         self.github.on_merge.append(self._pushed)
         self.urls: dict[str, str] = {}
+
+    @property
+    def port_names(self) -> list[str]:
+        """In the order in which they take ports that follow each other."""
+        return ["github", "railway", "n8n", "telegram", "application", "people", *list(self._applications)[1:]]
 
     @contextlib.asynccontextmanager
     async def running(self, ports: Mapping[str, int]) -> AsyncIterator[None]:
@@ -99,12 +123,12 @@ class Vendors:
             "railway": self.railway.app,
             "n8n": self.n8n.app,
             "telegram": self.telegram.app,
-            "application": self.application,
-            "people": People(self.github, REPOSITORY).app,
+            "people": People(self.github, self.railway, self.configured.targets).app,
+            **{name: self._application(target) for name, target in self._applications.items()},
         }
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._client)
-            listening = {name: bind(ports.get(name, 0)) for name in apps}
+            listening = {name: self._bound(stack, ports.get(name, 0)) for name in apps}
             self.urls = {name: url_of(bound) for name, bound in listening.items()}
             await stack.enter_async_context(served(*((apps[name], bound) for name, bound in listening.items())))
             ticking = asyncio.create_task(self._tick_along())
@@ -115,20 +139,44 @@ class Vendors:
                 with contextlib.suppress(asyncio.CancelledError):
                     await ticking
 
-    def furnish(self, *, serving_commit: str | None, auto_deploy: bool = False, domain: str | None = None) -> None:
-        """The repository, its people, and the service that it is deployed to; `domain` where not the application's."""
+    def furnish(self, *, serving_commit: str | None, domain: str | None = None) -> None:
+        """The repositories, their people, and the services; `domain` where it is not the application's own."""
         self.github.webhooks.url = f"{self.webhooks_url}/github-webhook"
-        self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
-        self.railway.add_service(
-            project_id=PROJECT,
-            environment_id=ENVIRONMENT,
-            service_id=SERVICE,
-            name="web",
-            repository=REPOSITORY,
-            domain=domain or self.urls["application"].removeprefix("http://"),
-            auto_deploy=auto_deploy,
-            serving_commit=serving_commit,
+        for name, target in self._applications.items():
+            if target.repository.lower() not in self.github.repositories:
+                self.github.add_repository(target.repository, default_branch=target.branch, collaborators=PEOPLE)
+            if target.branch not in self.github.repository(target.repository).branches:
+                self.github.commit(target.repository, target.branch, "ada")
+            self.railway.add_service(
+                project_id=target.project_id,
+                environment_id=target.environment_id,
+                environment_name=target.environment,
+                service_id=target.service_id,
+                name=target.service,
+                repository=target.repository,
+                branch=target.branch,
+                domain=domain or self.urls[name].removeprefix("http://"),
+                auto_deploy=target.policy.auto_deploy == "adopt",
+                serving_commit=serving_commit,
+            )
+
+    def _application(self, target: TargetConfig) -> Application:
+        policy = target.policy
+        return Application(
+            self.railway,
+            service_id=target.service_id,
+            environment_id=target.environment_id,
+            health_path=policy.health_path,
+            commit_field=policy.commit_field or COMMIT_FIELD,
+            commit_header=policy.commit_header or COMMIT_HEADER,
         )
+
+    @staticmethod
+    def _bound(stack: AsyncExitStack, port: int) -> socket.socket:
+        """Closed at the end also when another one's port is taken."""
+        listening = bind(port)
+        stack.callback(listening.close)
+        return listening
 
     async def _tick_along(self) -> None:
         while True:

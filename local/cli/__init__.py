@@ -17,6 +17,7 @@ from local.cli.replay import replay
 from local.cli.runs import runs, show
 from local.cli.simulate import simulate
 from local.cli.smoke_test import smoke_test
+from local.cli.try_out import try_out
 from local.cli.up import up
 from local.cli.workflows import workflows
 
@@ -33,6 +34,7 @@ def main() -> None:
 for command in (
     demo,
     up,
+    try_out,
     runs,
     show,
     package,

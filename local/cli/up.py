@@ -18,11 +18,12 @@ from local.called import command
 from local.cli import output
 from local.engines import KINDS, Kind
 from local.folder import held
-from local.host import VENDOR_PORTS, Host, Options, running
+from local.host import Host, Options, Played, configuration, running
 from local.place import CONFIGURATION
 from local.scene import PREVIOUS_COMMIT
 from local.serving import bind
-from local.vendors import APP_ID, REPOSITORY, variable
+from local.vendors import APP_ID, variable
+from local.world.people import CHECK
 from shared import log, secrets
 from shared.errors import ConfigError, SignalboxError
 from shared.settings import read
@@ -30,6 +31,8 @@ from shared.settings import read
 ENVIRONMENT = "environment"
 """File in the folder of the store: `set -a; . .signalbox/environment; set +a` in another terminal."""
 LOG = "functions.log"
+VENDORS = 5
+"""Simulated vendors that have a port each, beside the applications."""
 _FACTORIES: dict[Kind, str] = {"embedded": "open_backend", "emulators": "open_emulated"}
 
 
@@ -42,12 +45,22 @@ _FACTORIES: dict[Kind, str] = {"embedded": "open_backend", "emulators": "open_em
     help="Of the functions; the simulated vendors take the next ones; 0 takes free ones.",
 )
 @click.option(
-    "--backend", type=click.Choice(KINDS), default="embedded", show_default=True, help="What carries the functions."
+    "--config",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The signalbox.toml to play; by default the one of this folder, else settings made up for the purpose.",
 )
+@click.option("--real-time", is_flag=True, help="Keep the times of the file's policy: a minute lasts a minute.")
+@click.option("--backend", type=click.Choice(KINDS), default="embedded", show_default=True, help="Backend to run on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses and secrets as one JSON document.")
 @click.option("--log", "show_log", is_flag=True, help="Print the functions' log on standard error, not to a file.")
-def up(port: int, backend: Kind, as_json: bool, show_log: bool) -> None:
+def up(port: int, settings_file: Path | None, real_time: bool, backend: Kind, as_json: bool, show_log: bool) -> None:
     """Start the functions, the bus, the store and the simulated vendors, and leave them running until Ctrl-C.
+
+    It plays your signalbox.toml: for each of its targets there is a simulated repository, service and application. A
+    minute of its policy lasts a second, and deadlines are a minute and a half at least, unless --real-time is given.
+    `signalbox try` makes things happen there.
 
     The functions' log goes to functions.log in the folder. Secrets come from the environment (GITHUB_WEBHOOK_SECRET,
     …) or are made up and shown. The store starts empty; `signalbox runs` and `signalbox show` read it from another
@@ -57,17 +70,29 @@ def up(port: int, backend: Kind, as_json: bool, show_log: bool) -> None:
     try:
         log.configure(read(os.environ), sys.stderr)
         with held(folder):
-            _refuse_taken_ports(port)
+            options = Options(port=port, folder=folder, backend=backend, played=_played(settings_file, real_time))
+            _refuse_taken_ports(port, VENDORS + len(configuration(options).targets))
             _empty(folder)
             with contextlib.nullcontext() if show_log else _logging_to(folder / LOG):
-                asyncio.run(_run(Options(port=port, folder=folder, backend=backend), as_json, show_log))
+                asyncio.run(_run(options, as_json, show_log))
     except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _refuse_taken_ports(first: int) -> None:
+def _played(named: Path | None, real_time: bool) -> Played | None:
+    """The file that was named, or that of this folder. Raises ConfigError when it cannot be read."""
+    path = named or Path(read(os.environ).signalbox_config)
+    if named is None and not path.is_file():
+        return None
+    try:
+        return Played(path.read_text(encoding="utf-8"), str(path), real_time)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _refuse_taken_ports(first: int, others: int) -> None:
     """Before anything is changed. Raises ConfigError."""
-    for port in range(first, first + 1 + len(VENDOR_PORTS)) if first else ():
+    for port in range(first, first + 1 + others) if first else ():
         try:
             bind(port).close()
         except OSError as error:
@@ -101,8 +126,10 @@ async def _run(options: Options, as_json: bool, show_log: bool) -> None:
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with running(options) as host:
         host.vendors.furnish(serving_commit=PREVIOUS_COMMIT)
-        number = host.vendors.github.open_pull_request(REPOSITORY, title="Faster checkout", author="ada")
-        host.vendors.github.report_check(REPOSITORY, number, "test", "success")
+        target = host.vendors.configured.targets[0]
+        github = host.vendors.github
+        number = github.open_pull_request(target.repository, title="Faster checkout", author="ada", base=target.branch)
+        github.report_check(target.repository, number, CHECK, "success")
         with _environment(host):
             _show(host, as_json, "standard error" if show_log else str(options.folder / LOG))
             await stop.wait()
@@ -154,13 +181,26 @@ def _show(host: Host, as_json: bool, logged_to: str) -> None:
 
 
 def _show_what_to_do(host: Host) -> None:
-    people = host.urls["people"]
+    played, attempt = host.options.played, f"{command()} try"
+    target = host.vendors.configured.targets[0]
+    if played is not None:
+        pace = "its times as they are" if played.real_time else "a minute of its policy lasting a second"
+        names = ", ".join(one.name for one in host.vendors.configured.targets)
+        click.echo(f"\nThis plays {played.source}, {pace}: {names}")
+    lines = {
+        f'{attempt} comment 1 "/deploy {target.name}"': "have it merged and deployed",
+        f"{attempt} comments 1": "what Signalbox says there",
+        f"{attempt} fail-next unhealthy": "what becomes of the next version",
+        f'{attempt} open "Another"': "open #2",
+        f"{attempt} merge 2": "and merge it by hand",
+        f"{attempt} --help": "crash, label, review, slow-ci, …",
+        f"{command()} runs": "what became of it",
+    }
+    width = max(map(len, lines))
     click.echo(
-        "\nPull request #1 is open in the simulated GitHub, its check green. Be one of its people: have it merged and\n"
-        "deployed; open #2, and merge that yourself; read what Signalbox says there.\n"
-        f'  curl -X POST {people}/pulls/1/comments -d \'{{"by": "grace", "body": "/deploy"}}\'\n'
-        f'  curl -X POST {people}/pulls -d \'{{"by": "ada", "title": "Another"}}\'\n'
-        f'  curl -X POST {people}/pulls/2/merge -d \'{{"by": "ada"}}\'\n'
-        f"  curl {people}/pulls/2/comments\n"
-        f"Look on from another terminal: {command()} runs\nCtrl-C ends it."
+        f"\nPull request #1 of {target.repository} is open in the simulated GitHub, its check green. From another\n"
+        "terminal, be one of its people (ada is an admin, grace may write, mallory may only read):"
     )
+    for line, what in lines.items():
+        click.echo(f"  {line:<{width}}  # {what}")
+    click.echo(f"The same by HTTP: {host.urls['people']}\nCtrl-C ends it.")

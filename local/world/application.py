@@ -11,18 +11,28 @@ from starlette.types import Receive, Scope, Send
 from local.world.railway import RailwayWorld
 from local.world.railway_deployment import Deployment
 
+COMMIT_FIELD = "commit"
 COMMIT_HEADER = "x-commit-sha"
 
 
 class Application:
-    """One service's domain, as an ASGI app; the commit is in the JSON field `commit` and in the header x-commit-sha."""
+    """One service's domain, as an ASGI app; the commit is in a JSON field (a dotted path) and in a header."""
 
     def __init__(
-        self, railway: RailwayWorld, *, service_id: str, environment_id: str, health_path: str = "/health"
+        self,
+        railway: RailwayWorld,
+        *,
+        service_id: str,
+        environment_id: str,
+        health_path: str = "/health",
+        commit_field: str = COMMIT_FIELD,
+        commit_header: str = COMMIT_HEADER,
     ) -> None:
         self._railway = railway
         self._service = (service_id, environment_id)
-        self._app = Starlette(routes=[Route(health_path, self._health)])
+        self._commit_field = commit_field
+        self._commit_header = commit_header
+        self._app = Starlette(routes=[Route(f"/{health_path.partition('?')[0].lstrip('/')}", self._health)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -36,9 +46,15 @@ class Application:
             return _edge_error()
         commit = _shown_commit(deployment)
         failing = deployment.plan.health == "failing"
-        body = {"status": "error" if failing else "ok"} | ({"commit": commit} if commit else {})
-        headers = {COMMIT_HEADER: commit} if commit else {}
+        body = {"status": "error" if failing else "ok"} | (_nested(self._commit_field, commit) if commit else {})
+        headers = {self._commit_header: commit} if commit else {}
         return JSONResponse(body, status_code=503 if failing else 200, headers=headers)
+
+
+def _nested(path: str, value: str) -> dict[str, object]:
+    """`build.commit` is {"build": {"commit": value}}."""
+    name, _, rest = path.partition(".")
+    return {name: _nested(rest, value) if rest else value}
 
 
 def _shown_commit(deployment: Deployment) -> str | None:

@@ -63,7 +63,7 @@ class RailwayWorld:
         """Every deployment, in order, apart from those that `add_service` starts with."""
         self.services: list[Service] = []
         self._deployments: list[Deployment] = []
-        self._plans: defaultdict[tuple[str, bool], deque[Plan]] = defaultdict(deque)
+        self._plans: defaultdict[tuple[str, str | None, bool], deque[Plan]] = defaultdict(deque)
         self.app = Faulty(graphql_app(self))
 
     # Setting the scene
@@ -105,7 +105,11 @@ class RailwayWorld:
 
     def plan(self, service_id: str, *, rollback: bool = False, **plan: Any) -> None:
         """Queue a Plan for the next deployment of the service; `rollback`: for its next rollback."""
-        self._plans[service_id, rollback].append(Plan(**plan))
+        self._plans[service_id, None, rollback].append(Plan(**plan))
+
+    def plan_in(self, environment_id: str, service_id: str, **plan: Any) -> None:
+        """Queue a Plan for the next deployment of the service to that environment; it comes before others."""
+        self._plans[service_id, environment_id, False].append(Plan(**plan))
 
     # What people and GitHub do
 
@@ -265,7 +269,8 @@ class RailwayWorld:
         source: Literal["GitHub", "API", "dashboard"],
         unplanned: Plan | None = None,
     ) -> Deployment:
-        plans = self._plans[service.service_id, reason == "rollback"]
+        own = self._plans[service.service_id, service.environment_id, reason == "rollback"]
+        plans = own or self._plans[service.service_id, None, reason == "rollback"]
         now = self.clock.now()
         deployment = Deployment(
             id=f"{0xDE910000 + len(self._deployments) + 1:08x}-0000-4000-8000-000000000000",

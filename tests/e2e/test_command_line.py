@@ -7,13 +7,12 @@ import hashlib
 import hmac
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +89,18 @@ def test_runs_says_where_it_looked_for_a_store(tmp_path: Path) -> None:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
     """`signalbox up` in a process of its own, with what it printed."""
-    folder = tmp_path / "store"
+    with started_up(tmp_path / "store") as shown:
+        yield shown
+
+
+@contextlib.contextmanager
+def started_up(folder: Path, *words: str) -> Iterator[tuple[dict[str, Any], Path]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    printed_errors = folder.with_suffix(".log")
     environ = {**os.environ, "SIGNALBOX_LOCAL_DIR": str(folder), "GITHUB_WEBHOOK_SECRET": SECRET}
-    with (tmp_path / "log").open("w") as log:
+    with printed_errors.open("w") as log:
         process = subprocess.Popen(
-            [SIGNALBOX, "up", "--port", "0", "--json"],
+            [SIGNALBOX, "up", "--port", "0", "--json", *words],
             cwd=ROOT,
             env=environ,
             stdout=subprocess.PIPE,
@@ -105,7 +111,7 @@ def up(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
         printed = ""
         while not printed.endswith("\n}\n"):
             line = process.stdout.readline()
-            assert line, (tmp_path / "log").read_text()
+            assert line, printed_errors.read_text()
             printed += line
         yield json.loads(printed), folder
         process.send_signal(signal.SIGINT)
@@ -148,6 +154,85 @@ def test_up_takes_signed_webhooks_until_it_is_interrupted(up: tuple[dict[str, An
     assert whole["id"] == run["id"]
     assert json.loads(signalbox("runs", "--json", folder=folder).stdout)[0]["id"] == run["id"]
     assert signalbox("show", "nothing-like-it", folder=folder).returncode == 1
+
+
+OWN_FILE = """
+[policy]
+deploy_label = "go"
+bake = 60
+commit_header = "x-version"
+health_path = "/internal/up"
+
+[n8n]
+url = "https://n8n.example.com"
+
+[repositories."globex/site".services.web]
+project_id = "p"
+service_id = "site"
+environments.staging = { environment_id = "staging", branch = "trunk" }
+environments.live = { environment_id = "live", branch = "release", policy.automatic = false }
+
+[repositories."globex/api".services.api]
+project_id = "p"
+service_id = "api"
+environments.live = { environment_id = "live" }
+"""
+
+
+def test_up_plays_the_users_own_file_and_try_makes_things_happen(tmp_path: Path) -> None:
+    # Given somebody's own settings, played
+    (tmp_path / "mine.toml").write_text(OWN_FILE)
+    folder = tmp_path / "store"
+
+    def runs() -> dict[str, dict[str, Any]]:
+        shown = signalbox("runs", "--json", folder=folder)
+        return {run["target"]: run for run in json.loads(shown.stdout)} if shown.returncode == 0 else {}
+
+    def tried(*words: str) -> str:
+        done = signalbox("try", *words, folder=folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def ended(target: str) -> Callable[[], Any]:
+        return lambda: runs().get(target, {}).get("stage") == "done" and runs()[target]
+
+    with started_up(folder, "--config", str(tmp_path / "mine.toml")) as [addresses, _]:
+        assert set(addresses["urls"]) >= {"application", "application globex/site web/live"}
+        assert "web/live  globex/site release" in tried("targets")
+
+        # When the next version is to be unhealthy, and a pull request of the first repository is labelled
+        tried("fail-next", "--target", "web/staging")
+        tried("label", "1", "go")
+
+        # Then it is deployed, found to be bad, and rolled back
+        assert eventually(ended("globex:site:web:staging"))["status"] == "rolled_back"
+        assert "rolled back" in tried("comments", "1")
+
+        # And what is asked of the other repository succeeds, at the address and with the header that the file names
+        assert "opened #1" in tried("--repository", "globex/api", "open", "First")
+        tried("--repository", "globex/api", "merge", "1")
+        run = eventually(ended("globex:api:api:live"))
+        assert run["status"] == "succeeded"
+        application = addresses["urls"]["application globex/api api/live"]
+        assert httpx.get(f"{application}/internal/up").headers["x-version"] == run["commit_sha"]
+
+        # And what cannot be done is refused in one line
+        refused = signalbox("try", "crash", "--target", "nowhere", folder=folder)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "there is no target 'nowhere'" in refused.stderr
+
+
+def test_up_names_what_is_wrong_in_the_users_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN_FILE.replace("bake = 60", "bake = -60"))
+    shown = signalbox("up", "--config", str(tmp_path / "mine.toml"), folder=tmp_path / "store")
+    assert shown.returncode == 1
+    assert "mine.toml: policy.bake" in shown.stderr
+
+
+def test_try_says_that_nobody_is_there(tmp_path: Path) -> None:
+    shown = signalbox("try", "targets", folder=tmp_path / "store")
+    assert shown.returncode == 1
+    assert "start one with `" in shown.stderr
 
 
 def test_up_says_when_its_port_is_taken(tmp_path: Path) -> None:
@@ -292,30 +377,27 @@ def test_the_lines_that_up_prints_work_as_they_are_in_their_order(tmp_path: Path
             lines = told.read_text().splitlines()
 
             # When they are copied one after the other, each when the one before has had its effect
-            answers = []
-            for done, line in enumerate(line for line in lines if line.startswith("  curl ")):
-                words = shlex.split(line)
-                body = words[words.index("-d") + 1] if "-d" in words else None
-                url = next(word for word in words if word.startswith("http"))
-                answers.append(httpx.request("POST" if body else "GET", url, content=body))
-                if url.endswith(("/pulls/1/comments", "/merge")):
-                    eventually(lambda wanted=2 if done else 1: succeeded(folder) == wanted)
-            [look] = [line for line in lines if line.startswith("Look on")]
-            command = look.removeprefix("Look on from another terminal: ")
-            looked = subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=environ, capture_output=True)
+            shown = []
+            for line in (line for line in lines if line.startswith("  ") and " # " in line):
+                copied = subprocess.run(["sh", "-c", line], check=False, cwd=ROOT, env=environ, capture_output=True)
+                assert copied.returncode == 0, (line, copied.stderr)
+                shown.append(copied.stdout.decode())
+                for words, status in (("/deploy", "succeeded"), ("merge 2", "rolled_back")):
+                    if words in line:
+                        eventually(lambda wanted=status: ended_as(wanted, folder))
         finally:
             process.terminate()
             process.wait(PATIENCE)
 
-    # Then all of them did something
-    assert [answer.status_code for answer in answers] == [201, 201, 200, 200]
-    assert "signalbox:run:" in answers[-1].text
-    assert looked.stdout.count(b"succeeded") == 2
+    # Then all of them did something, and what was to fail did
+    assert "signalbox:run:" in "".join(shown)
+    assert "fail-next" in "".join(shown)
+    assert [status in shown[-1] for status in ("succeeded", "rolled_back")] == [True, True]
 
 
-def succeeded(folder: Path) -> int:
+def ended_as(status: str, folder: Path) -> bool:
     runs = json.loads(signalbox("runs", "--json", folder=folder).stdout)
-    return [run["status"] for run in runs].count("succeeded")
+    return status in [run["status"] for run in runs]
 
 
 def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_functions_are_documented_with_what_calls_them(function: topology.Functi
 def test_the_command_line_is_documented_with_its_options(command: click.Command) -> None:
     lines = [line for line in page("docs/local.md").splitlines() if line.startswith(f"| `signalbox {command.name}")]
     options = {name for param in command.params for name in param.opts if name.startswith("--")}
-    assert options <= set(re.findall(r"--[a-z]+", "\n".join(lines)))
+    assert options <= set(re.findall(r"--[a-z-]+", "\n".join(lines)))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_workflows_can_do_is_documented(command: click.Command) -> None:
     ]
     said = row + "each command takes `--dir FOLDER` and `--json`"
     assert {name for param in command.params for name in param.opts if name.startswith("--")} <= set(
-        re.findall(r"--[a-z]+", said)
+        re.findall(r"--[a-z-]+", said)
     )
 
 

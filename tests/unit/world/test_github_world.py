@@ -14,6 +14,8 @@ import pytest
 
 from local.world.github import GitHubWorld
 from local.world.people import People
+from local.world.railway import RailwayWorld
+from shared.config import parse
 
 REPO = "acme/shop"
 
@@ -286,7 +288,11 @@ async def test_a_person_merges_once_and_not_what_is_closed(world):
     merged, closed = (world.open_pull_request(REPO, title="t", author="ann", branch=name) for name in "ab")
     world.merge(REPO, merged, "ann")
     world.close(REPO, closed)
-    transport = httpx.ASGITransport(app=People(world, REPO).app)
+    text = (
+        f'[repositories."{REPO}".services.web]\nproject_id="p"\nservice_id="s"\nenvironments.live.environment_id="e"\n'
+    )
+    railway = RailwayWorld(clock=world.clock, token="t", webhook_secret="s")
+    transport = httpx.ASGITransport(app=People(world, railway, parse(text).targets).app)
 
     async with httpx.AsyncClient(transport=transport, base_url="http://people") as people:
         answers = [await people.post(f"/pulls/{number}/merge", json={"by": "ann"}) for number in (merged, closed)]

@@ -1,0 +1,93 @@
+"""A signalbox.toml as the emulation plays it: minutes become seconds, and every address is one of this machine."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from shared.errors import ConfigError
+from shared.policy import Policy
+
+FASTER = 60
+"""A minute of the policy lasts a second."""
+SHORTEST_DEADLINE = 90.0
+"""Seconds: what is bounded by a deadline takes as long as it does, on a machine that may be slow."""
+PACED = ("adopt_wait", "bake", "poll", "probation")
+"""Times that are waited for. Those of a single check (health_timeout) are the application's, and stay."""
+_NOT_HERE = ("health_url",)
+"""Addresses of the real world."""
+
+
+def emulated(text: str, source: str, *, n8n: str, real_time: bool = False) -> str:
+    """The settings of `text`, to be played with the n8n at that address. Raises ConfigError when it is no TOML.
+
+    What is wrong otherwise stays wrong: shared.config says so. `real_time`: the policy keeps its times.
+    """
+    try:
+        played = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: not TOML: {error}") from error
+    if not real_time:
+        defaults = {name: value for name, value in msgspec.to_builtins(Policy()).items() if _faster(name)}
+        policy = played.get("policy", {})
+        if isinstance(policy, dict):
+            played["policy"] = {**defaults, **policy}
+    for policy in _policies(played):
+        for name in _NOT_HERE:
+            policy.pop(name, None)
+        if not real_time:
+            policy.update({name: _shorter(name, value) for name, value in policy.items() if _faster(name)})
+    if isinstance(played.get("n8n"), dict):
+        played["n8n"]["url"] = n8n
+    return "".join(_lines(played))
+
+
+def _faster(name: str) -> bool:
+    return name in PACED or name.endswith("_deadline")
+
+
+def _shorter(name: str, value: Any) -> Any:
+    """What is no number is left for shared.config to refuse."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return max(value / FASTER, SHORTEST_DEADLINE) if name.endswith("_deadline") else value / FASTER
+
+
+def _policies(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every `policy` at whatever level."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            if name == "policy":
+                yield value
+            else:
+                yield from _policies(value)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """TOML: values first, then the tables below. Quoted keys and strings are JSON's, which TOML reads alike."""
+    if path:
+        yield f"\n[{'.'.join(map(_quoted, path))}]\n"
+    for name, value in table.items():
+        if not isinstance(value, dict):
+            yield f"{_quoted(name)} = {_value(value)}\n"
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _lines(value, (*path, name))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_quoted(name)} = {_value(held)}' for name, held in value.items())}}}"
+    if isinstance(value, str):
+        return _quoted(value)
+    return str(value).lower()
