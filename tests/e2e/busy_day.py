@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
 
 import httpx
 from msgspec import Struct
 
-from local.serving import bind, served, url_of
-from local.vendors import PEOPLE, Vendors
-from local.world.application import Application
-from shared import config, github_webhook
+from local.vendors import Vendors
+from shared import github_webhook
 from shared.config import TargetConfig
 from shared.events import Event
 
@@ -50,35 +46,11 @@ def configuration(repositories: int, n8n: str) -> str:
     return "\n".join(text)
 
 
-@contextlib.asynccontextmanager
-async def furnished(vendors: Vendors, configured: config.Config, serving_commit: str) -> AsyncIterator[None]:
+def furnish(vendors: Vendors, serving_commit: str) -> None:
     """Every configured repository with its people and rules, and every service with an application that answers."""
-    async with AsyncExitStack() as stack:
-        for place in configured.targets:
-            _furnish_repository(vendors, place)
-            application = Application(vendors.railway, service_id=place.service_id, environment_id=place.environment_id)
-            listening = bind()
-            await stack.enter_async_context(served((application, listening)))
-            vendors.railway.add_service(
-                project_id=place.project_id,
-                environment_id=place.environment_id,
-                environment_name=place.environment,
-                service_id=place.service_id,
-                name=place.service,
-                repository=place.repository,
-                branch=place.branch,
-                domain=url_of(listening).removeprefix("http://"),
-                serving_commit=serving_commit,
-            )
-        yield
-
-
-def _furnish_repository(vendors: Vendors, place: TargetConfig) -> None:
-    github = vendors.github
-    if place.repository.lower() not in github.repositories:
-        github.add_repository(place.repository, collaborators=PEOPLE)
-    github.repository(place.repository).branches.setdefault(place.branch, github.ids.sha())
-    github.require_checks(place.repository, place.branch, ["test"])
+    vendors.furnish(serving_commit=serving_commit)
+    for target in vendors.configured.targets:
+        vendors.github.require_checks(target.repository, target.branch, ["test"])
 
 
 class Sent(Struct):

@@ -20,7 +20,7 @@ from typing import Literal
 import httpx
 import pytest
 from e2e import processes, promises
-from e2e.busy_day import People, Senders, configuration, furnished
+from e2e.busy_day import People, Senders, configuration, furnish
 from e2e.killer import Killer
 from e2e.processes import Program
 from e2e.promises import Day
@@ -29,11 +29,12 @@ from msgspec import Struct
 from local import topology
 from local.emulated_topics import create_topics_and_subscriptions
 from local.engines import KINDS, Kind
+from local.host import NOWHERE
 from local.place import CONFIGURATION, Left, Place, leave_behind, open_place
 from local.scene import PREVIOUS_COMMIT
 from local.topology import Delivery
 from local.vendors import APP_ID, Vendors, made_up_secrets, make_keys, variable
-from shared import secrets
+from shared import config, secrets
 from shared.clock import SystemClock
 from shared.run import Run, Target
 
@@ -232,7 +233,8 @@ async def running(form: Form, seed: int, google: Mapping[str, str] | None, folde
     """On Google's emulators where `google` has their variables; otherwise embedded, with a pump that can be killed."""
     keys = make_keys()
     values = {**made_up_secrets(), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
-    vendors = Vendors(SystemClock(), values, keys.public, pace=0.25)
+    configured = config.parse(configuration(form.repositories, NOWHERE))
+    vendors = Vendors(SystemClock(), values, keys.public, configured, pace=0.25)
     ports = processes.free_ports([function.name for function in topology.load().functions])
     addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     async with vendors.running({}):
@@ -261,7 +263,7 @@ async def running(form: Form, seed: int, google: Mapping[str, str] | None, folde
             stack.push_async_callback(scene.senders.close)
             stack.enter_context(processes.started(programs))
             processes.until_open(ports, programs)
-            await stack.enter_async_context(furnished(vendors, place.config, PREVIOUS_COMMIT))
+            furnish(vendors, PREVIOUS_COMMIT)
             await stack.enter_async_context(_schedule(addresses["sweep"]))
             yield scene
 
