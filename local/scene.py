@@ -10,9 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
-
 from local.host import Host
+from local.timeline import Expectation, Line
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from local.world.railway_deployment import Deployment
 from shared import outbox
@@ -29,25 +28,6 @@ CHANNELS = {
     "n8n": "n8n workflow",
     "analysis": "n8n workflow for failures",
 }
-
-
-class Expectation(Struct, frozen=True):
-    """Something the scenario should come to, and whether it did."""
-
-    text: str
-    held: bool
-
-
-class Line(Struct, frozen=True):
-    """One line of the timeline: what somebody did (`stage` None), a webhook, a run's history, or who was told."""
-
-    at: datetime
-    run_id: str | None
-    stage: str | None
-    status: str | None
-    message: str
-    seconds: float | None
-    """Since the run's previous entry."""
 
 
 class Scene:

@@ -18,10 +18,9 @@ LARGEST_PAGE = 100
 def answer(body: dict[str, Any], find: Callable[[str], Repository | None]) -> dict[str, Any]:
     """The JSON of an answer with HTTP 200: data, errors, or both. `find` takes `owner/name`."""
     try:
-        document = _document(body["query"])
+        document, errors = _document(body["query"]), _mistakes(body["query"])
     except GraphQLError as error:
         return {"errors": [_format(error)]}
-    errors = validate(_schema(), document)
     if errors:
         return {"errors": [_format(error) for error in errors]}
     root = {"repository": functools.partial(_repository, find)}
@@ -37,9 +36,15 @@ def _schema() -> GraphQLSchema:
     return build_schema((Path(__file__).parent / "github.graphql").read_text())
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=128)
 def _document(query: str) -> DocumentNode:
     return parse(query)
+
+
+@functools.lru_cache(maxsize=128)
+def _mistakes(query: str) -> tuple[GraphQLError, ...]:
+    """What is wrong with the document by the schema; found once, as it costs more than to execute it."""
+    return tuple(validate(_schema(), _document(query)))
 
 
 def _format(error: GraphQLError) -> dict[str, Any]:

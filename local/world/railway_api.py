@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -29,14 +30,36 @@ _ACTIVE = {"SUCCESS", "SLEEPING", "REMOVING"}
 _CAPITAL = re.compile(r"([A-Z])")
 
 
+@functools.cache
 def load_schema() -> GraphQLSchema:
-    """The schema, whose resolvers are called with Python's spelling of the arguments."""
+    """The schema, whose resolvers are called with Python's spelling of the arguments.
+
+    Parsed once in a process: a world for each test would parse it anew, which takes longer than most tests.
+    """
     schema = build_schema(SDL.read_text(encoding="utf-8"))
     for root in (schema.query_type, schema.mutation_type):
         for field in root.fields.values() if root else ():
             for name, argument in field.args.items():
                 argument.out_name = _CAPITAL.sub(r"_\1", name).lower()
     return schema
+
+
+@functools.lru_cache(maxsize=128)
+def _document(text: str) -> DocumentNode:
+    return parse(text)
+
+
+@functools.lru_cache(maxsize=128)
+def _mistakes(text: str) -> tuple[GraphQLError, ...]:
+    """What is wrong with the document by the schema; found once, as it costs more than to execute it."""
+    return tuple(validate(load_schema(), _document(text)))
+
+
+def _valid(text: str) -> DocumentNode:
+    """Raises GraphQLError for what is no document, or not one of this schema."""
+    for mistake in _mistakes(text):
+        raise GraphQLError(mistake.message, mistake.nodes, extensions={"code": "GRAPHQL_VALIDATION_FAILED"})
+    return _document(text)
 
 
 def graphql_app(world: RailwayWorld) -> ASGIApp:
@@ -51,7 +74,6 @@ class _Endpoint:
         self._schema = load_schema()
         resolvers = (_Resolvers(world), SetupResolvers(world), OperationResolvers(world))
         self._root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
-        self._documents: dict[str, DocumentNode] = {}
         self._traces = itertools.count(7850594425975341941)
 
     async def answer(self, request: Request) -> JSONResponse:
@@ -68,7 +90,7 @@ class _Endpoint:
         try:
             kind = self._authorize(request)
             asked = json.loads(await request.body())
-            document = self._document(asked["query"])
+            document = _valid(asked["query"])
         except GraphQLError as error:
             return self._refused([error])
         except (ValueError, LookupError, TypeError):
@@ -97,15 +119,6 @@ class _Endpoint:
         if wrong_kind or (bearer, project) not in given:
             raise GraphQLError("Not Authorized")
         return kind
-
-    def _document(self, text: str) -> DocumentNode:
-        if text not in self._documents:
-            document = parse(text)
-            for invalid in validate(self._schema, document):
-                invalid.extensions = {"code": "GRAPHQL_VALIDATION_FAILED"}
-                raise invalid
-            self._documents[text] = document
-        return self._documents[text]
 
     def _refused(self, errors: Sequence[GraphQLError]) -> JSONResponse:
         """Railway uses INTERNAL_SERVER_ERROR for business refusals, too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -139,7 +140,7 @@ class GitHubApp:
         claims = {"iat": now - 60, "exp": now + 540, "iss": self.app_id}
         stored = await self._secrets.value(GITHUB_APP_PRIVATE_KEY)
         try:
-            return jwt.encode(claims, _pem(stored), algorithm="RS256")
+            return jwt.encode(claims, _parsed(_pem(stored)), algorithm="RS256")
         except (ValueError, TypeError, jwt.PyJWTError, UnsupportedAlgorithm):
             wanted = "an RSA private key as PEM, or as base64 of it"
             raise Unauthorized(f"the secret {GITHUB_APP_PRIVATE_KEY} is not usable: it must hold {wanted}") from None
@@ -147,6 +148,17 @@ class GitHubApp:
 
 def _owner(repository: str) -> str:
     return repository.partition("/")[0].lower()
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(pem: str) -> Any:
+    """The private key, parsed and checked once: OpenSSL takes tens of milliseconds, and PyJWT asks it twice.
+
+    Raises what `jwt.encode` raises for a key that it cannot use.
+    """
+    import jwt  # noqa: PLC0415 - as in _sign
+
+    return jwt.get_algorithm_by_name("RS256").prepare_key(pem)
 
 
 def _pem(stored: str) -> str:

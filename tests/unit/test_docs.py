@@ -15,7 +15,7 @@ from unit.functions.scene import opened
 
 from local import emulators, topology
 from local.backend import DIRECTORY
-from local.cli import main
+from local.cli import MODULES, main
 from local.cli.workflows import workflows
 from local.engines import KINDS
 from local.scenarios import SCENARIOS
@@ -120,8 +120,10 @@ def test_functions_are_documented_with_what_calls_them(function: topology.Functi
     assert (function.schedule is not None) == ("Cloud Scheduler" in row)
 
 
-@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
-def test_the_command_line_is_documented_with_its_options(command: click.Command) -> None:
+@pytest.mark.parametrize("name", MODULES)
+def test_the_command_line_is_documented_with_its_options(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
     lines = [line for line in page("docs/local.md").splitlines() if line.startswith(f"| `signalbox {command.name}")]
     options = {name for param in command.params for name in param.opts if name.startswith("--")}
     assert options <= set(re.findall(r"--[a-z-]+", "\n".join(lines)))
