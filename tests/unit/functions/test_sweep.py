@@ -306,16 +306,16 @@ async def test_what_we_always_refuse_is_asked_for_at_doubling_intervals_and_then
 
     guid = (await missed(scene))[0]
     scene.github.webhooks.deliver = refuse
-    asked_at = []
-    for minute in range(1, 6 * 60):
-        scene.pass_time(60)
-        if (await scene.sweep()).json()["redelivered"]:
-            asked_at.append(minute)
-        await scene.github.tick()
-    for _ in range(6 * 6):  # after so long GitHub shows no more than the later attempts
-        scene.pass_time(600)
+    passed = 0
+    for due in (1, 3, 7, 15, 31, 63, 127, 255):
+        for minute, asked in ((due - 1, False), (due, True)):  # not a minute too early
+            scene.pass_time((minute - passed) * 60)
+            passed = minute
+            assert (minute, (await scene.sweep()).json()["redelivered"] > 0) == (minute, asked)
+            await scene.github.tick()
+    for _ in range(7):  # after so long GitHub shows no more than the later attempts
+        scene.pass_time(3600)
         assert (await scene.sweep()).json()["redelivered"] == 0
-    assert asked_at == [1, 3, 7, 15, 31, 63, 127, 255]
     assert len([a for a in scene.github.webhooks.attempts() if a.webhook.guid == guid]) == 9
 
 
