@@ -20,7 +20,7 @@ from shared.run import Run, Target, target_id
 
 TARGET = target_id(REPOSITORY, "web", "production")
 PREVIOUS_COMMIT = hashlib.sha1(b"what served before").hexdigest()  # noqa: S324 - a made-up commit
-PATIENCE = 240.0
+PATIENCE = 600.0
 LOOK_EVERY = 0.05
 CHANNELS = {
     "comment": "comment on the pull request",

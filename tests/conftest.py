@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import distribution
 import pytest
 from vendors import report
 
@@ -51,6 +52,17 @@ def google(tmp_path_factory) -> Iterator[Emulators]:
 def new_project() -> Callable[[], str]:
     """Names of projects nobody used before: an emulator keeps each project's state apart."""
     return lambda: f"project-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return distribution.processes()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if getattr(config.option, "loadgroup", False):  # only in a process of several
+        distribution.arrange(items)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -26,14 +26,15 @@ from local.emulators import Emulators, free_ports
 ROOT = Path(__file__).parents[2]
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
 FRAMEWORK = Path(sys.executable).with_name("functions-framework")
-PATIENCE = 30.0
+PATIENCE = 300.0
+"""Seconds; bounds what hangs, and nothing that is slow."""
 SECRET = "a-webhook-secret-of-the-test"
 
 
 def signalbox(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, **({"SIGNALBOX_LOCAL_DIR": str(folder)} if folder else {})}
     return subprocess.run(
-        [SIGNALBOX, *words], check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+        [SIGNALBOX, *words], check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -434,7 +435,9 @@ def test_a_wrong_configuration_is_refused_at_start(tmp_path: Path) -> None:
     wrong.write_text('[repositories."acme/shop".services.web]\nproject_id = "p"\n')
     environ = {**os.environ, "SIGNALBOX_CONFIG": str(wrong), "SIGNALBOX_BACKEND": "local.backend:open_backend"}
     command = [FRAMEWORK, "--source", "functions/console/main.py", "--target", "console", "--port", str(*free_ports(1))]
-    shown = subprocess.run(command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(
+        command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert shown.returncode != 0
     assert f'{wrong}: repositories."acme/shop".services.web: Object missing required field' in shown.stderr
 
@@ -443,12 +446,12 @@ def doctor(folder: Path, *words: str, change: str = "") -> subprocess.CompletedP
     """As the docs say, in a shell that took the emulation's environment."""
     script = f'set -a; . "$0/environment"; {change} set +a; exec "$@"'
     command = ["sh", "-c", script, folder, SIGNALBOX, "doctor", *words]
-    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_doctor_without_any_setting_says_once_what_it_did_not_look_at(tmp_path: Path) -> None:
     shown = subprocess.run(
-        [SIGNALBOX, "doctor"], check=False, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=60
+        [SIGNALBOX, "doctor"], check=False, cwd=tmp_path, env={}, capture_output=True, text=True, timeout=PATIENCE
     )
     assert shown.returncode == 1
     [left_out] = [line for line in shown.stdout.splitlines() if line.startswith("- ")]
@@ -487,6 +490,6 @@ def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[st
 def test_a_terminal_that_has_no_arrows_gets_something_else() -> None:
     environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     words = [SIGNALBOX, "demo", "--scenario", "checks-fail"]
-    result = subprocess.run(words, check=False, cwd=ROOT, env=environ, capture_output=True, timeout=60)
+    result = subprocess.run(words, check=False, cwd=ROOT, env=environ, capture_output=True, timeout=PATIENCE)
     assert (result.returncode, result.stderr) == (0, b"")
     assert b"? ada " in result.stdout

@@ -72,7 +72,6 @@ print(json.dumps({
     "distributions": sorted(one.name.lower().replace("_", "-") for one in importlib.metadata.distributions()),
 }))
 """
-COMES_WITH_THE_ENVIRONMENT = {"pip", "setuptools"}
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +131,4 @@ def test_a_package_needs_nothing_from_outside_and_finds_nothing_there(
     assert seen["shared"] == "shared"
     assert seen["modules"]
     assert seen["strangers"] == []
-    assert set(seen["distributions"]) - COMES_WITH_THE_ENVIRONMENT == set(made[name].requirements)
-    pip = [venv / "bin" / "python", "-m", "pip", "check"]
-    assert subprocess.run(pip, check=False, env=environ, capture_output=True).returncode == 0
+    assert set(seen["distributions"]) == set(made[name].requirements)
