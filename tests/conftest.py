@@ -61,6 +61,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if distribution.folder(item) != "unit":  # what they happen to execute is no proof, and measuring is slow
+            item.add_marker("no_cover")
     if getattr(config.option, "loadgroup", False):  # only in a process of several
         distribution.arrange(items)
 
