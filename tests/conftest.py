@@ -55,8 +55,9 @@ def new_project() -> Callable[[], str]:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    return distribution.processes()
+def pytest_xdist_auto_num_workers() -> int | None:
+    """None where PYTEST_XDIST_AUTO_NUM_WORKERS says how many."""
+    return None if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else distribution.processes()
 
 
 @pytest.hookimpl(tryfirst=True)
