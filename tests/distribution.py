@@ -1,9 +1,9 @@
 """Which tests of a parallel run keep together in one process, and which begin first.
 
 What takes long to start is started by one process for all tests that use it: Google's emulators (by two, as what is
-played on them takes longest of all), the real n8n, Terraform's plans. The other tests of a file keep together, too, as
-they share what the file sets up; those of `SINGLE`, which take seconds each, go wherever there is room. The long ones
-come first, so that no processor is left over at the end with one of them.
+played on them takes longest of all), the real n8n, Terraform's plans. The other tests of a file keep together, too;
+those of `SINGLE`, which take seconds each, go wherever there is room, unless they share what their file sets up. The
+long ones come first, so that no processor is left over at the end with one of them.
 
 More processes than processors: what is played in real time mostly waits, and others can work meanwhile.
 """
@@ -42,7 +42,8 @@ def group(item: pytest.Item) -> str | None:
     for fixture, name in STARTED.items():
         if fixture in fixtures:
             return f"played-on-{name}" if (name, folder(item)) == ("emulators", "e2e") else name
-    return None if folder(item) in SINGLE else item.nodeid.partition("::")[0]
+    alone = folder(item) in SINGLE and "module" not in _scopes(item)
+    return None if alone else item.nodeid.partition("::")[0]
 
 
 def folder(item: pytest.Item) -> str:
@@ -65,3 +66,9 @@ def arrange(items: list[pytest.Item]) -> None:
 def _parameters(item: pytest.Item) -> set[str]:
     call = getattr(item, "callspec", None)
     return {value for value in call.params.values() if isinstance(value, str)} if call else set()
+
+
+def _scopes(item: pytest.Item) -> set[str]:
+    """Of the fixtures that it names."""
+    info = getattr(item, "_fixtureinfo", None)
+    return {overriding[-1].scope for overriding in info.name2fixturedefs.values()} if info else set()
