@@ -121,5 +121,13 @@ def answer_of(url: str, method: str, path: str, body: bytes = b"") -> httpx.Resp
         return client.request(method, f"{url}{path}", content=body, headers={"Content-Type": "application/json"})
 
 
+def answer_in_the_end(url: str, method: str, path: str, body: bytes = b"") -> httpx.Response:
+    """As Pub/Sub does, ask again while the answer is 503: the emulators can take longer than a function waits."""
+    patient_until = time.monotonic() + PATIENCE
+    while (answer := answer_of(url, method, path, body)).status_code == 503 and time.monotonic() < patient_until:
+        time.sleep(0.2)
+    return answer
+
+
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signalbox" / "environments"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from deployed import answer_of, environment, isolated, served, unpack
+from deployed import answer_in_the_end, answer_of, environment, isolated, served, unpack
 from msgspec import Struct
 
 from local import packages, topology
@@ -108,7 +108,7 @@ def test_a_package_reaches_its_documents(
     # When it is asked for something about documents, it finds that there are none
     case = WITH_FIRESTORE[name]
     with served(name, folder, venv, environ) as url:
-        answer = answer_of(url, case.method, case.path, case.body)
+        answer = answer_in_the_end(url, case.method, case.path, case.body)
     assert (answer.status_code, case.says in answer.text) == (case.status, True), answer.text
 
 
