@@ -18,7 +18,10 @@ from shared.clients.n8n import N8n
 from shared.errors import ConfigError, Unavailable
 
 REGISTERED_WITHIN = 20.0
-_LOOK_AGAIN = 0.2
+REPLACED_WITHIN = 2.0
+"""Seconds by which n8n has begun to put a new webhook in the place of the old: at most half a second was seen."""
+ACTIVATED_AGAIN_AFTER = 5.0
+_LOOK_AGAIN = 0.05
 
 Done = Literal["created", "updated", "unchanged"]
 
@@ -30,6 +33,13 @@ class Pushed(Struct, frozen=True):
     id: str
     done: Done
     path: str | None
+
+
+class _Changed(Struct, frozen=True):
+    """`replaced`: whether a webhook may still be there for a moment that is of before the push."""
+
+    pushed: Pushed
+    replaced: bool
 
 
 class State(Struct, frozen=True):
@@ -60,7 +70,12 @@ class Server:
         filled = [(file, files.fill_in(file, self._filling)) for file in wanted]
         there = await self.api.workflows()
         known = [_only(file.name, there) for file in wanted]
-        return [await self._push(*one, listed) for one, listed in zip(filled, known, strict=True)]
+        pushed = [await self._push(*one, listed) for one, listed in zip(filled, known, strict=True)]
+        waiting = [self._until_registered(one) for one in pushed]
+        for failed in await asyncio.gather(*waiting, return_exceptions=True):
+            if failed is not None:
+                raise failed
+        return [one.pushed for one in pushed]
 
     async def pull(self, wanted: Sequence[WorkflowFile], folder: Path) -> list[WorkflowFile]:
         """Write what the server has of each into its file, and say which files changed."""
@@ -85,7 +100,7 @@ class Server:
         there = await self.api.workflows()
         return [await self._compare(file, _only(file.name, there)) for file in wanted]
 
-    async def _push(self, file: WorkflowFile, document: Document, listed: Listed | None) -> Pushed:
+    async def _push(self, file: WorkflowFile, document: Document, listed: Listed | None) -> _Changed:
         done: Done = "unchanged"
         if listed is None:
             id, done = await self.api.create(document), "created"
@@ -96,17 +111,31 @@ class Server:
                 done = "updated"
         if listed is None or not listed.active:
             await self.api.activate(id)
-        path = files.webhook_path(document)
-        if path is not None:
-            await self._until_registered(file, path)
-        return Pushed(file.stem, id, done, path)
+        pushed = Pushed(file.stem, id, done, files.webhook_path(document))
+        return _Changed(pushed, replaced=listed is not None and (done == "updated" or not listed.active))
 
-    async def _until_registered(self, file: WorkflowFile, path: str) -> None:
-        """Newer versions of n8n activate in the background. Told by a call with a wrong token, which runs nothing."""
-        patient_until = time.monotonic() + REGISTERED_WITHIN
-        while not await self.webhooks.registered(path):
-            if time.monotonic() > patient_until:
-                raise Unavailable(f"{file.stem}: activated, but its webhook {path} is not there; see n8n's log")
+    async def _until_registered(self, changed: _Changed) -> None:
+        """Until the webhook is there that is of what was pushed. A call with a wrong token tells, and runs nothing.
+
+        Newer versions of n8n do it in the background: for a moment the old webhook still answers, then none, then the
+        new one. So one that may be the old one has to be seen gone first, or to stay. What does not come is activated
+        again, which n8n answers with the reason when it knows one.
+        """
+        pushed, path = changed.pushed, changed.pushed.path
+        if path is None:
+            return
+        began, gone, again = time.monotonic(), not changed.replaced, False
+        while True:
+            there = await self.webhooks.registered(path)
+            waited = time.monotonic() - began
+            if there and (gone or waited > REPLACED_WITHIN):
+                return
+            gone = gone or not there
+            if waited > REGISTERED_WITHIN:
+                raise Unavailable(f"{pushed.workflow}: activated, but its webhook {path} is not there; see n8n's log")
+            if not there and not again and waited > ACTIVATED_AGAIN_AFTER:
+                again = True
+                await self.api.activate(pushed.id)
             await asyncio.sleep(_LOOK_AGAIN)
 
     async def _compare(self, file: WorkflowFile, listed: Listed | None) -> State:
