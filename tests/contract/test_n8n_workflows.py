@@ -180,7 +180,8 @@ async def test_a_workflow_that_fails_before_it_answers_has_an_unknown_outcome(be
     webhook["parameters"]["path"] = webhook["webhookId"] = "test-fails-early"
     stop = {"id": "stop", "name": "Stop", "type": "n8n-nodes-base.stopAndError", "typeVersion": 1, "position": [1, 1]}
     document["nodes"].append({**stop, "parameters": {"errorMessage": "no"}})
-    document["connections"][webhook["name"]] = {"main": [[{"node": "Stop", "type": "main", "index": 0}]]}
+    for name, then in ((webhook["name"], "Stop"), ("Stop", "Respond Told")):
+        document["connections"][name] = {"main": [[{"node": then, "type": "main", "index": 0}]]}
     id = await bench.create(document)
     await bench.api.activate(id)
     await bench.until_called("test-fails-early")
