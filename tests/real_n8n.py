@@ -20,7 +20,8 @@ from install_n8n import Release
 
 from local.emulators import ending_with_us, free_ports
 
-PATIENCE = 90.0
+PATIENCE = 300.0
+"""Seconds: it takes ten to thirty, more where it migrates, and much more beside other work."""
 OWNER = {"email": "owner@example.test", "firstName": "Test", "lastName": "Owner", "password": "Owner-Passw0rd1"}
 
 

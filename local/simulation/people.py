@@ -146,12 +146,12 @@ class People:
     # The deeds; each does nothing where it is not possible any more
 
     def _upgrade_n8n(self) -> None:
-        """It is down, then says 200 to everything, then has no routes yet: docs/n8n.md."""
-        down, migrating, starting = (
+        """It is down, then says 200 to everything, then has no routes yet, then no webhooks: docs/n8n.md."""
+        down, migrating, starting, activating = (
             self._chance.number(f"n8n is {state}", 2, longest)
-            for state, longest in (("down", 40), ("migrating", 120), ("starting", 40))
+            for state, longest in (("down", 40), ("migrating", 120), ("starting", 40), ("activating", 20))
         )
-        self._n8n.restart(NEWEST, down=down, migrating=migrating, starting=starting)
+        self._n8n.restart(NEWEST, down=down, migrating=migrating, starting=starting, activating=activating)
 
     def _open(self, nth: int) -> None:
         number = self._github.open_pull_request(REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}")

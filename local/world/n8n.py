@@ -33,7 +33,7 @@ class N8nWorld:
     """`app` is the server, `notifications` the payloads that its workflow accepted, `headers` what came with each.
 
     `state`: "down" takes no connection, "migrating" and "starting" are the two traps of n8n's start-up, "inactive" has
-    the workflow switched off, and in "failing" it fails before it answers. `restart` goes through the first three.
+    the workflow switched off, and in "failing" it fails before it answers. `restart` goes through the others.
     `path` is where a notification workflow is from the beginning; with None there is what `api` is given. `other` is
     the path of a workflow that takes anything and says `ok`; `asked` is what it was given.
     """
@@ -78,12 +78,20 @@ class N8nWorld:
     def state(self, state: State) -> None:
         self._state, self._starting = state, []
 
-    def restart(self, version: Version, *, down: float, migrating: float, starting: float) -> None:
-        """Come up as that version, with all that it has, after so many seconds in each state."""
+    def restart(
+        self, version: Version, *, down: float, migrating: float, starting: float, activating: float = 0.0
+    ) -> None:
+        """Come up as that version, with all that it has, after so many seconds in each state. In the last one there are
+        routes, and no webhooks yet."""
         self.api.version = version
         ends = asyncio.get_running_loop().time()
-        phases: list[tuple[float, State]] = [(down, "down"), (migrating, "migrating"), (starting, "starting")]
-        self._starting = [(ends := ends + seconds, state) for seconds, state in phases]
+        phases: list[tuple[State, float]] = [
+            ("down", down),
+            ("migrating", migrating),
+            ("starting", starting),
+            ("inactive", activating),
+        ]
+        self._starting = [(ends := ends + seconds, state) for state, seconds in phases]
 
     async def _any(self, request: Request) -> Response:
         state = self.state

@@ -105,10 +105,10 @@ async def test_start_up(n8n, world):
 def test_an_upgrade_takes_its_time_and_keeps_what_there_is(world):
     async def answers() -> list[str]:
         """One every ten seconds."""
-        world.restart("2.41.1", down=20, migrating=20, starting=20)
+        world.restart("2.41.1", down=20, migrating=20, starting=20, activating=20)
         transport, seen = httpx.ASGITransport(app=world.app), []
         async with httpx.AsyncClient(transport=transport, base_url="http://n8n") as n8n:
-            for _ in range(8):
+            for _ in range(10):
                 try:
                     answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
                     seen.append(f"{answer.status_code} {answer.headers['content-type'].partition(';')[0]}")
@@ -118,7 +118,7 @@ def test_an_upgrade_takes_its_time_and_keeps_what_there_is(world):
         return seen
 
     world.api.version = "2.8.4"
-    states = ["down", "200 text/html", "404 text/html", "200 application/json"]
+    states = ["down", "200 text/html", "404 text/html", "404 application/json", "200 application/json"]
     assert loop.run(answers()) == [state for state in states for _ in range(2)]
     assert world.api.version == "2.41.1"
     assert len(world.notifications) == 2, "none of those before"
