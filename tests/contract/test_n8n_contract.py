@@ -340,10 +340,9 @@ async def test_switched_off_it_is_not_registered_until_it_is_pushed(bench: Bench
 
 async def keeps_answering(bench: Bench) -> None:
     """Longer than it takes n8n to put one webhook in the place of another."""
-    async with asyncio.timeout(20):
-        for _ in range(40):
-            await tell(bench, notification())
-            await asyncio.sleep(0.02)
+    for _ in range(40):
+        await tell(bench, notification())
+        await asyncio.sleep(0.02)
 
 
 async def test_pushed_at_once_after_it_was_switched_off_it_answers(bench: Bench) -> None:

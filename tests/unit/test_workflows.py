@@ -286,7 +286,52 @@ def test_a_webhook_that_another_workflow_got_first_is_told_with_n8ns_reason(
     refused = command("push", "weekly-report")
 
     assert refused.exit_code == 1
-    assert "409 There is a conflict with one of the webhooks." in refused.stderr
+    assert "409 There is a conflict with one of the webhooks.\nAnother workflow of this n8n has" in refused.stderr
+
+
+@pytest.mark.parametrize(("version", "status"), [("2.8.4", 400), ("2.41.1", 409)])
+def test_a_path_that_another_workflow_has_is_told_with_what_to_do(
+    command: Command, world: N8nWorld, status: int
+) -> None:
+    command("push", "weekly-report")
+    [report] = world.api.workflows.values()
+    report["name"] = "Somebody's own"
+
+    refused = command("push", "weekly-report")
+
+    assert refused.exit_code == 1
+    assert f"{status} There is a conflict with one of the webhooks." in refused.stderr
+    assert "has signalbox-weekly-report: change it there, or in [n8n] of signalbox.toml." in refused.stderr
+
+
+@pytest.mark.parametrize("version", RULES)
+def test_a_change_that_n8n_refuses_leaves_what_was_there(command: Command, folder: Path, world: N8nWorld) -> None:
+    command("push", "weekly-report")
+    [report] = world.api.workflows.values()
+    before = copy.deepcopy(report["nodes"])
+    (folder / files.SETTINGS).write_text(SETTINGS.replace(CHAT, "@another"))
+    refusal = {"message": "request/body is not liked"}
+    world.app.faults.append(Fault(when="PUT /api/v1/workflows", status=400, body=refusal))
+
+    refused = command("push", "weekly-report")
+
+    assert refused.exit_code == 1
+    assert "400 request/body is not liked" in refused.stderr
+    [report] = world.api.workflows.values()
+    assert (report["active"], report["nodes"]) == (True, before)
+
+
+@pytest.mark.parametrize("version", RULES)
+def test_a_webhook_whose_credential_was_made_anew_is_pushed(command: Command, world: N8nWorld) -> None:
+    command("push", "weekly-report")
+    known = world.api.credentials
+    [old] = [id for id, one in known.items() if one["name"] == "Signalbox webhook"]
+    known["new"] = {**known.pop(old), "id": "new"}
+
+    pushed = command("push", "weekly-report")
+
+    assert pushed.exit_code == 0, pushed.output
+    assert "weekly-report: updated" in pushed.stdout
 
 
 async def _none_registered(*_: object) -> bool:
