@@ -24,7 +24,7 @@ from shared.unreadable import UNREADABLE
 
 PAGE = 250
 """The most that n8n gives at once; 2.8 refuses to give more."""
-DELETED_WITHIN = 20.0
+DELETED_WITHIN = 60.0
 _LOOK_AGAIN = 0.1
 CONFLICT = 409
 RUNNING = ("new", "running", "waiting", "unknown")

@@ -55,7 +55,7 @@ class Bench(Struct):
 
     async def until_called(self, path: str, *, there: bool = True) -> None:
         """Until a call is taken at the path, or none is any more: n8n 2.41 sees to it in the background."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while ((await self.raw.post(f"/webhook/{path}", json={})).status_code != 404) != there:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -64,7 +64,7 @@ class Bench(Struct):
 
     async def until_ended(self, workflow: str) -> None:
         """Its last execution: n8n answers before it has written down how it went."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not (found := await self.api.executions(workflow)) or not found[0].ended:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
