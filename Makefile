@@ -86,7 +86,7 @@ golden: $(VENV)/.dev  ## take what the scenarios come to now as what they should
 test-kill: $(VENV)/.dev  ## the long form of the test that kills functions, on both backends
 	SIGNALBOX_KILL=full $(BIN)/pytest -s tests/e2e/test_killed.py
 
-test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, which is installed first (needs Node)
+test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, installed first (needs npm; N8N_VERSION=2.8.4 for an old one)
 	SIGNALBOX_REQUIRE=n8n $(BIN)/pytest $(N8N_TESTS)
 
 N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflows.py
@@ -94,8 +94,8 @@ N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflo
 test-terraform: $(VENV)/.dev  ## Terraform's plan beside what the functions are seen to do (needs Terraform)
 	SIGNALBOX_REQUIRE=terraform $(BIN)/pytest tests/terraform
 
-n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs Node)
-	$(BIN)/python tests/real_n8n.py
+n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs npm; N8N_VERSION as above)
+	$(BIN)/python tests/install_n8n.py
 
 # What checks Terraform without a registry; with none, the real provider is fetched.
 export SIGNALBOX_TFCHECK ?= $(abspath $(wildcard ../shared/tools/tfcheck/tfcheck))

@@ -10,10 +10,13 @@ from msgspec import Struct
 from local.simulation.chance import Chance
 from local.simulation.place import LABEL, Vendors
 from local.vendors import REPOSITORY
+from local.world.n8n_versions import NEWEST
 from shared.config import Config
 
 DAY = 420.0
 """Seconds in which people are about."""
+UPGRADE_DAYS = 0.1
+"""The share of days on which n8n is upgraded."""
 _COMMENTS = (
     "/deploy",
     "/deploy",
@@ -58,6 +61,7 @@ class People:
         self._configured = configured
         self._github = vendors.github
         self._railway = vendors.railway
+        self._n8n = vendors.n8n
         self._deeds: list[Deed] = []
         self._opened: dict[int, int] = {}
         """Pull requests by the order in which they were thought of."""
@@ -69,6 +73,8 @@ class People:
             commit = self._chance.pick("dashboard commit", ("", "e" * 40))
             self._add(self._sometime(60), "somebody deploys from the dashboard", lambda: self._dashboard(commit))
         self._prepare_deployments()
+        if self._chance.number("n8n is upgraded", 0, 1) < UPGRADE_DAYS:
+            self._add(self._chance.number("n8n is upgraded at", 60, DAY), "grace upgrades n8n", self._upgrade_n8n)
         return sorted(self._deeds, key=lambda deed: deed.at)
 
     def _prepare_deployments(self) -> None:
@@ -138,6 +144,14 @@ class People:
         return self._chance.number("moment", start, DAY)
 
     # The deeds; each does nothing where it is not possible any more
+
+    def _upgrade_n8n(self) -> None:
+        """It is down, then says 200 to everything, then has no routes yet, then no webhooks: docs/n8n.md."""
+        down, migrating, starting, activating = (
+            self._chance.number(f"n8n is {state}", 2, longest)
+            for state, longest in (("down", 40), ("migrating", 120), ("starting", 40), ("activating", 20))
+        )
+        self._n8n.restart(NEWEST, down=down, migrating=migrating, starting=starting, activating=activating)
 
     def _open(self, nth: int) -> None:
         number = self._github.open_pull_request(REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}")

@@ -27,6 +27,7 @@ from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY
 from local.world.application import Application
 from local.world.github import GitHubWorld
 from local.world.n8n import N8nWorld
+from local.world.n8n_versions import OLDEST
 from local.world.railway import RailwayWorld
 from shared import config, secrets, services
 from shared.ports import Backend
@@ -139,7 +140,7 @@ class Vendors:
             deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
             pace=8.0,
         )
-        self.n8n = N8nWorld(token=SECRETS["N8N_API"])
+        self.n8n = N8nWorld(token=SECRETS["N8N_API"], version=OLDEST)
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
         self._applications: dict[str, Application] = {}
         for place in configured.targets:

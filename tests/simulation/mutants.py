@@ -28,6 +28,7 @@ from local.simulation.execution import Crash
 from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
+from shared.clients import n8n
 from shared.clients.github import GitHub
 from shared.clients.railway import Railway
 from shared.errors import Conflict, Unavailable, UnknownOutcome
@@ -300,6 +301,41 @@ def _plain_log() -> list[Replacement]:
     from shared.clients import github_answers, railway  # noqa: PLC0415 - only to be changed
 
     return [(one, "redact", str) for one in (github_answers, railway, shared.log)]
+
+
+@mutant("whatever n8n answers with 200 counts as delivered", 37)
+def _any_200_is_delivered() -> list[Replacement]:
+    call = n8n.N8n.call
+
+    async def believe(client: Any, *what: Any, **more: Any) -> str:
+        try:
+            return await call(client, *what, **more)
+        except Unavailable as error:
+            if "200 n8n is starting up" in str(error):
+                return "0"
+            raise
+
+    return [(n8n.N8n, "call", believe)]
+
+
+@mutant("a workflow that n8n does not know yet is given up", 64)
+def _unknown_is_final() -> list[Replacement]:
+    attempt = module("notify")._attempt
+
+    async def give_up(sending: Any) -> str | None:
+        noted: list[str] = []
+
+        async def note() -> str:
+            try:
+                return str(await sending)
+            except Unavailable as error:
+                noted.append(str(error))
+                raise
+
+        outcome: str | None = await attempt(note())
+        return "given up" if outcome is None and any("404" in text for text in noted) else outcome
+
+    return [(module("notify"), "_attempt", give_up)]
 
 
 @mutant("a worker that tells too long ends the lease of the next", 18)

@@ -180,13 +180,14 @@ def one_github_deployment_per_commit(witness: Witness) -> Iterator[str]:
 def everything_owed_is_told(witness: Witness) -> Iterator[str]:
     """Every ending reached n8n, and nothing is owed any more."""
     keys = {told.key for told in witness.told}
-    for run in witness.runs():
-        if run.owed:
-            yield f"{run.id} still owes {run.owed}"
-        for key, notified in run.notified.items():
+    documents: list[Run | Target] = [*witness.runs(), *map(witness.target, (p.id for p in witness.configured.targets))]
+    for one in documents:
+        if one.owed:
+            yield f"{one.id} still owes {one.owed}"
+        for key, notified in one.notified.items():
             event, _, channel = key.rpartition(":")
-            if channel == outbox.N8N and notified.outcome == outbox.SENT and f"{run.id}:{event}" not in keys:
-                yield f"{run.id} says that {key} was sent, and n8n does not have it"
+            if channel == outbox.N8N and f"{one.id}:{event}" not in keys:
+                yield f"{one.id} says of {key}: {notified.outcome}, and n8n does not have it"
 
 
 def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
