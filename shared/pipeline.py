@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from shared import targets
 from shared.errors import Code
+from shared.leaving import BAD_DEPLOYMENT, may_be_live, unseen
 from shared.outbox import owe, scheduled
 from shared.outcome import Advance, Enqueue, Fail, Message, Outcome, Rejected, Retry, Wait
 from shared.policy import Policy
@@ -79,32 +80,6 @@ _NEXT = {
     Stage.ROLLBACK: Stage.MONITOR,
 }
 _REACHED = {Stage.DEPLOY: "merged", Stage.MONITOR: "deploying", Stage.VERIFY: "live"}
-_BAD_DEPLOYMENT = frozenset(
-    {
-        Code.BUILD_FAILED,
-        Code.DEPLOY_FAILED,
-        Code.DEPLOY_SKIPPED,
-        Code.DEPLOY_CRASHED,
-        Code.DEPLOY_TIMEOUT,
-        Code.UNHEALTHY,
-        Code.WRONG_VERSION,
-    }
-)
-"""Reasons to look at what serves and, if it is not the last good version, to go back. Apart from a deployment that was
-asked for and never seen, nothing else rolls back."""
-_NEVER_LIVE = frozenset({Code.BUILD_FAILED, Code.DEPLOY_FAILED, Code.DEPLOY_SKIPPED})
-"""Of those, the ones of a deployment that never went live, by Railway's word."""
-_BLIND = frozenset(
-    {
-        Code.VENDOR_REFUSED,
-        Code.VENDOR_UNAVAILABLE,
-        Code.ATTEMPTS_EXHAUSTED,
-        Code.TARGET_UNKNOWN,
-        Code.DEPLOY_TIMEOUT,
-        Code.QUEUE_TIMEOUT,
-    }
-)
-"""Reasons that say nothing of what is live: the run could not look, or its time was up."""
 
 
 def begin(run: Run, terms: Terms) -> Transition:
@@ -333,39 +308,19 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
         return _end(run, target, Status.CANCELLED, message, "cancelled", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)
-    if (fail.code in _BAD_DEPLOYMENT or _unseen(run)) and terms.policy.rollback == "automatic" and run.deployment:
+    if (fail.code in BAD_DEPLOYMENT or unseen(run)) and terms.policy.rollback == "automatic" and run.deployment:
         return _enter(replace(run, rollback=Rollback(reason=fail.code)), Stage.ROLLBACK, message, terms)
     event = "failed"
     if may_be_live(run, fail.code, terms.policy):
         run, target = _left(run, target, message, terms)
-        event = "failed" if fail.code in _BAD_DEPLOYMENT else "unverified"
+        event = "failed" if fail.code in BAD_DEPLOYMENT else "unverified"
     return _end(run, target, Status.FAILED, message, event, terms)
-
-
-def may_be_live(run: Run, code: Code, policy: Policy) -> bool:
-    """Whether a run that gives up may leave a version of its own behind that is live, or will be, and is not good.
-
-    That is so from the moment that a deployment was asked for until it is known never to go live. Where Railway itself
-    deploys each push (`auto_deploy`), it is so from the merge on, unless the run has looked.
-    """
-    if run.kind is Kind.ROLLBACK or code in _NEVER_LIVE:
-        return False
-    if run.stage in (Stage.MONITOR, Stage.VERIFY):
-        return True
-    merged = run.commit_sha is not None or run.trigger.source == "merge"
-    return _unseen(run) or (policy.auto_deploy == "adopt" and merged and code in _BLIND)
 
 
 def _left(run: Run, target: Target, message: str, terms: Terms) -> tuple[Run, Target]:
     """Not left free as if nothing had been: held until a version was verified, and said."""
     reason = f"{run.id} ended with a version that may be live and is not verified: {message}"
     return replace(run, left_unverified=True), targets.hold_unverified(target, run, reason, terms.now)
-
-
-def _unseen(run: Run) -> bool:
-    """Giving up after a deployment was asked for and before it was seen: it may go live all the same."""
-    asked = run.deployment is not None and run.deployment.requested_at is not None
-    return run.stage is Stage.DEPLOY and asked
 
 
 def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, terms: Terms) -> Transition:

@@ -202,9 +202,15 @@ class GitHub:
         return "none" if found is None else found.permission
 
     async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
-        """Put our reaction on a comment; a second one of the same kind changes nothing."""
+        """Put our reaction on a comment; a second one of the same kind changes nothing.
+
+        Raises NotFound for a comment that is deleted, which GitHub has to say twice.
+        """
         url = f"/repos/{repository}/issues/comments/{comment_id}/reactions"
-        await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        try:
+            await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        except NotFound:
+            await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
 
     async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
         """Make `body` the text of our comment that holds `marker`, an HTML comment, and return its address.

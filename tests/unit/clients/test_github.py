@@ -524,6 +524,13 @@ async def test_reacting_twice_leaves_one_reaction(world, github):
     assert world.reactions == [(REPO, comment, "eyes")]
 
 
+async def test_one_404_deletes_no_comment(world, github):
+    comment = world.comment(REPO, world.open_pull_request(REPO, title="t", author="bob"), "/deploy", "ann")
+    world.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))
+    await github.react(REPO, comment)
+    assert world.reactions == [(REPO, comment, "eyes")]
+
+
 # Merging
 
 
@@ -819,7 +826,7 @@ async def test_an_app_that_is_not_installed_is_not_found(world, github):
         await github.react("acme/unknown", 1)
     world.app.faults.append(Fault(when="/access_tokens", status=404, body={"message": "Not Found"}))
     with pytest.raises(NotFound, match="access_tokens"):
-        await github.react(REPO, 1)
+        await github.required_checks(REPO, "main")
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
@@ -961,7 +968,7 @@ async def test_the_primary_limit_of_queries_is_said_inside_a_200(world, github, 
 )
 async def test_refusals_are_named(scripted, response, raised, text):
     with pytest.raises(raised, match=text) as caught:
-        await scripted(response).react(REPO, 1)
+        await scripted(response).required_checks(REPO, "main")
     assert type(caught.value) is raised
 
 
