@@ -83,7 +83,7 @@ def _no_lease() -> list[Replacement]:
     return [(shared.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
 
 
-@mutant("a worker that lost its lease saves all the same", 57)
+@mutant("a worker that lost its lease saves all the same", 25)
 def _lease_not_checked() -> list[Replacement]:
     return [(shared.stage, "_owner", lambda _: "anybody")]
 
@@ -304,7 +304,7 @@ def _plain_log() -> list[Replacement]:
     return [(one, "redact", str) for one in (github_answers, railway, shared.log)]
 
 
-@mutant("a worker that tells too long ends the lease of the next", 18)
+@mutant("a worker that tells too long ends the lease of the next", 75)
 def _settles_for_others() -> list[Replacement]:
     settle = shared.outbox.settle
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
