@@ -165,9 +165,8 @@ async def _create(claim: Claim, services: Services, place: TargetConfig, known: 
     except Final as error:
         await claim.checkpoint(deployment=before)
         return Fail(Code.DEPLOY_REFUSED, str(error))
-    except (
-        VendorError
-    ) as error:  # nothing was made by this call: what an earlier one, of a lost answer, made is `before`
+    except VendorError as error:
+        # Nothing was made by this call; an earlier one, whose answer was lost, is still to be looked for.
         await claim.checkpoint(deployment=before)
         return Rejected(str(error), Code.DEPLOY_REFUSED)
     return Advance(f"Railway started deployment {id[:8]}", {"deployment": replace(intent, id=id)})

@@ -233,9 +233,10 @@ class Railway:
         """What RAILWAY in answers.py makes of it; after a refused credential the secret is read anew."""
         code = _text(problem.extensions.code) if problem.extensions else None
         status = response.status_code
-        words = problem.message or ("refused" if response.is_success else f"HTTP {status}")
-        text = redact(f"Railway {name}: {words}" + f" (trace {problem.trace_id})" * (problem.trace_id is not None))
         page = is_page(response.content, response.headers.get("content-type", ""))
+        silent = "refused" if response.is_success else f"HTTP {status}" + ", not Railway's own answer" * page
+        words = problem.message or silent
+        text = redact(f"Railway {name}: {words}" + f" (trace {problem.trace_id})" * (problem.trace_id is not None))
         said = Said(status=status, message=problem.message, kinds=frozenset([code] if code else []), foreign=page)
         error = error_of(said, RAILWAY, text, changes=changes, wait=retry_after(response))
         if isinstance(error, Unauthorized):
