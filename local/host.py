@@ -53,6 +53,7 @@ merge_deadline = 120
 auto_deploy = "{{auto_deploy}}"
 deploy_label = "ship it"
 adopt_wait = 2
+refusal_patience = 2
 
 [n8n]
 url = "{{n8n}}"

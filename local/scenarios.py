@@ -10,6 +10,7 @@ from msgspec import Struct
 from local.scene import PREVIOUS_COMMIT, Scene
 from local.vendors import REPOSITORY
 from local.world.faults import Fault
+from local.world.refusals import PASSING_REFUSALS
 from shared.errors import Code
 from shared.run import Run, Stage, Status
 
@@ -196,12 +197,18 @@ async def _auto_deploy(scene: Scene) -> None:
     scene.expect("the deployment is Railway's own", run.deployment is not None and run.deployment.adopted)
 
 
-@scenario("vendor-outage", "GitHub and Railway answer 502 and 429 for a while: late, but complete")
+_NO_VERDICTS = frozenset({"not authorized", "not accessible", "a page with 403"})
+
+
+@scenario("vendor-outage", "GitHub and Railway answer 502, 429 and refusals for a while: late, but complete")
 async def _vendor_outage(scene: Scene) -> None:
     limited = {"Retry-After": "1", "X-RateLimit-Remaining": "0"}
     scene.github.app.faults += [Fault(times=4), Fault(status=429, headers=limited), Fault(times=2)]
     scene.railway.app.faults += [Fault(times=4), Fault(status=429, headers=limited), Fault(times=2)]
-    scene.say("GitHub and Railway answer 502 and 429")
+    for vendor in (scene.github, scene.railway):
+        name = "github" if vendor is scene.github else "railway"
+        vendor.app.faults += [answer.as_fault("") for answer in PASSING_REFUSALS[name] if answer.name in _NO_VERDICTS]
+    scene.say("GitHub and Railway answer 502, 429, and refusals that pass")
     number = scene.open_pull_request()
     scene.comment(number, "/deploy")
     run = await scene.ended()

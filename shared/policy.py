@@ -57,6 +57,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How soon to look again when no webhook comes first."""
     max_attempts: Count = 10
     """Claims of one stage without progress before the run fails."""
+    refusal_patience: PositiveSeconds = 300.0
+    """How long a vendor's refusal must last before it counts; until then the stage waits and asks again."""
 
     rollback: Literal["automatic", "off"] = "automatic"
     probation: Seconds = 0.0

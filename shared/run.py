@@ -189,6 +189,12 @@ class Run(Struct, frozen=True, kw_only=True):
     """Raised when a finished run is replayed."""
     attempts: int = 0
     """Claims of this stage since its last commit; waiting costs none."""
+    refused_since: datetime | None = None
+    """Since when a vendor refuses what this stage asks; None again with the stage's next result."""
+    refusals: int = 0
+    """How often since then."""
+    left_unverified: bool = False
+    """It ended while a version of its own may be live that was not verified, or is bad; the target is held for it."""
     deployment: Deployment | None = None
     rollback: Rollback | None = None
     verification: Verification | None = None
@@ -249,6 +255,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     reason: str
     at: datetime
     run_id: str
+    unverified: bool = False
+    """What is live may be a version that was not verified: a command deploys, and the hold stays until one is."""
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ ADVICE: Mapping[Code, str] = {
     Code.DEPLOYMENT_REPLACED: "Nothing to do, if the other deployment was meant. Comment `/deploy` to deploy this one.",
     Code.UNHEALTHY: "See what the health path answers and the service's log, mend it, and merge the fix.",
     Code.WRONG_VERSION: "See whether the service shows its commit where `commit_field` or `commit_header` says.",
-    Code.VERIFY_INCONCLUSIVE: "Nothing was rolled back. Look at the service yourself; `/rollback` if it is bad.",
+    Code.VERIFY_INCONCLUSIVE: "Nothing was rolled back. See why the service could not be looked at.",
     Code.ROLLED_BACK_BY_COMMAND: "Merge a fix, or comment `/deploy --force <reason>` to deploy the commit again.",
     Code.ROLLBACK_TARGET_MISSING: "Name a verified commit, or deploy a good one; `/unlock` the target if it is locked.",
     Code.ROLLBACK_REFUSED: "Railway refused to roll back. Do it in its dashboard, then comment `/unlock`.",
@@ -82,7 +82,7 @@ _SEVERITIES = {
     "health_lost": "error",
     "webhooks_lost": "error",
     "drifted": "warning",
-    "unverified": "warning",
+    "unverified": "critical",
     "needs_approval": "warning",
 }
 
@@ -107,6 +107,8 @@ def headline(run: Run) -> str:
         return f"{_RETURNS.get(run.status, '↩️ returning')} to an earlier version on {place}"
     if _stuck(run):
         return f"🚨 bad, and not taken back from {place}"
+    if run.left_unverified:
+        return f"🚨 {_left(run)} {place}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
         return f"❔ deployed, but not verified, on {place}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
@@ -141,6 +143,26 @@ def _stuck(run: Run) -> bool:
     return run.status is Status.FAILED and run.rollback is not None and run.rollback.needed is not False
 
 
+def _left(run: Run) -> str:
+    """What may be live though it was not verified, as far as the run knows."""
+    if run.error is None or _is_bad(run):
+        return "unhealthy, and still live on"
+    return "live, but not verified, on" if run.error.stage is Stage.VERIFY else "perhaps live, but not verified, on"
+
+
+def _is_bad(run: Run) -> bool:
+    return run.error is not None and run.error.code in (Code.UNHEALTHY, Code.WRONG_VERSION, Code.DEPLOY_CRASHED)
+
+
+def _left_unverified(run: Run) -> str:
+    """What holds after a run gave up on a version of its own, and the next step."""
+    what = "The version is still live." if _is_bad(run) else "This version may be live, and it was not verified."
+    return (
+        f"{what} The target is held: no merge is deployed to it automatically until a version is verified. Look at the "
+        "service. If it is good, comment `/deploy` here to verify it; if it is not, comment `/rollback`."
+    )
+
+
 def _who(run: Run) -> str:
     commit = f"Commit `{run.commit_sha[:7]}`, asked" if run.commit_sha else "Asked"
     if run.trigger.source == "health":
@@ -163,6 +185,8 @@ def _why(run: Run) -> list[str]:
     parts = [f"**`{run.error.code}`** {message}\n\n{ADVICE[run.error.code]}"]
     if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
         parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. The target is locked.")
+    if run.left_unverified:
+        parts.append(_left_unverified(run))
     if run.status is Status.ROLLED_BACK:
         parts.append(
             "The commit is quarantined here. While the target is held, a fix that is merged is not deployed by itself: "
@@ -207,7 +231,7 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "actor": run.trigger.actor,
         "reason": run.error.code if run.error else None,
         "message": redact(run.error.message) if run.error else None,
-        "next_step": ADVICE[run.error.code] if run.error else None,
+        "next_step": _next_step(run),
         "log_tail": _log_tail(run),
         "url": run_url(run.id, console_url) or (pull.url if pull else ""),
     }
@@ -216,7 +240,15 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
 def _severity(run: Run, event: str) -> str:
     """Somebody's own rollback that went well is no error."""
     by_hand = run.kind is Kind.ROLLBACK and run.status is Status.SUCCEEDED
+    if run.left_unverified and event in ("failed", "unverified"):
+        return "critical"
     return "info" if by_hand else _SEVERITIES.get(event, "info")
+
+
+def _next_step(run: Run) -> str | None:
+    if run.error is None:
+        return None
+    return f"{_left_unverified(run)} {ADVICE[run.error.code]}" if run.left_unverified else ADVICE[run.error.code]
 
 
 def _sentence(run: Run) -> str:

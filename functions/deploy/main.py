@@ -13,8 +13,8 @@ from shared import stage, targets
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
-from shared.errors import Code, RateLimited, Refused, Unavailable, UnknownOutcome
-from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.errors import Code, Final, RateLimited, Unavailable, UnknownOutcome, VendorError
+from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.run import Deployment, Run, Stage, Target, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
@@ -146,8 +146,9 @@ async def _is_bad(services: Services, place: TargetConfig, base: str, *, asleep:
 
 async def _create(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
     """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
+    before = claim.run.deployment
     intent = replace(
-        claim.run.deployment or Deployment(),
+        before or Deployment(),
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
     )
@@ -157,10 +158,15 @@ async def _create(claim: Claim, services: Services, place: TargetConfig, known: 
             service_id=place.service_id, environment_id=place.environment_id, commit_sha=claim.run.commit_sha or ""
         )
     except (Unavailable, RateLimited):
-        await claim.checkpoint(deployment=replace(intent, requested_at=None))
+        await claim.checkpoint(deployment=before)
         raise
     except UnknownOutcome:
         return _lost(min(5.0, place.policy.poll))
-    except Refused as error:
-        return Fail(Code.DEPLOY_REFUSED, str(error), changes={"deployment": None})
+    except Final as error:
+        await claim.checkpoint(deployment=before)
+        return Fail(Code.DEPLOY_REFUSED, str(error))
+    except VendorError as error:
+        # Nothing was made by this call; an earlier one, whose answer was lost, is still to be looked for.
+        await claim.checkpoint(deployment=before)
+        return Rejected(str(error), Code.DEPLOY_REFUSED)
     return Advance(f"Railway started deployment {id[:8]}", {"deployment": replace(intent, id=id)})

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from shared import stage
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
-from shared.errors import Code, RateLimited, Refused, Unavailable
-from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.errors import Code, Final, RateLimited, Unavailable, VendorError
+from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.return_plan import NothingToDo, Return, plan
 from shared.run import Kind, Rollback, Run, Stage
 from shared.services import Services, prepare
@@ -88,7 +88,7 @@ async def _cancel(services: Services, place: TargetConfig, unfinished: Deploymen
     message = f"cancelled deployment {unfinished.id[:8]}, which was still on its way"
     try:
         await services.railway.cancel(unfinished.id)
-    except Refused as error:
+    except VendorError as error:
         message = f"deployment {unfinished.id[:8]} could not be cancelled: {error}"
     return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.ROLLBACK_TIMEOUT)
 
@@ -96,22 +96,29 @@ async def _cancel(services: Services, place: TargetConfig, unfinished: Deploymen
 async def _return(
     claim: Claim, services: Services, place: TargetConfig, decision: Return, known: list[DeploymentState]
 ) -> Outcome:
+    before = claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED)
     intent = replace(
-        claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED),
+        before,
         to=decision.to,
         needed=True,
         method="image" if decision.image else "rebuild",
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
     )
+    unasked = replace(intent, baseline=before.baseline, requested_at=before.requested_at)
+    """Where this call makes nothing: what an earlier one made, of a lost answer, is still to be recognised."""
     await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=decision.error or claim.run.error)
     try:
         id = await _ask(services, place, decision)
     except (Unavailable, RateLimited):
-        await claim.checkpoint(rollback=replace(intent, requested_at=None))
+        await claim.checkpoint(rollback=unasked)
         raise
-    except Refused as error:
+    except Final as error:
+        await claim.checkpoint(rollback=unasked)
         return Fail(Code.ROLLBACK_REFUSED, str(error))
+    except VendorError as error:
+        await claim.checkpoint(rollback=unasked)
+        return Rejected(str(error), Code.ROLLBACK_REFUSED)
     if id is not None:
         return _advance(intent, id)
     return _find(claim, intent, await _deployments(services, place)) or _not_yet(claim)

@@ -40,6 +40,7 @@ SECRETS = {name.upper().replace("-", "_"): f"{SECRETS_BEGIN}{name.lower()}-01234
 FIRST_COMMIT = "0" * 40
 _INSTANCES = 3
 _POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)
+_REFUSING = ("deploy", "monitor", "verify", "rollback", *[None] * 46)
 _SKEW = 3.0
 """Seconds that an instance's clock may be off, either way."""
 LABEL = "ship it"
@@ -80,16 +81,21 @@ class Weather(Struct, frozen=True):
     webhooks: float
     poisoned: str | None
     """A function, or the health probe, that cannot do its work all day."""
+    refusing: str | None
+    """A function that Railway refuses everything all day."""
 
 
 def weather_of(chance: Chance) -> Weather:
     """Each part by itself is fine, ordinary or awful: failures of one kind are found best among few of the others."""
     factors = (0.0, 0.5, 1.0, 1.0, 3.0)
-    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__ if name != "poisoned"}
+    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__[:-2]}
     poisoned = chance.pick("poisoned", _POISONED)
     if poisoned is not None and not chance.occurs("poisoned", poisoned):
         poisoned = None
-    return Weather(**parts, poisoned=poisoned)
+    refusing = chance.pick("refusing", _REFUSING)
+    if refusing is not None and not chance.occurs("refusing", refusing):
+        refusing = None
+    return Weather(**parts, poisoned=poisoned, refusing=refusing)
 
 
 def configuration(chance: Chance) -> config.Config:
@@ -102,6 +108,7 @@ def configuration(chance: Chance) -> config.Config:
         "auto_deploy": chance.pick("policy auto-deploy", ('"off"', '"off"', '"adopt"')),
         "rollback": chance.pick("policy rollback", ('"automatic"',) * 5 + ('"off"',)),
         "probation": chance.pick("policy probation", (0, 0, 900)),
+        "refusal_patience": chance.pick("policy refusals", (60, 60, 120)),
         "automatic": chance.pick("policy automatic", ("true",) * 5 + ("false",)),
     }
     if chance.number("policy label", 0, 1) < LABEL_DAYS:
@@ -195,7 +202,7 @@ class Instances:
         self._apps = {"github": vendors.github.app, "railway": vendors.railway.app, "n8n": vendors.n8n.app}
         self._transports = {
             **{
-                name: Wire(name, app, chance, watch, weather.vendors, weather.poisoned)
+                name: Wire(name, app, chance, watch, weather.vendors, weather.poisoned, weather.refusing)
                 for name, app in self._apps.items()
             },
             "probe": Wire("application", vendors.edge, chance, watch, weather.vendors, weather.poisoned),

@@ -146,7 +146,7 @@ class Simulation:
         self.chance = Chance(seed, only)
         configured = configuration(self.chance)
         weather = weather_of(self.chance)
-        self.witness = Witness(configured)
+        self.witness = Witness(configured, refused_all_day=weather.refusing)
         self.vendors = Vendors(configured, self._webhook)
         self.vendors.github.shuffle = random.Random(seed)
         self.witness.watch(self.vendors)

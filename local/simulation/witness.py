@@ -63,8 +63,10 @@ class Made(Struct, frozen=True):
 class Witness:
     """`violations`: what did not hold, in order. `steps`: all that happened."""
 
-    def __init__(self, configured: Config) -> None:
+    def __init__(self, configured: Config, refused_all_day: str | None = None) -> None:
         self.configured = configured
+        self.refused_all_day = refused_all_day
+        """The function that Railway refuses everything; all other refusals pass."""
         self.store = MemoryStore(self.committed)
         self.steps: list[Step] = []
         self.violations: list[Violation] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from shared.secrets import Secrets
 
 __all__ = ["CheckState", "Delivery", "GitHub", "HeadMoved", "NotMergeable", "PullRequestState"]
 
+log = logging.getLogger("signalbox")
 T = TypeVar("T")
 
 DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued", "pending", "success"]
@@ -166,10 +168,8 @@ class GitHub:
         REST: "Compare two commits", without its list of files, which only the first page has.
         """
         url = f"/repos/{repository}/compare/{commit}...{within}?page=2&per_page=1"
-        try:
-            return (await self._get(url, _Comparison, repository)).status == "ahead"
-        except NotFound:
-            return False
+        comparison = await self._get_if_known(url, _Comparison, repository)
+        return comparison is not None and comparison.status == "ahead"
 
     async def merge(
         self, repository: str, number: int, *, head_sha: str, method: Literal["merge", "squash", "rebase"]
@@ -198,15 +198,19 @@ class GitHub:
         maintain shows as write, triage as read; whoever GitHub does not know there has `none`.
         """
         url = f"/repos/{repository}/collaborators/{quote(user, safe='')}/permission"
-        try:
-            return (await self._get(url, _Permission, repository)).permission
-        except NotFound:
-            return "none"
+        found = await self._get_if_known(url, _Permission, repository)
+        return "none" if found is None else found.permission
 
     async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
-        """Put our reaction on a comment; a second one of the same kind changes nothing."""
+        """Put our reaction on a comment; a second one of the same kind changes nothing.
+
+        Raises NotFound for a comment that is deleted, which GitHub has to say twice.
+        """
         url = f"/repos/{repository}/issues/comments/{comment_id}/reactions"
-        await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        try:
+            await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        except NotFound:
+            await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
 
     async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
         """Make `body` the text of our comment that holds `marker`, an HTML comment, and return its address.
@@ -222,8 +226,9 @@ class GitHub:
             try:
                 url = f"/repos/{repository}/issues/comments/{existing.id}"
                 return (await self._change("PATCH", url, _Comment, repository, {"body": text})).html_url
-            except NotFound:  # deleted since it was listed
-                pass
+            except NotFound:  # deleted since it was listed, unless it is listed still
+                if await self._own_comment(repository, number, marker) is not None:
+                    raise
         url = f"/repos/{repository}/issues/{number}/comments"
         return (await self._change("POST", url, _Comment, repository, {"body": text})).html_url
 
@@ -322,6 +327,17 @@ class GitHub:
     async def _get(self, url: str, type: type[T], repository: str) -> T:
         response = await self.app.request("GET", url, repository=repository, changes=False)
         return decode(response, type, changes=False)
+
+    async def _get_if_known(self, url: str, type: type[T], repository: str) -> T | None:
+        """None where GitHub says twice that there is no such thing: one 404 decides nothing."""
+        try:
+            return await self._get(url, type, repository)
+        except NotFound:
+            log.info("not found; asked once more")
+        try:
+            return await self._get(url, type, repository)
+        except NotFound:
+            return None
 
     async def _page(self, url: str, type: type[T], repository: str) -> tuple[T, str | None]:
         response = await self.app.request("GET", url, repository=repository, changes=False)

@@ -65,10 +65,11 @@ class GitHubApp:
         """
         credential = await self._credential(repository)
         response = await self._send(method, url, credential, changes, request)
-        if response.status_code == 401:  # refused before any effect, so even a change may be sent again
+        again = response.status_code == 401
+        if again:  # refused before any effect, so even a change may be sent again
             self._forget(repository, credential)
             response = await self._send(method, url, await self._credential(repository), changes, request)
-        raise_refusal(response, self._clock.now())
+        raise_refusal(response, self._clock.now(), changes=changes, fresh=again and repository is not None)
         return response
 
     async def close(self) -> None:

@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.clients import railway_wire as wire
-from shared.clients.http import open_client, send
+from shared.clients.answers import RAILWAY, Said, error_of, is_page
+from shared.clients.http import open_client, retry_after, send
 from shared.clients.railway_setup import Setup, TokenKind
-from shared.errors import NotFound, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
+from shared.errors import Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import RAILWAY_API, Secrets
 from shared.unreadable import UNREADABLE
@@ -31,9 +32,6 @@ _LIVE = {"SUCCESS", "SLEEPING"}
 _FAILED = {"FAILED", "CRASHED"}
 _GONE = {"REMOVING", "REMOVED"}
 _KNOWN = _IN_PROGRESS | _LIVE | _FAILED | _GONE | {"SKIPPED"}
-_CREDENTIAL_MESSAGES = {"not authorized", "project token not found", "two factor authentication required"}
-_CREDENTIAL_CODES = {"UNAUTHENTICATED", "FORBIDDEN"}
-_GENERIC = "problem processing request"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
@@ -110,7 +108,7 @@ class ServiceState(Struct, frozen=True, kw_only=True):
 class Railway:
     """One instance's connection to Railway.
 
-    Every call raises Unauthorized, NotFound, Refused, RateLimited, SecretMissing, and Unavailable (a query) or
+    Every call raises Unauthorized, NotFound, Refused, Final, RateLimited, SecretMissing, and Unavailable (a query) or
     UnknownOutcome (a mutation that may have taken effect: Railway has no idempotency keys, so look before repeating).
     """
 
@@ -213,17 +211,16 @@ class Railway:
         request = {"operationName": name, "query": document, "variables": variables}
         headers = await self._credentials(token_kind or self._token_kind)
         response = await send(self._client, "POST", self._url, changes=changes, headers=headers, json=request)
-        if response.status_code in {401, 403}:
-            self._secrets.clear()
-            raise Unauthorized(f"Railway {name}: HTTP {response.status_code}", status=response.status_code)
         try:
             reply = msgspec.json.decode(response.content, type=wire.Reply)
-            if not reply.errors:
+            if not reply.errors and response.is_success:
                 return msgspec.json.decode(reply.result, type=kind)
         except UNREADABLE as error:
-            text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
-            raise _lost(changes)(text) from error
-        raise self._refusal(reply.errors[0], name, changes)
+            if response.status_code not in {401, 403}:
+                text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
+                raise _lost(changes)(text) from error
+            reply = wire.Reply()
+        raise self._refusal(reply.errors[0] if reply.errors else wire.Problem(), response, name, changes)
 
     async def _credentials(self, kind: TokenKind) -> dict[str, str]:
         """The one header of this kind of token: Railway is never to be sent both."""
@@ -232,19 +229,19 @@ class Railway:
             return {"Project-Access-Token": token}
         return {"Authorization": f"Bearer {token}"}
 
-    def _refusal(self, problem: wire.Problem, name: str, changes: bool) -> SignalboxError:
-        """Railway has one code for refusals and for failures of its own, so the message has to tell them apart."""
-        message = problem.message.lower()
+    def _refusal(self, problem: wire.Problem, response: httpx.Response, name: str, changes: bool) -> SignalboxError:
+        """What RAILWAY in answers.py makes of it; after a refused credential the secret is read anew."""
         code = _text(problem.extensions.code) if problem.extensions else None
-        text = redact(f"Railway {name}: {problem.message or 'refused'} (trace {problem.trace_id})")
-        if message in _CREDENTIAL_MESSAGES or code in _CREDENTIAL_CODES:
+        status = response.status_code
+        page = is_page(response.content, response.headers.get("content-type", ""))
+        silent = "refused" if response.is_success else f"HTTP {status}" + ", not Railway's own answer" * page
+        words = problem.message or silent
+        text = redact(f"Railway {name}: {words}" + f" (trace {problem.trace_id})" * (problem.trace_id is not None))
+        said = Said(status=status, message=problem.message, kinds=frozenset([code] if code else []), foreign=page)
+        error = error_of(said, RAILWAY, text, changes=changes, wait=retry_after(response))
+        if isinstance(error, Unauthorized):
             self._secrets.clear()
-            return Unauthorized(text, status=200)
-        if message.startswith(_GENERIC):
-            return _lost(changes)(text)
-        if message.endswith("not found") and message != "commit not found":
-            return NotFound(text, status=200)
-        return Refused(text, status=200)
+        return error
 
 
 def _name(document: str) -> str:

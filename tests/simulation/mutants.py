@@ -23,6 +23,7 @@ import shared.sweeping.deafness
 import shared.sweeping.drift
 import shared.sweeping.health
 import shared.targets
+import shared.texts
 import shared.verification
 from local.simulation.execution import Crash
 from local.simulation.lean import replaced
@@ -32,6 +33,7 @@ from shared.clients import n8n
 from shared.clients.github import GitHub
 from shared.clients.railway import Railway
 from shared.errors import Conflict, Unavailable, UnknownOutcome
+from shared.outcome import Fail, Rejected
 from shared.ports import Create
 from shared.run import Rollback, Run, Stage, Target, Verdict
 
@@ -82,7 +84,7 @@ def _no_lease() -> list[Replacement]:
     return [(shared.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
 
 
-@mutant("a worker that lost its lease saves all the same", 57)
+@mutant("a worker that lost its lease saves all the same", 25)
 def _lease_not_checked() -> list[Replacement]:
     return [(shared.stage, "_owner", lambda _: "anybody")]
 
@@ -338,7 +340,7 @@ def _unknown_is_final() -> list[Replacement]:
     return [(module("notify"), "_attempt", give_up)]
 
 
-@mutant("a worker that tells too long ends the lease of the next", 18)
+@mutant("a worker that tells too long ends the lease of the next", 75)
 def _settles_for_others() -> list[Replacement]:
     settle = shared.outbox.settle
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
@@ -413,3 +415,38 @@ def _label_again() -> list[Replacement]:
         (shared.labelling, "new_run", anew),
         (shared.labelling, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
     ]
+
+
+@mutant("one refusal ends the run", 3)
+def _one_refusal() -> list[Replacement]:
+    judge = shared.pipeline.judge
+
+    def at_once(run: Run, outcome: Any, terms: Any) -> Any:
+        judged = judge(run, outcome, terms)
+        return Fail(judged.code, judged.message) if isinstance(judged, Rejected) else judged
+
+    return [(shared.pipeline, "judge", at_once)]
+
+
+@mutant("refusals are never forgotten", 64)
+def _counted_for_ever() -> list[Replacement]:
+    apply = shared.pipeline.apply
+
+    def remembering(run: Run, *rest: Any) -> Any:
+        after = apply(run, *rest)
+        if after.run.refusals or after.run.status.terminal:
+            return after
+        kept = replace(after.run, refused_since=run.refused_since, refusals=run.refusals)
+        return replace(after, run=kept)
+
+    return [(shared.pipeline, "apply", remembering)]
+
+
+@mutant("a run that gives up leaves the target free", 11)
+def _left_free() -> list[Replacement]:
+    return [(shared.pipeline, "may_be_live", lambda *_: False)]
+
+
+@mutant("nobody is told that what is live is not verified", 2)
+def _untold_unverified() -> list[Replacement]:
+    return [(shared.texts, "_severity", lambda *_: "info")]

@@ -73,6 +73,22 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
         (ended(Status.FAILED, deployment=Deployment()), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED, error=a_failure()), "❔ deployed, but not verified, on **web/production**"),
+        (
+            ended(Status.FAILED, error=a_failure(Code.VERIFY_INCONCLUSIVE), left_unverified=True),
+            "🚨 live, but not verified, on **web/production**",
+        ),
+        (
+            ended(
+                Status.FAILED,
+                error=Failure(code=Code.VENDOR_REFUSED, message="no", stage=Stage.MONITOR),
+                left_unverified=True,
+            ),
+            "🚨 perhaps live, but not verified, on **web/production**",
+        ),
+        (
+            ended(Status.FAILED, error=a_failure(Code.UNHEALTHY), left_unverified=True),
+            "🚨 unhealthy, and still live on **web/production**",
+        ),
         (ended(Status.FAILED, rollback=a_way_back(needed=False)), "❌ not deployed to **web/production**"),
         (a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK), "↩️ returning to an earlier version on **web/production**"),
         (ended(Status.SUCCEEDED, kind=Kind.ROLLBACK), "↩️ returned to an earlier version on **web/production**"),
@@ -90,6 +106,25 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
 )
 def test_headlines(run, headline):
     assert texts.headline(run) == headline
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (Code.VENDOR_REFUSED, "This version may be live, and it was not verified."),
+        (Code.UNHEALTHY, "The version is still live."),
+    ],
+)
+@pytest.mark.parametrize("event", ["failed", "unverified"])
+def test_what_is_left_unverified_is_critical_with_reason_and_next_step(code, what, event):
+    run = ended(Status.FAILED, error=a_failure(code, "Not Authorized"), left_unverified=True)
+
+    told, comment = texts.notification(run, event, CONSOLE), texts.comment(run, CONSOLE)
+
+    assert (told["severity"], told["reason"], told["message"]) == ("critical", code, "Not Authorized")
+    for text in (str(told["next_step"]), comment):
+        assert f"{what} The target is held" in text
+        assert "comment `/deploy` here to verify it; if it is not, comment `/rollback`" in text
 
 
 class TestComment:

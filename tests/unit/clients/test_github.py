@@ -390,6 +390,10 @@ async def test_null_without_an_error_is_not_found(scripted, data):
         ("RATE_LIMITED", "API rate limit exceeded", RateLimited),
         ("", "You have exceeded a secondary rate limit.", RateLimited),
         ("", "Something went wrong while executing your query.", Unavailable),
+        ("INTERNAL", "An internal error occurred", Unavailable),
+        ("TIMEOUT", "It took too long", Unavailable),
+        ("", "Timeout: this query timed out", Unavailable),
+        ("", "It was submitted too quickly", RateLimited),
         ("", "Field 'nope' doesn't exist on type 'PullRequest'", Refused),
     ],
 )
@@ -500,10 +504,29 @@ async def test_permission_is_read_from_the_repository(github, user, expected):
     assert await github.permission(REPO, user) == expected
 
 
+async def test_one_404_takes_no_permission_away(world, github):
+    world.app.faults.append(Fault(when="/permission", status=404, body={"message": "Not Found"}))
+    assert await github.permission(REPO, "ann") == "admin"
+
+
+async def test_one_404_makes_no_commit_unknown(world, github):
+    base = world.repository(REPO).branches["main"]
+    newer = world.merge(REPO, world.open_pull_request(REPO, title="one", author="ada"), "ada")
+    world.app.faults.append(Fault(when="/compare/", status=404, body={"message": "Not Found"}))
+    assert await github.contains(REPO, base, within=newer)
+
+
 async def test_reacting_twice_leaves_one_reaction(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     comment = world.comment(REPO, number, "/deploy", "ann")
     await github.react(REPO, comment)
+    await github.react(REPO, comment)
+    assert world.reactions == [(REPO, comment, "eyes")]
+
+
+async def test_one_404_deletes_no_comment(world, github):
+    comment = world.comment(REPO, world.open_pull_request(REPO, title="t", author="bob"), "/deploy", "ann")
+    world.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))
     await github.react(REPO, comment)
     assert world.reactions == [(REPO, comment, "eyes")]
 
@@ -608,9 +631,19 @@ async def test_our_comment_is_found_on_a_later_page(world, github):
 async def test_a_comment_deleted_meanwhile_is_created_anew(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     await github.upsert_comment(REPO, number, marker=MARKER, body="one")
-    world.app.faults.append(Fault(when="PATCH ", status=404, body={"message": "Not Found"}))
+    world.app.interruptions.append(("PATCH ", world.repository(REPO).comments.clear))
     await github.upsert_comment(REPO, number, marker=MARKER, body="two")
-    assert world.comments(REPO, number) == [f"one\n\n{MARKER}", f"two\n\n{MARKER}"]
+    assert world.comments(REPO, number) == [f"two\n\n{MARKER}"]
+
+
+async def test_one_404_makes_no_second_comment(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="one")
+    world.app.faults.append(Fault(when="PATCH ", status=404, body={"message": "Not Found"}))
+    with pytest.raises(NotFound):
+        await github.upsert_comment(REPO, number, marker=MARKER, body="two")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="two")
+    assert world.comments(REPO, number) == [f"two\n\n{MARKER}"]
 
 
 @pytest.mark.parametrize("body", ["x" * 70_000, MARKER + "x" * 70_000, "x" * 70_000 + MARKER])
@@ -750,10 +783,18 @@ async def test_a_late_refusal_of_an_old_token_leaves_the_new_one_alone(clock, so
     assert len(minted) == 2
 
 
-async def test_a_token_refused_twice_is_unauthorized(world, github):
-    world.app.faults.append(Fault(when="/permission", times=2, status=401, body={"message": "Bad credentials"}))
-    with pytest.raises(Unauthorized, match="Bad credentials"):
-        await github.permission(REPO, "ann")
+async def test_a_new_token_that_github_does_not_know_yet_is_passing(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.report_check(REPO, number, "test", "success")
+    head = world.pull(REPO, number).head_sha
+    for _ in range(2):
+        world.app.faults.append(Fault(when="/merge", status=401, body={"message": "Bad credentials"}))
+
+    # refused before any effect, so that even of a merge nothing is to be looked for
+    with pytest.raises(Unavailable, match="Bad credentials"):
+        await github.merge(REPO, number, head_sha=head, method="squash")
+
+    assert await github.merge(REPO, number, head_sha=head, method="squash")
 
 
 async def test_another_apps_key_is_unauthorized(world, clock, source):
@@ -785,7 +826,7 @@ async def test_an_app_that_is_not_installed_is_not_found(world, github):
         await github.react("acme/unknown", 1)
     world.app.faults.append(Fault(when="/access_tokens", status=404, body={"message": "Not Found"}))
     with pytest.raises(NotFound, match="access_tokens"):
-        await github.react(REPO, 1)
+        await github.required_checks(REPO, "main")
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
@@ -911,17 +952,23 @@ async def test_the_primary_limit_of_queries_is_said_inside_a_200(world, github, 
     [
         (httpx.Response(403, json={"message": "Resource not accessible"}), Unauthorized, "Resource not accessible"),
         (httpx.Response(403, headers={"x-ratelimit-remaining": "0"}), Unauthorized, "403"),
-        (httpx.Response(403, content=b"\xff"), Unauthorized, "403"),
+        (httpx.Response(403), Unauthorized, "403"),
+        (httpx.Response(403, content=b"\xff"), Unavailable, "403"),
+        (httpx.Response(403, html="<html>Access denied</html>"), Unavailable, "403 an answer that is not GitHub's own"),
+        (httpx.Response(404, html="<html>no such backend</html>"), Unavailable, "404"),
+        (httpx.Response(404, text="default backend - 404"), Unavailable, "404"),
+        (httpx.Response(403, json={"message": "It was submitted too quickly"}), RateLimited, "too quickly"),
+        (httpx.Response(422, json={"message": "It was submitted too quickly"}), RateLimited, "too quickly"),
         (httpx.Response(404, json={"message": "Not Found"}), NotFound, "Not Found"),
         (httpx.Response(422, json={"message": "Invalid", "errors": [{"code": "missing"}]}), Refused, "missing"),
         (httpx.Response(301, headers={"location": "/repositories/1"}), Refused, "301"),
-        (httpx.Response(410, content=b"<html>gone</html>"), Refused, "410"),
+        (httpx.Response(410, json={"message": "Gone"}), NotFound, "410"),
         (httpx.Response(502), Unavailable, "502"),
     ],
 )
 async def test_refusals_are_named(scripted, response, raised, text):
     with pytest.raises(raised, match=text) as caught:
-        await scripted(response).react(REPO, 1)
+        await scripted(response).required_checks(REPO, "main")
     assert type(caught.value) is raised
 
 

@@ -17,7 +17,7 @@ from local.world.faults import Fault
 from local.world.railway import RailwayWorld
 from shared.clients.railway import DeploymentState, Railway
 from shared.clients.railway_operations import Listed, Operations, Step, Used
-from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.errors import Final, NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.secrets import RAILWAY_API, Secrets
 
 URL = "https://backboard.railway.test/graphql/v2"
@@ -486,7 +486,7 @@ async def test_a_refused_token_is_read_anew_for_the_next_call(
     "response",
     [
         httpx.Response(401),
-        httpx.Response(403, text="error code: 1010"),
+        httpx.Response(403, text="nothing for you"),
         refusal("Not Authorized"),
         refusal("Project Token not found"),
         refusal("Two Factor Authentication Required"),
@@ -508,6 +508,36 @@ async def test_every_form_of_a_refused_token_is_unauthorized(
 
 
 # Failures
+
+
+@pytest.mark.parametrize(
+    ("response", "of_a_query", "of_a_change"),
+    [
+        (httpx.Response(403, html="<html>Cloudflare</html>"), Unavailable, UnknownOutcome),
+        (httpx.Response(403, text="error code: 1010"), Unavailable, UnknownOutcome),
+        (httpx.Response(404, html="<html>no such backend</html>"), Unavailable, UnknownOutcome),
+        (refusal("Problem processing request"), Unavailable, UnknownOutcome),
+        (refusal("Please try again later"), Unavailable, UnknownOutcome),
+        (refusal("You are deploying too quickly"), RateLimited, RateLimited),
+        (refusal("Rate limit exceeded"), RateLimited, RateLimited),
+        (refusal("Not Authorized"), Unauthorized, Unauthorized),
+        (refusal("Service not found"), NotFound, NotFound),
+        (refusal("The repository is not connected"), Refused, Refused),
+        (refusal("Commit not found"), Final, Final),
+    ],
+    ids=lambda value: value.text[:60] if isinstance(value, httpx.Response) else "",
+)
+async def test_what_railways_answers_mean(
+    answering: Answering, response: httpx.Response, of_a_query: type[Exception], of_a_change: type[Exception]
+) -> None:
+    railway = answering(response)
+
+    with pytest.raises(of_a_query) as asked:
+        await railway.deployment("d1")
+    with pytest.raises(of_a_change) as changed:
+        await railway.deploy(**PLACE, commit_sha=NEW)
+
+    assert (type(asked.value), type(changed.value)) == (of_a_query, of_a_change)
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,14 @@ class Scene:
     async def wake(self, stage: str, run_id: str) -> httpx.Response:
         return await self.push(stage, envelope.encode(Message(stage, run_id)))
 
+    async def patiently(self, stage: str, run_id: str) -> Run:
+        """Wake the stage whenever it is due, as long as it is refused; the run once it is not, or has ended."""
+        while (run := await self.run(run_id)).refused_since is not None and not run.status.terminal:
+            assert run.stage_due is not None
+            await self.live(max(0.0, (run.stage_due - self.clock.now()).total_seconds()))
+            await self.wake(stage, run_id)
+        return run
+
     async def happen(self, event: events.Event) -> httpx.Response:
         return await self.push("dispatch", events.encode(event))
 

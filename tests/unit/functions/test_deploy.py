@@ -111,7 +111,7 @@ async def test_a_call_that_certainly_had_no_effect_is_taken_back(
 ) -> None:
     scene.railway.app.faults.append(Fault(when=DEPLOY, status=status, headers=headers))
     await scene.execute(run)
-    assert deployment(await scene.run(run.id)).requested_at is None
+    assert (await scene.run(run.id)).deployment is None
     await scene.wake("deploy", run.id)  # so that nothing has to be looked for
     after = await scene.run(run.id)
     assert (after.stage, [deployment(after).id]) == (Stage.MONITOR, made(scene))
@@ -139,9 +139,10 @@ async def test_railways_refusal_ends_the_run_with_nothing_to_take_back(scene: Sc
     assert (await scene.target()).active is None
 
 
-async def test_a_refused_token_ends_the_run(scene: Scene, run: Run) -> None:
+async def test_a_token_that_stays_refused_ends_the_run(scene: Scene, run: Run) -> None:
     scene.secrets["RAILWAY_API"] = "revoked-token"
-    after = await scene.execute(run)
+    await scene.execute(run)
+    after = await scene.patiently("deploy", run.id)
     assert after.error is not None
     assert after.error.code is Code.VENDOR_REFUSED
 

@@ -308,6 +308,7 @@ async def test_a_run_without_a_pull_request_has_nothing_to_merge(scene: Scene) -
 
 async def test_a_pull_request_that_is_gone_ends_the_run(scene: Scene) -> None:
     run = await scene.execute(scene.new_run(Stage.MERGE))
+    run = await scene.patiently("merge", run.id)
     assert code(run) is Code.VENDOR_REFUSED
 
 
