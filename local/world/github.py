@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from local.world import github_events as events
 from local.world.faults import Faulty
@@ -20,8 +21,10 @@ from local.world.github_model import (
     Dispatch,
     Ids,
     Labelling,
+    Protection,
     PullRequest,
     Repository,
+    Suite,
 )
 from local.world.github_payloads import Shared, app, steady_id
 from shared.ports import Clock
@@ -108,8 +111,19 @@ class GitHubWorld:
     def repository(self, name: str) -> Repository:
         return self.repositories[name.lower()]
 
-    def require_checks(self, repository: str, branch: str, contexts: list[str]) -> None:
-        self.repository(repository).required_checks[branch] = list(contexts)
+    def require_checks(
+        self, repository: str, branch: str, contexts: list[str], *, app_id: int | None = None, strict: bool = False
+    ) -> None:
+        """By a ruleset. `app_id`: of this App alone; `strict`: on a branch that is up to date."""
+        repo = self.repository(repository)
+        repo.required_checks[branch] = list(contexts)
+        repo.required_of |= {context: app_id for context in contexts if app_id is not None}
+        if strict:
+            repo.strict.add(branch)
+
+    def protect(self, repository: str, branch: str, contexts: list[str]) -> None:
+        """Classic branch protection, which the rules of the branch do not show."""
+        self.repository(repository).protected[branch] = Protection(tuple(contexts))
 
     def require_review(self, repository: str, branch: str) -> None:
         self.repository(repository).review_branches.add(branch)
@@ -164,22 +178,49 @@ class GitHubWorld:
             updated_at=now,
             draft=draft,
             from_fork=from_fork,
+            based_on=repo.branches[base],
         )
+        self._announce(repo, pull)
         self.webhooks.enqueue("pull_request", events.pull_request_event("opened", repo, pull), repo, author)
         return number
 
     def push(self, repository: str, number: int) -> str:
         """A new commit on the pull request's branch."""
         repo, pull = self.repository(repository), self.pull(repository, number)
-        before, after = pull.head_sha, self.ids.sha()
+        after = self.ids.sha()
+        repo.parents[after] = pull.head_sha
+        return self._head_moves(repo, pull, after, pull.author)
+
+    def force_push(self, repository: str, number: int, sha: str) -> None:
+        """The branch goes to a commit that GitHub knows already, with all that was reported of it."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        pull.turns.append(("HeadRefForcePushedEvent", self.clock.now()))
+        self._head_moves(repo, pull, sha, pull.author)
+
+    def update_branch(self, repository: str, number: int, by: str) -> str:
+        """GitHub merges the base into the pull request's branch, as its button does."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        after, pull.based_on = self.ids.sha(), repo.branches[pull.base]
+        pull.updates[after] = (by, pull.head_sha, pull.based_on)
+        repo.parents[after] = pull.head_sha
+        return self._head_moves(repo, pull, after, by)
+
+    def _head_moves(self, repo: Repository, pull: PullRequest, after: str, by: str) -> str:
+        before = pull.head_sha
         pull.head_sha = repo.branches[pull.branch] = after
-        repo.parents[after] = before
         pull.mergeable_known, pull.updated_at = False, self.clock.now()
-        pushed = events.push_event(repo, pull.branch, before, events.commit(after, pull), pull.author)
-        self.webhooks.enqueue("push", pushed, repo, pull.author)
+        self._announce(repo, pull)
+        pushed = events.push_event(repo, pull.branch, before, events.commit(after, pull), by)
+        self.webhooks.enqueue("push", pushed, repo, by)
         content = events.pull_request_event("synchronize", repo, pull, before=before, after=after)
-        self.webhooks.enqueue("pull_request", content, repo, pull.author)
+        self.webhooks.enqueue("pull_request", content, repo, by)
         return after
+
+    def _announce(self, repo: Repository, pull: PullRequest) -> None:
+        """A push opens a suite of each App that may write checks, ours among them if it may."""
+        ours = [self.own_app["id"]] if self.access.permissions.get("checks") == "write" else []
+        for app_id in [*repo.apps, *ours]:
+            self._suite(pull, app_id, None)
 
     def commit(self, repository: str, branch: str, by: str) -> str:
         """Somebody pushes to a branch that is no pull request's; one that does not exist comes off the default one."""
@@ -210,6 +251,8 @@ class GitHubWorld:
         repo, pull = self.repository(repository), self.pull(repository, number)
         before = {"ref": {"from": pull.base}, "sha": {"from": pull.base_sha}}
         pull.base, pull.base_sha, pull.updated_at = base, repo.branches[base], self.clock.now()
+        pull.based_on = pull.base_sha
+        pull.turns.append(("BaseRefChangedEvent", self.clock.now()))
         pull.mergeable_known = False
         content = events.pull_request_event("edited", repo, pull) | {"changes": {"base": before}}
         self.webhooks.enqueue("pull_request", content, repo, by)
@@ -218,6 +261,7 @@ class GitHubWorld:
         """No draft any more."""
         repo, pull = self.repository(repository), self.pull(repository, number)
         pull.draft, pull.updated_at = False, self.clock.now()
+        pull.turns.append(("ReadyForReviewEvent", self.clock.now()))
         content = events.pull_request_event("ready_for_review", repo, pull)
         self.webhooks.enqueue("pull_request", content, repo, pull.author)
 
@@ -268,6 +312,23 @@ class GitHubWorld:
 
     # Checks and reviews
 
+    def open_suite(
+        self, repository: str, number: int, *, app_id: int = GITHUB_ACTIONS, workflow: str | None = None
+    ) -> None:
+        """CI announces itself on the head: a workflow is queued, with no check yet, and more than one to come."""
+        self._suite(self.pull(repository, number), app_id, workflow).more = True
+
+    def close_suite(
+        self, repository: str, number: int, conclusion: str | None = None, *, workflow: str | None = None
+    ) -> None:
+        """A workflow has listed all its checks, or has ended without any, by `conclusion`."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        suite = self._suite(pull, GITHUB_ACTIONS, workflow)
+        suite.more, suite.conclusion = False, conclusion
+        if conclusion is not None:
+            ended = self._check("", conclusion, suite.app_id, pull)
+            self.webhooks.enqueue("check_suite", events.check_suite_event(repo, pull, ended), repo, pull.author)
+
     def report_check(
         self,
         repository: str,
@@ -276,15 +337,25 @@ class GitHubWorld:
         conclusion: str | None,
         required: bool = False,
         app_id: int = GITHUB_ACTIONS,
+        workflow: str | None = None,
     ) -> None:
         """A check run of the head, concluded or (None) in progress; the suite completes with its last run."""
         repo, pull = self.repository(repository), self.pull(repository, number)
-        check = self._report(pull, name, conclusion, required, app_id)
+        suite = self._suite(pull, app_id, workflow)
+        check = self._report(pull, name, conclusion, required, app_id, suite.id)
         if conclusion is None:
             return
         self.webhooks.enqueue("check_run", events.check_run_event(repo, pull, check), repo, pull.author)
-        if all(each.conclusion for each in pull.head_checks() if each.app_id == app_id):
+        if suite.state(pull.checks_of(suite))[0] == "completed":
             self.webhooks.enqueue("check_suite", events.check_suite_event(repo, pull, check), repo, pull.author)
+
+    def _suite(self, pull: PullRequest, app_id: int, workflow: str | None) -> Suite:
+        suites = pull.suites.setdefault(pull.head_sha, [])
+        known = next((one for one in suites if (one.app_id, one.workflow) == (app_id, workflow)), None)
+        if known is None:
+            known = Suite(id=self.ids.number(), app_id=app_id, workflow=workflow, created_at=self.clock.now())
+            suites.append(known)
+        return known
 
     def supersede_check(self, repository: str, number: int, name: str) -> None:
         """Another event starts the check's workflow anew: its earlier run stays listed, beside the one to come."""
@@ -298,25 +369,37 @@ class GitHubWorld:
         check = self._report(pull, context, None if state == "pending" else state, required, None)
         self.webhooks.enqueue("status", events.status_event(repo, pull, check), repo, pull.author)
 
-    def _report(self, pull: PullRequest, name: str, conclusion: str | None, required: bool, app: int | None) -> Check:
+    def _report(
+        self,
+        pull: PullRequest,
+        name: str,
+        conclusion: str | None,
+        required: bool,
+        app: int | None,
+        suite: int | None = None,
+    ) -> Check:
+        check = self._check(name, conclusion, app, pull, required=required, suite=suite)
+        pull.checks.setdefault(pull.head_sha, {})[name] = check
+        return check
+
+    def _check(self, name: str, conclusion: str | None, app: int | None, pull: PullRequest, **more: Any) -> Check:
         now = self.clock.now()
-        check = Check(
+        return Check(
             id=self.ids.number(),
             name=name,
             conclusion=conclusion,
-            required=required,
             app_id=app,
             url=f"https://ci.example/{pull.head_sha[:12]}/{name.replace(' ', '-')}",
             started_at=now,
             completed_at=now if conclusion else None,
+            **({"required": False} | more),
         )
-        pull.checks.setdefault(pull.head_sha, {})[name] = check
-        return check
 
     def review(self, repository: str, number: int, state: str, author: str) -> None:
         """`approved` or `changes_requested`; a person's later review replaces the earlier."""
         repo, pull = self.repository(repository), self.pull(repository, number)
         pull.reviews[author], pull.updated_at = state, self.clock.now()
+        pull.reviewed.append((pull.head_sha, self.clock.now()))
         content = events.review_event(repo, pull, self.ids.number(), author, state)
         self.webhooks.enqueue("pull_request_review", content, repo, author)
 
