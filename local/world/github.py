@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from local.world import github_events as events
 from local.world.faults import Faulty
 from local.world.github_access import Access
 from local.world.github_api import Api
+from local.world.github_ci import Reporting
 from local.world.github_hooks import Deliver, Webhooks
 from local.world.github_limits import Limits
 from local.world.github_manifests import Manifests
 from local.world.github_model import (
-    GITHUB_ACTIONS,
-    Check,
     Comment,
     Deployment,
     Dispatch,
@@ -24,7 +22,6 @@ from local.world.github_model import (
     Protection,
     PullRequest,
     Repository,
-    Suite,
 )
 from local.world.github_payloads import Shared, app, steady_id
 from shared.ports import Clock
@@ -37,7 +34,7 @@ class NotMergeable(Exception):
     """In GitHub's words."""
 
 
-class GitHubWorld:
+class GitHubWorld(Reporting):
     """GitHub as a scenario sees it: each method is something a person or a CI system does there.
 
     `app` answers the API. Nothing is delivered before `tick`. Repository names are `owner/name`.
@@ -62,6 +59,8 @@ class GitHubWorld:
         self.merges: list[tuple[str, int, str]] = []
         self.reactions: list[tuple[str, int, str]] = []
         self.on_merge: list[MergeHook] = []
+        self.on_update: list[Callable[[str, int], None]] = []
+        """Called with repository and number when a branch was brought up to date."""
         self.delivery_copies = 1
         self.shuffle: random.Random | None = None
         self.access = Access(
@@ -203,7 +202,10 @@ class GitHubWorld:
         after, pull.based_on = self.ids.sha(), repo.branches[pull.base]
         pull.updates[after] = (by, pull.head_sha, pull.based_on)
         repo.parents[after] = pull.head_sha
-        return self._head_moves(repo, pull, after, by)
+        self._head_moves(repo, pull, after, by)
+        for hook in self.on_update:
+            hook(repo.full_name, number)
+        return after
 
     def _head_moves(self, repo: Repository, pull: PullRequest, after: str, by: str) -> str:
         before = pull.head_sha
@@ -310,90 +312,7 @@ class GitHubWorld:
             hook(repo.full_name, merged, pull.base)
         return merged
 
-    # Checks and reviews
-
-    def open_suite(
-        self, repository: str, number: int, *, app_id: int = GITHUB_ACTIONS, workflow: str | None = None
-    ) -> None:
-        """CI announces itself on the head: a workflow is queued, with no check yet, and more than one to come."""
-        self._suite(self.pull(repository, number), app_id, workflow).more = True
-
-    def close_suite(
-        self, repository: str, number: int, conclusion: str | None = None, *, workflow: str | None = None
-    ) -> None:
-        """A workflow has listed all its checks, or has ended without any, by `conclusion`."""
-        repo, pull = self.repository(repository), self.pull(repository, number)
-        suite = self._suite(pull, GITHUB_ACTIONS, workflow)
-        suite.more, suite.conclusion = False, conclusion
-        if conclusion is not None:
-            ended = self._check("", conclusion, suite.app_id, pull)
-            self.webhooks.enqueue("check_suite", events.check_suite_event(repo, pull, ended), repo, pull.author)
-
-    def report_check(
-        self,
-        repository: str,
-        number: int,
-        name: str,
-        conclusion: str | None,
-        required: bool = False,
-        app_id: int = GITHUB_ACTIONS,
-        workflow: str | None = None,
-    ) -> None:
-        """A check run of the head, concluded or (None) in progress; the suite completes with its last run."""
-        repo, pull = self.repository(repository), self.pull(repository, number)
-        suite = self._suite(pull, app_id, workflow)
-        check = self._report(pull, name, conclusion, required, app_id, suite.id)
-        if conclusion is None:
-            return
-        self.webhooks.enqueue("check_run", events.check_run_event(repo, pull, check), repo, pull.author)
-        if suite.state(pull.checks_of(suite))[0] == "completed":
-            self.webhooks.enqueue("check_suite", events.check_suite_event(repo, pull, check), repo, pull.author)
-
-    def _suite(self, pull: PullRequest, app_id: int, workflow: str | None) -> Suite:
-        suites = pull.suites.setdefault(pull.head_sha, [])
-        known = next((one for one in suites if (one.app_id, one.workflow) == (app_id, workflow)), None)
-        if known is None:
-            known = Suite(id=self.ids.number(), app_id=app_id, workflow=workflow, created_at=self.clock.now())
-            suites.append(known)
-        return known
-
-    def supersede_check(self, repository: str, number: int, name: str) -> None:
-        """Another event starts the check's workflow anew: its earlier run stays listed, beside the one to come."""
-        pull = self.pull(repository, number)
-        earlier = pull.checks[pull.head_sha].pop(name)
-        pull.superseded.setdefault(pull.head_sha, []).append(earlier)
-
-    def report_status(self, repository: str, number: int, context: str, state: str, required: bool = False) -> None:
-        """A commit status of the head: `pending`, `success`, `failure` or `error`."""
-        repo, pull = self.repository(repository), self.pull(repository, number)
-        check = self._report(pull, context, None if state == "pending" else state, required, None)
-        self.webhooks.enqueue("status", events.status_event(repo, pull, check), repo, pull.author)
-
-    def _report(
-        self,
-        pull: PullRequest,
-        name: str,
-        conclusion: str | None,
-        required: bool,
-        app: int | None,
-        suite: int | None = None,
-    ) -> Check:
-        check = self._check(name, conclusion, app, pull, required=required, suite=suite)
-        pull.checks.setdefault(pull.head_sha, {})[name] = check
-        return check
-
-    def _check(self, name: str, conclusion: str | None, app: int | None, pull: PullRequest, **more: Any) -> Check:
-        now = self.clock.now()
-        return Check(
-            id=self.ids.number(),
-            name=name,
-            conclusion=conclusion,
-            app_id=app,
-            url=f"https://ci.example/{pull.head_sha[:12]}/{name.replace(' ', '-')}",
-            started_at=now,
-            completed_at=now if conclusion else None,
-            **({"required": False} | more),
-        )
+    # Reviews
 
     def review(self, repository: str, number: int, state: str, author: str) -> None:
         """`approved` or `changes_requested`; a person's later review replaces the earlier."""

@@ -15,13 +15,8 @@ from shared.clients.github_answers import decode, next_page, raise_graphql_error
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_merging import Passes, RequiredCheck, passes
-from shared.clients.github_pull_request import (
-    QUERY,
-    CheckState,
-    PullRequestAnswer,
-    PullRequestState,
-    assemble,
-)
+from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
+from shared.clients.github_pull_request_query import QUERY
 from shared.clients.github_registration import Delivery, Registration, undelivered
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.ports import Clock

@@ -1,4 +1,4 @@
-"""A pull request as the gate needs it: the GraphQL query, and what its answer means."""
+"""A pull request as the gate needs it: what the answer to the query in github_pull_request_query.py means."""
 
 from __future__ import annotations
 
@@ -10,42 +10,6 @@ from msgspec import Meta, Struct, field
 
 from shared.clients.github_suites import CheckSuites, SuiteState
 from shared.errors import NotFound, Unavailable
-
-QUERY = """
-query ($owner: String!, $name: String!, $number: Int!, $after: String, $afterSuites: String) {
-  viewer { login }
-  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
-    number title url state isDraft merged mergedAt createdAt headRefOid baseRefName mergeable mergeStateStatus
-    reviewDecision isMergeQueueEnabled isCrossRepository author { login } mergedBy { login } mergeCommit { oid }
-    labels(first: 100) { nodes { name } }
-    reviews(last: 50) { nodes { submittedAt commit { oid } } }
-    timelineItems(
-      last: 1
-      itemTypes: [READY_FOR_REVIEW_EVENT, REOPENED_EVENT, BASE_REF_CHANGED_EVENT, HEAD_REF_FORCE_PUSHED_EVENT]
-    ) { nodes {
-      __typename
-      ... on ReadyForReviewEvent { createdAt }
-      ... on ReopenedEvent { createdAt }
-      ... on BaseRefChangedEvent { createdAt }
-      ... on HeadRefForcePushedEvent { createdAt }
-    } }
-    commits(last: 1) { nodes { commit {
-      oid author { name } signature { isValid wasSignedByGitHub } parents(first: 3) { nodes { oid } }
-      checkSuites(first: 100, after: $afterSuites) { pageInfo { hasNextPage endCursor } nodes {
-        status conclusion createdAt app { databaseId clientId slug name } checkRuns(first: 1) { totalCount }
-      } }
-      statusCheckRollup { contexts(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
-        __typename
-        ... on CheckRun {
-          name status conclusion startedAt completedAt detailsUrl isRequired(pullRequestNumber: $number)
-          checkSuite { createdAt app { databaseId clientId } }
-        }
-        ... on StatusContext { context state createdAt targetUrl isRequired(pullRequestNumber: $number) }
-      } } }
-    } } }
-  } }
-}
-"""
 
 Time = Annotated[datetime, Meta(tz=True)]
 
