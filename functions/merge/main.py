@@ -74,8 +74,8 @@ def _follow(known: PullRequest, pull: PullRequestState, place: TargetConfig) -> 
 
 
 async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
-    """Once for each head: GitHub does it a little later, or shows that it cannot by a conflict."""
-    message = f"asked GitHub to bring the branch up to date with {pull.base}"
+    """GitHub takes the request once for each head; it does it a little later, or shows that it cannot by a conflict."""
+    message, changes = f"asked GitHub to bring the branch up to date with {pull.base}", {"updated_head": pull.head_sha}
     if claim.run.updated_head != pull.head_sha:
         try:
             await services.github.update_branch(place.repository, pull.number, head_sha=pull.head_sha)
@@ -83,9 +83,7 @@ async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfi
             return Retry(str(error))
         except (Refused, Unauthorized) as error:  # a fork's branch, or workflow files that the App may not change
             message = f"the branch is behind {pull.base}, and GitHub does not bring it up to date: {error}"
-    else:
-        message = claim.run.history[-1].message if claim.run.history else message
-    changes = {"updated_head": pull.head_sha}
+            changes = {}
     return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.MERGE_REFUSED, changes=changes)
 
 
@@ -132,7 +130,9 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
         sha = await services.github.merge(
             place.repository, pull.number, head_sha=pull.head_sha, method=place.policy.merge_method
         )
-    except HeadMoved:
+    except HeadMoved as error:
+        if place.policy.update_branch:  # another target's run may have had it brought up to date: look again
+            return Retry(str(error))
         return Fail(Code.HEAD_MOVED, _moved(None))
     except BaseMoved as error:
         if claim.run.attempts == 1:  # it seldom happens twice in a row

@@ -195,7 +195,7 @@ def _commit(repository: Repository, pull: PullRequest) -> dict[str, Any]:
     contexts = {"state": _rollup(pull.head_checks()), "contexts": functools.partial(_page, listed)}
     return {
         "oid": pull.head_sha,
-        "author": {"name": by},
+        "author": {"name": by, "email": f"1+{by}@users.noreply.github.com"},
         "signature": signature,
         "parents": {"nodes": [{"oid": sha} for sha in parents], "totalCount": len(parents)},
         "checkSuites": functools.partial(_page, suites),

@@ -144,6 +144,11 @@ class _Rollup(Struct):
 
 class _Author(Struct):
     name: str | None = None
+    email: str | None = None
+
+    def is_bot(self, login: str) -> bool:
+        """By its name, or by the address that GitHub gives to accounts without one of their own."""
+        return self.name == login or (self.email or "").endswith(f"+{login}@users.noreply.github.com")
 
 
 class _Signature(Struct, rename="camel"):
@@ -170,7 +175,7 @@ class _Commit(Struct, rename="camel"):
         it makes for a bot (docs: "About commit signature verification"), so nobody else's push looks like it.
         """
         made_by_github = self.signature is not None and self.signature.is_valid and self.signature.was_signed_by_git_hub
-        if by is None or self.author is None or self.author.name != by or not made_by_github:
+        if by is None or self.author is None or not self.author.is_bot(by) or not made_by_github:
             return None
         parents = [parent.oid for parent in (self.parents.nodes if self.parents else []) if parent]
         return parents[0] if len(parents) == 2 else None

@@ -1,4 +1,8 @@
-"""The GraphQL query for a pull request: everything the gate needs, of one moment (docs/decisions/0001)."""
+"""The GraphQL query for a pull request: everything the gate needs, of one moment (docs/decisions/0001).
+
+`viewer` is the App's bot, whose name GitHub gives to what it makes for us. An installation token may ask for it, as it
+may not for REST's "Get the authenticated user" (as github.com/fullsend-ai/fullsend/pull/1953 found).
+"""
 
 QUERY = """
 query ($owner: String!, $name: String!, $number: Int!, $after: String, $afterSuites: String) {
@@ -19,7 +23,7 @@ query ($owner: String!, $name: String!, $number: Int!, $after: String, $afterSui
       ... on HeadRefForcePushedEvent { createdAt }
     } }
     commits(last: 1) { nodes { commit {
-      oid author { name } signature { isValid wasSignedByGitHub } parents(first: 3) { nodes { oid } }
+      oid author { name email } signature { isValid wasSignedByGitHub } parents(first: 3) { nodes { oid } }
       checkSuites(first: 100, after: $afterSuites) { pageInfo { hasNextPage endCursor } nodes {
         status conclusion createdAt app { databaseId clientId slug name } checkRuns(first: 1) { totalCount }
       } }

@@ -622,6 +622,7 @@ async def test_an_update_by_people_is_not_taken_for_ours(world, github):
         {"signature": {"isValid": True, "wasSignedByGitHub": False}},
         {"author": None},
         {"author": {"name": "mallory"}},
+        {"author": {"name": "mallory", "email": "1+signalbox[bot]@users.noreply.github.com.example"}},
         {"parents": {"nodes": [{"oid": "before"}]}},
         {"parents": {"nodes": [{"oid": "before"}, None]}},
         {"parents": None},
@@ -644,6 +645,18 @@ async def test_a_commit_that_only_looks_like_an_update_is_not_ours(scripted, cha
 
 
 # What GitHub records of a head
+
+
+async def test_an_update_is_known_by_the_address_of_its_author_too(scripted):
+    commits = a_commit("aaa")
+    commits["nodes"][0]["commit"] |= {
+        "author": {"name": "Signalbox", "email": "1+signalbox[bot]@users.noreply.github.com"},
+        "signature": {"isValid": True, "wasSignedByGitHub": True},
+        "parents": {"nodes": [{"oid": "before"}, {"oid": "main"}]},
+    }
+    answer = a_page(commits=commits)
+    answer["data"]["viewer"] = {"login": "signalbox[bot]"}
+    assert (await scripted(httpx.Response(200, json=answer)).pull_request(REPO, 1)).own_update_of == "before"
 
 
 async def test_suites_are_read_but_for_our_own(world, github):

@@ -453,16 +453,13 @@ async def test_a_push_after_the_update_is_not_followed(scene: Scene) -> None:
     assert (code(await scene.run(run.id)), scene.github.merges) == (Code.HEAD_MOVED, [])
 
 
-async def test_an_update_that_github_refuses_is_asked_for_once(scene: Scene) -> None:
+async def test_an_update_that_github_refuses_is_waited_for_and_its_reason_shown(scene: Scene) -> None:
     scene.configure(update_branch=True)
     number, _ = await behind(scene)
     said = {"message": "refusing to allow a GitHub App to create or update workflow without `workflows` permission"}
-    scene.github.app.faults += [Fault(when="update-branch", status=403, body=said) for _ in range(3)]
+    scene.github.app.faults += [Fault(when="update-branch", status=403, body=said) for _ in range(2)]
     run = await scene.execute(asked(scene, number))
-    await scene.wake("merge", run.id)
-    run = await scene.run(run.id)
     assert (run.status, "`workflows` permission" in run.history[-1].message) == (Status.WAITING, True)
-    assert scene.calls(scene.github.app, "update-branch") == 1
     scene.pass_time(1800)
     await scene.wake("merge", run.id)
     run = await scene.run(run.id)
@@ -480,6 +477,28 @@ async def test_an_update_whose_answer_is_lost_is_not_made_twice(scene: Scene) ->
     await scene.wake("merge", run.id)
     assert scene.github.repository(REPOSITORY).parents[scene.github.pull(REPOSITORY, number).head_sha] == head
     assert (await scene.run(run.id)).status is Status.WAITING
+
+
+async def test_an_update_by_another_run_just_before_the_merge_is_followed(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number = scene.open_pull_request()
+    bot = scene.github.bot
+    scene.github.app.interruptions.append(("/merge", lambda: scene.github.update_branch(REPOSITORY, number, bot)))
+    await scene.save(asked(scene, number))
+    await scene.settle()
+    assert (await scene.the_run()).status is Status.SUCCEEDED
+
+
+async def test_an_update_that_is_accepted_is_asked_for_once(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number, _ = await behind(scene)
+    accepted = {"message": "Updating pull request branch.", "url": "https://github.test/1"}
+    scene.github.app.faults.append(Fault(when="update-branch", status=202, body=accepted))
+    run = await scene.execute(asked(scene, number))
+    await scene.wake("merge", run.id)
+    run = await scene.run(run.id)
+    assert run.history[-1].message == "asked GitHub to bring the branch up to date with main"
+    assert scene.calls(scene.github.app, "update-branch") == 1
 
 
 async def test_a_label_starts_no_second_run_for_the_head_that_we_updated(scene: Scene) -> None:
