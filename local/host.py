@@ -46,6 +46,7 @@ commit_field = "commit"
 health_timeout = 2
 bake = {{bake}}
 poll = 0.5
+settle = {{settle}}
 verify_deadline = {{verify_deadline}}
 monitor_deadline = 120
 rollback_deadline = 90
@@ -89,6 +90,8 @@ class Options(Struct, frozen=True, kw_only=True):
     emulators: Mapping[str, str] | None = None
     """Where emulators run already, by Google's environment variables; they are started otherwise."""
     bake: float = 1.0
+    settle: float = 0.0
+    """In the simulated world a check is there as soon as it begins, but where a scenario has it otherwise."""
     verify_deadline: float = 90.0
     railway_pace: float = 0.25
     auto_deploy: bool = False
@@ -179,6 +182,7 @@ def _configuration(options: Options, n8n: str) -> str:
         return playing.emulated(own.text, own.source, n8n=n8n, real_time=own.real_time)
     return CONFIG.format(
         bake=options.bake,
+        settle=options.settle,
         verify_deadline=options.verify_deadline,
         auto_deploy="adopt" if options.auto_deploy else "off",
         n8n=n8n,

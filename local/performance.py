@@ -51,6 +51,7 @@ async def perform(
             backend=backend,
             emulators=emulators,
             bake=scenario.bake,
+            settle=scenario.settle,
             verify_deadline=scenario.verify_deadline,
             auto_deploy=scenario.auto_deploy,
             copies=scenario.copies,

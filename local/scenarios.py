@@ -24,6 +24,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     summary: str
     play: Play
     bake: float = 1.0
+    settle: float = 0.0
     verify_deadline: float = 90.0
     auto_deploy: bool = False
     copies: int = 1
@@ -149,6 +150,30 @@ async def _checks_slow(scene: Scene) -> None:
     scene.expect("and it has a time to be looked at", waiting.wake_at is not None)
     scene.report_check(number, "success")
     _expect_deployed(scene, await scene.ended(), scene.github.merges[0][2] if scene.github.merges else "")
+
+
+@scenario("checks-late", "/deploy right after a push: what has not begun yet is waited for, and fails", settle=60.0)
+async def _checks_late(scene: Scene) -> None:
+    number = scene.open_pull_request(check=None)
+    scene.report_check(number, "success")
+    scene.push(number)
+    scene.comment(number, "/deploy")
+    await scene.until(lambda runs: "for checks to begin" in runs[-1].history[-1].message)
+    scene.queue_checks(number)
+    await scene.until(lambda runs: "no check listed yet" in runs[-1].history[-1].message)
+    scene.report_check(number, "failure")
+    _expect_failed(scene, await scene.ended(), Code.CHECKS_FAILED)
+    _expect_untouched(scene)
+
+
+@scenario("checks-by-hand", "somebody merges with a red check: deployed, and said so")
+async def _checks_by_hand(scene: Scene) -> None:
+    number = scene.open_pull_request(check="failure")
+    sha = scene.merge(number)
+    run = await scene.ended()
+    _expect_deployed(scene, run, sha)
+    warned = any("although its checks had not passed: test (failure)" in body for body in scene.status_comments(number))
+    scene.expect("the comment says that the check had failed", warned)
 
 
 @scenario("merge-conflict", "the branch has conflicts: nothing is merged")

@@ -68,6 +68,14 @@ class Scene:
         self.github.report_check(REPOSITORY, number, "test", conclusion)
         self.say(f"check `test` on #{number}: {conclusion or 'in progress'}")
 
+    def push(self, number: int) -> None:
+        self.github.push(REPOSITORY, number)
+        self.say(f"ada pushes another commit to #{number}")
+
+    def queue_checks(self, number: int) -> None:
+        self.github.open_suite(REPOSITORY, number)
+        self.say(f"GitHub queues a workflow for #{number}")
+
     def merge(self, number: int, by: str = "ada") -> str:
         sha = self.github.merge(REPOSITORY, number, by)
         self.say(f"{by} merges #{number} as {sha[:7]}")

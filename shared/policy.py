@@ -29,7 +29,14 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A label that asks for a pull request's deployment, as the /deploy command does, for as long as it is there."""
     merge_method: Literal["merge", "squash", "rebase"] = "squash"
     ignored_checks: tuple[str, ...] = ()
-    """Names of checks whose result does not matter to the merge."""
+    """Names of checks whose result does not matter to the merge, or of Apps whose check suites do not."""
+    required_checks: tuple[str, ...] = ()
+    """Names of checks that have to be there and to pass before we merge. With them nothing is left to guess, so that
+    `settle` does not apply."""
+    settle: Seconds = 60.0
+    """How long a head has to be known to GitHub before its checks count as complete; 0 takes them as they are."""
+    update_branch: bool = False
+    """Bring a branch up to date with its base where the base's rules ask for that, before it is merged."""
     auto_deploy: Literal["off", "adopt"] = "off"
     """`adopt`: Railway itself deploys each push, so wait `adopt_wait` for its deployment before making one."""
     adopt_wait: Seconds = 60.0

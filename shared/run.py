@@ -182,6 +182,12 @@ class Run(Struct, frozen=True, kw_only=True):
     pull_request: PullRequest | None
     commit_sha: str | None
     """The commit that is deployed: the merge commit, known once merged."""
+    head_seen_at: datetime | None = None
+    """When the merge stage first looked at the pull request's head."""
+    updated_head: str | None = None
+    """The head of which GitHub was asked to bring it up to date with its base (update_branch)."""
+    unchecked: str | None = None
+    """What had not passed at the head of a pull request that people merged, in words."""
     trigger: Trigger
     stage: Stage
     status: Status

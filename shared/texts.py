@@ -118,7 +118,7 @@ def headline(run: Run) -> str:
 
 def comment(run: Run, console_url: str) -> str:
     """The run's comment on its pull request, as the run is now."""
-    parts = [f"### {headline(run)}", _who(run), *_why(run)]
+    parts = [f"### {headline(run)}", _who(run), *_unchecked(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
     parts.append(_timeline(run))
@@ -171,6 +171,12 @@ def _who(run: Run) -> str:
         return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
     label = ", who set the label" * (run.trigger.source == "label")
     return f"{commit} for by @{run.trigger.actor}{label}.{_force(run)}"
+
+
+def _unchecked(run: Run) -> list[str]:
+    if run.unchecked is None:
+        return []
+    return [f"⚠️ It was merged although its checks had not passed: {harmless(_short(run.unchecked, LONGEST_MESSAGE))}"]
 
 
 def _force(run: Run) -> str:

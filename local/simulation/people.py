@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from local.simulation.chance import Chance
+from local.simulation.ci import ContinuousIntegration
 from local.simulation.place import LABEL, Vendors
 from local.vendors import REPOSITORY
 from local.world.n8n_versions import NEWEST
@@ -65,8 +66,12 @@ class People:
         self._deeds: list[Deed] = []
         self._opened: dict[int, int] = {}
         """Pull requests by the order in which they were thought of."""
+        self.ci = ContinuousIntegration(chance, configured, vendors.github, latest=DAY + 45)
+        self._ci_of: dict[str, Callable[[], None] | None] = {}
+        """What CI does, of each head by its name, where it is not as usual."""
 
     def plan(self) -> list[Deed]:
+        self.ci.prepare(self._configured.targets[0].branch)
         for nth in range(self._chance.pick("pull requests", (1, 1, 2, 2, 3))):
             self._pull_request(nth)
         if self._rarely(0.2):
@@ -98,6 +103,7 @@ class People:
         start = self._chance.number("opening", 0, DAY / 3)
         name = f"pull request {nth + 1}"
         self._add(start, f"{name} is opened", lambda: self._open(nth))
+        self._plan_ci(nth, name, start)
         passes = "failure" if self._rarely(0.06) else "success"
         self._add(start + self._chance.number("check", 1, 60), f"its check: {passes}", lambda: self._check(nth, passes))
         wish = self._chance.pick("wish", ("merge", "merge", "/deploy", "/deploy production", "/deploy web/production"))
@@ -107,7 +113,9 @@ class People:
         else:
             self._add(at, f"ada comments {wish} on {name}", lambda: self._comment(nth, wish, "ada"))
         if self._rarely(0.15):
-            self._add(self._sometime(start), f"grace pushes to {name}", lambda: self._push(nth))
+            at = self._sometime(start)
+            self._add(at, f"grace pushes to {name}", lambda: self._push(nth, f"the push to {name}"))
+            self._plan_ci(nth, f"the push to {name}", at)
         if self._rarely(0.06):
             self._add(start + 1, f"grace will push to {name} just before it is merged", lambda: self._interrupt(nth))
         if self._rarely(0.15):
@@ -118,6 +126,18 @@ class People:
             self._add_comment(nth, start)
         if any(place.policy.deploy_label for place in self._configured.targets):
             self._labels(nth, start)
+
+    def _plan_ci(self, nth: int, name: str, at: float) -> None:
+        def number() -> int | None:
+            return self._opened[nth] if self._is_open(nth) else None
+
+        def add(at: float, what: str, act: Callable[[], object]) -> None:
+            self._deeds.append(Deed(at, what, act))
+
+        self._ci_of[name] = self.ci.plan(name, at, add, number)
+        hurry, soon = self._chance.number("hurry", 0, 1) < 0.7, self._chance.number("hurried at", 0, 20)
+        if hurry and self._ci_of[name] is not None and self._chance.occurs("hurried", f"/deploy of {name}"):
+            add(at + soon, f"ada comments /deploy on {name}", lambda: self._comment(nth, "/deploy", "ada"))
 
     def _labels(self, nth: int, start: float) -> None:
         """Set, and often taken off, and set again."""
@@ -156,23 +176,32 @@ class People:
     def _open(self, nth: int) -> None:
         number = self._github.open_pull_request(REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}")
         self._opened[nth] = number
-        self._github.report_check(REPOSITORY, number, "test", None)
+        unusual = self._ci_of[f"pull request {nth + 1}"]
+        if unusual is not None:
+            unusual()
+        else:
+            self._github.report_check(REPOSITORY, number, "test", None)
 
     def _is_open(self, nth: int) -> bool:
         number = self._opened.get(nth)
         return number is not None and self._github.pull(REPOSITORY, number).state == "open"
 
     def _check(self, nth: int, conclusion: str) -> None:
-        if self._is_open(nth):
+        if self._is_open(nth) and self._ci_of[f"pull request {nth + 1}"] is None:
             self._github.report_check(REPOSITORY, self._opened[nth], "test", conclusion)
 
     def _merge(self, nth: int) -> None:
         if self._is_open(nth):
             self._github.merge(REPOSITORY, self._opened[nth], "ada")
 
-    def _push(self, nth: int) -> None:
-        if self._is_open(nth):
-            self._github.push(REPOSITORY, self._opened[nth])
+    def _push(self, nth: int, name: str = "") -> None:
+        if not self._is_open(nth):
+            return
+        self._github.push(REPOSITORY, self._opened[nth])
+        unusual = self._ci_of.get(name)
+        if unusual is not None:
+            unusual()
+        else:
             self._github.report_check(REPOSITORY, self._opened[nth], "test", "success")
 
     def _interrupt(self, nth: int) -> None:

@@ -111,6 +111,10 @@ def configuration(chance: Chance) -> config.Config:
         "refusal_patience": chance.pick("policy refusals", (60, 60, 120)),
         "automatic": chance.pick("policy automatic", ("true",) * 5 + ("false",)),
     }
+    rules["settle"] = chance.pick("policy settle", (30, 60, 60))
+    rules["update_branch"] = chance.pick("policy update", ("true", "false"))
+    if chance.number("policy required", 0, 1) < 0.1:
+        rules["required_checks"] = '["test"]'
     if chance.number("policy label", 0, 1) < LABEL_DAYS:
         rules["deploy_label"] = f'"{LABEL}"'
     places = {"web": ["production"]}

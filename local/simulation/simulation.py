@@ -156,6 +156,7 @@ class Simulation:
             configured, self.vendors, self.witness.store, self.post, self.chance, weather, self.witness
         )
         self.people = People(self.chance, configured, self.vendors)
+        self.witness.coming = self.people.ci.coming
         self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}
         self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
         self._silence = _silence(self.chance)

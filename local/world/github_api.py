@@ -36,6 +36,7 @@ class Api:
         of_repository: list[tuple[str, str, Handler]] = [
             ("POST", f"{repo}/pulls", self._open),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", self._merge),
+            ("PUT", f"{repo}/pulls/{{number:int}}/update-branch", self._update_branch),
             ("POST", f"{repo}/actions/workflows/{{workflow}}/dispatches", self._dispatch),
             ("GET", f"{repo}/rules/branches/{{branch:path}}", self._rules),
             ("GET", f"{repo}/compare/{{basehead}}", self._compare),
@@ -138,7 +139,7 @@ class Api:
     async def _graphql(self, request: Request) -> Response:
         access, body = self._world.access, await request.json()
         headers = self._world.limits.charge(access.owner(request), "graphql")
-        response = JSONResponse(github_graphql.answer(body, access.visible(request)))
+        response = JSONResponse(github_graphql.answer(body, access.visible(request), self._world.bot))
         response.raw_headers += headers
         return response
 
@@ -182,6 +183,7 @@ class Api:
     async def _merge(self, request: Request, repo: Repository) -> Response:
         pull, body = _pull(request, repo), await request.json()
         if (refusal := repo.refusal(pull)) is not None:
+            pull.merging = max(0, pull.merging - 1)
             raise Problem(405, refusal)
         if pull.base_moved:
             pull.base_moved = False
@@ -192,6 +194,19 @@ class Api:
             raise Problem(422, "Invalid request.\n\nFor 'properties/merge_method', it is not a possible value.")
         sha = self._world.merge(repo.full_name, pull.number, self._world.bot)
         return JSONResponse({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
+
+    async def _update_branch(self, request: Request, repo: Repository) -> Response:
+        """GitHub answers before it has done so; here it is done."""
+        pull, body = _pull(request, repo), await request.json()
+        if body.get("expected_head_sha", pull.head_sha) != pull.head_sha:
+            raise Problem(422, "expected head sha didn\u2019t match current head ref.")
+        if pull.based_on == repo.branches[pull.base]:
+            raise Problem(422, "There are no new commits on the base branch.")
+        if pull.conflicting:
+            raise Problem(422, "merge conflict between base and head")
+        self._world.update_branch(repo.full_name, pull.number, self._world.bot)
+        url = f"https://github.com/repos/{repo.full_name}/pulls/{pull.number}"
+        return JSONResponse({"message": "Updating pull request branch.", "url": url}, 202)
 
     async def _rules(self, request: Request, repo: Repository) -> Response:
         return _paged(request, answers.rules(repo, request.path_params["branch"]))

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.gate
 import shared.labelling
 import shared.log
 import shared.outbox
@@ -94,7 +95,7 @@ def _unnoticed_merges() -> list[Replacement]:
     return [(module("sweep"), "start_unnoticed", _look_away)]
 
 
-@mutant("webhooks that did not get through are not asked for again", 0)
+@mutant("webhooks that did not get through are not asked for again", 1)
 def _not_redelivered() -> list[Replacement]:
     return [(module("sweep"), "redeliver_missed", _look_away)]
 
@@ -105,7 +106,7 @@ def _no_deadline() -> list[Replacement]:
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
 
 
-@mutant("a merge that is heard of late replaces a newer one", 0)
+@mutant("a merge that is heard of late replaces a newer one", 8)
 def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, verified=()))
@@ -114,7 +115,7 @@ def _late_merge() -> list[Replacement]:
     return [(shared.targets, "newer", newer)]
 
 
-@mutant("merges that wait are deployed one after the other", 109)
+@mutant("merges that wait are deployed one after the other", 0)
 def _not_superseded() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, queue=()))
@@ -354,12 +355,12 @@ def _wrong_record() -> list[Replacement]:
     return [(shared.targets, "standing", standing)]
 
 
-@mutant("nobody compares what serves with what is recorded", 0)
+@mutant("nobody compares what serves with what is recorded", 16)
 def _no_comparison() -> list[Replacement]:
     return [(module("sweep"), "look_for_drift", _look_away)]
 
 
-@mutant("nobody is told of a drift", 0)
+@mutant("nobody is told of a drift", 16)
 def _untold_drift() -> list[Replacement]:
     return [(shared.sweeping.drift, "owe", lambda target, *_: target)]
 
@@ -397,12 +398,12 @@ def _no_labels() -> list[Replacement]:
     return [(module("dispatch"), "labelled", _look_away), (module("sweep"), "answer_labels", _look_away)]
 
 
-@mutant("labels that no webhook told of are not looked for", 2156)
+@mutant("labels that no webhook told of are not looked for", 352)
 def _unheard_labels() -> list[Replacement]:
     return [(module("sweep"), "answer_labels", _look_away)]
 
 
-@mutant("a label starts a run each time that it is told of", 28)
+@mutant("a label starts a run each time that it is told of", 3)
 def _label_again() -> list[Replacement]:
     def anew(*given: Any, **more: Any) -> Run:
         run = new(*given, **more)
@@ -450,3 +451,23 @@ def _left_free() -> list[Replacement]:
 @mutant("nobody is told that what is live is not verified", 2)
 def _untold_unverified() -> list[Replacement]:
     return [(shared.texts, "_severity", lambda *_: "info")]
+@mutant("a new head's checks are taken as they are", 10)
+def _no_settling() -> list[Replacement]:
+    return [(shared.gate, "_settling", lambda *_: None)]
+
+
+@mutant("a workflow that has listed no check is not waited for", 49)
+def _unlisted() -> list[Replacement]:
+    awaited = shared.gate._is_awaited
+    return [(shared.gate, "_is_awaited", lambda suite, *rest: bool(suite.check_runs) and awaited(suite, *rest))]
+
+
+@mutant("a workflow of which a check has passed is taken for ended", 1)
+def _one_check_is_enough() -> list[Replacement]:
+    awaited = shared.gate._is_awaited
+    return [(shared.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
+
+
+@mutant("whoever moves the head is followed", 112)
+def _follows_anybody() -> list[Replacement]:
+    return [(shared.gate, "is_same_head", lambda *_: True)]

@@ -36,6 +36,7 @@ OPERATIONS = (
     "issues/update-comment",
     "pulls/create",
     "pulls/merge",
+    "pulls/update-branch",
     "rate-limit/get",
     "reactions/create-for-issue-comment",
     "repos/compare-commits-with-basehead",

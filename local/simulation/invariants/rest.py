@@ -107,14 +107,24 @@ def labels_are_answered(witness: Witness) -> Iterator[str]:
             continue
         for place in witness.configured.targets:
             asked = place.branch == pull.base and place.policy.deploy_label is not None
-            if asked and not any(_answers(run, place, pull, set_by) for run in witness.runs()):
+            if asked and not any(_answers(witness, run, place, pull, set_by) for run in witness.runs()):
                 yield f"nobody answered the label on #{pull.number} for {place.id}"
 
 
-def _answers(run: Run, place: TargetConfig, pull: PullRequest, set_by: Labelling) -> bool:
+def _answers(witness: Witness, run: Run, place: TargetConfig, pull: PullRequest, set_by: Labelling) -> bool:
     about = run.pull_request is not None and run.pull_request.head_sha == pull.head_sha and run.target == place.id
     commanded = run.kind is Kind.DEPLOY and run.trigger.source == "command" and run.history[-1].at >= set_by.at
-    return about and (commanded or run.trigger.id == f"LE_{set_by.id} {pull.head_sha}")
+    return about and (commanded or run.trigger.id == f"LE_{set_by.id} {witness.asked[run.id]}")
+
+
+def a_label_starts_one_run(witness: Witness) -> Iterator[str]:
+    """A setting of the label begins one run for each target and head, however often it is looked at."""
+    begun: dict[tuple[str, str, str], list[str]] = {}
+    for run in witness.runs():
+        if run.trigger.source == "label":
+            setting = run.trigger.id.split(" ")[0]
+            begun.setdefault((run.target, setting, witness.asked[run.id]), []).append(run.id)
+    yield from (f"a label on {target} began {ids}" for (target, _, _), ids in begun.items() if len(ids) > 1)
 
 
 def labels_are_set_by_who_may(witness: Witness) -> Iterator[str]:
@@ -294,6 +304,7 @@ _AT_REST: list[Question[[Witness]]] = [
     accepted_commands_are_answered,
     accepted_labels_are_answered,
     labels_are_answered,
+    a_label_starts_one_run,
     labels_are_set_by_who_may,
     a_newer_merge_brings_older_ones_along,
     one_comment_per_run,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from local.world.faults import Fault
 from local.world.github import GitHubWorld
-from shared.clients.github import GitHub, HeadMoved, NotMergeable
+from shared.clients.github import BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
 from shared.clients.github_activity import Activity
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_registration import Registration
@@ -425,7 +425,7 @@ async def test_a_graphql_rate_limit_names_its_reset(scripted, clock):
 async def test_required_checks_come_from_the_branchs_rules(world, github):
     world.require_checks(REPO, "release/1.x", ["test", "lint"])
     world.require_review(REPO, "release/1.x")
-    assert await github.required_checks(REPO, "release/1.x") == {"test", "lint"}
+    assert await github.required_checks(REPO, "release/1.x") == {RequiredCheck("test"), RequiredCheck("lint")}
     assert await github.required_checks(REPO, "main") == frozenset()
 
 
@@ -434,7 +434,12 @@ async def test_required_checks_follow_the_pages(scripted):
     link = {"link": f'<{BASE_URL}/repos/{REPO}/rules/branches/main?page=2>; rel="next"'}
     second = [{"type": "required_status_checks"}, {"type": "deletion"}]
     github = scripted(httpx.Response(200, json=[rule], headers=link), httpx.Response(200, json=second))
-    assert await github.required_checks(REPO, "main") == {"test"}
+    assert await github.required_checks(REPO, "main") == {RequiredCheck("test")}
+
+
+async def test_a_required_check_names_the_app_it_has_to_be_of(world, github):
+    world.require_checks(REPO, "main", ["test"], app_id=15368)
+    assert await github.required_checks(REPO, "main") == {RequiredCheck("test", 15368)}
 
 
 async def test_a_plan_without_rulesets_demands_no_checks(scripted):
@@ -562,8 +567,209 @@ async def test_a_refused_merge_gives_githubs_reason(world, github):
 async def test_a_base_that_moved_under_the_merge_is_worth_another_try(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     world.commit(REPO, "main", "ann")
-    with pytest.raises(Unavailable, match="Base branch was modified"):
+    with pytest.raises(BaseMoved, match="Base branch was modified"):
         await github.merge(REPO, number, head_sha=world.pull(REPO, number).head_sha, method="squash")
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ('Required status check "tests" is expected.', "by itself"),
+        ('Required status check "code review" is in progress.', "by itself"),
+        ("2 of 3 required status checks are pending.", "by itself"),
+        ("Merge already in progress", "by itself"),
+        ("Pull Request is not mergeable", "by itself"),
+        ("Something that GitHub has never said before.", "by itself"),
+        ('Repository rule violations found\n\nRequired status check "tests" is expected.\n\n', "by itself"),
+        ("Repository rule violations found\n\nCode scanning is waiting for results from CodeQL.", "by itself"),
+        ("Head branch must be up to date with the base branch.", "by itself"),
+        ("At least 1 approving review is required by reviewers with write access.", "by people"),
+        ("A conversation must be resolved before this pull request can be merged.", "by people"),
+        ("Pull Request is still a draft", "by people"),
+        ("Merge commits are not allowed on this repository.", "never"),
+        ("Changes must be made through the merge queue", "never"),
+        ("You're not authorized to push to this branch.", "never"),
+        ("Pull Request is closed", "never"),
+        ('Required status check "tests" is failing.', "never"),
+        ("Repository rule violations found", "never"),
+        ("Repository rule violations found\n\nCommits must have verified signatures.", "never"),
+        ("Repository rule violations found\n\nA rule that nobody here knows.", "never"),
+        (
+            'Repository rule violations found\n\nRequired status check "a" is expected.\n\n'
+            "Changes must be made through the merge queue",
+            "never",
+        ),
+    ],
+)
+async def test_which_refusals_of_a_merge_pass(scripted, said, passes):
+    with pytest.raises(NotMergeable) as caught:
+        await scripted(httpx.Response(405, json={"message": said})).merge(
+            "acme/review", 1, head_sha="a", method="squash"
+        )
+    assert caught.value.passes == passes
+
+
+async def test_a_branch_is_brought_up_to_date_from_the_named_head_only(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.commit(REPO, "main", "ann")
+    head = world.pull(REPO, number).head_sha
+
+    await github.update_branch(REPO, number, head_sha=head)
+    with pytest.raises(HeadMoved):
+        await github.update_branch(REPO, number, head_sha=head)
+
+    pull = await github.pull_request(REPO, number)
+    assert (pull.head_sha != head, pull.own_update_of) == (True, head)
+
+
+async def test_a_branch_that_has_conflicts_is_not_brought_up_to_date(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.commit(REPO, "main", "ann")
+    world.set_conflict(REPO, number)
+    with pytest.raises(Refused, match="conflict"):
+        await github.update_branch(REPO, number, head_sha=world.pull(REPO, number).head_sha)
+
+
+async def test_an_update_by_people_is_not_taken_for_ours(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.commit(REPO, "main", "ann")
+    world.update_branch(REPO, number, "ann")
+    assert (await github.pull_request(REPO, number)).own_update_of is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signature": None},
+        {"signature": {"isValid": False, "wasSignedByGitHub": True}},
+        {"signature": {"isValid": True, "wasSignedByGitHub": False}},
+        {"author": None},
+        {"author": {"name": "mallory"}},
+        {"author": {"name": "mallory", "email": "1+signalbox[bot]@users.noreply.github.com.example"}},
+        {"parents": {"nodes": [{"oid": "before"}]}},
+        {"parents": {"nodes": [{"oid": "before"}, None]}},
+        {"parents": None},
+    ],
+)
+async def test_a_commit_that_only_looks_like_an_update_is_not_ours(scripted, changes):
+    commits = a_commit("aaa")
+    ours = {
+        "author": {"name": "signalbox[bot]"},
+        "signature": {"isValid": True, "wasSignedByGitHub": True},
+        "parents": {"nodes": [{"oid": "before"}, {"oid": "main"}]},
+    }
+    found = []
+    for commit in (ours, ours | changes):
+        commits["nodes"][0]["commit"] |= commit
+        answer = a_page(commits=commits)
+        answer["data"]["viewer"] = {"login": "signalbox[bot]"}
+        found.append((await scripted(httpx.Response(200, json=answer)).pull_request(REPO, 1)).own_update_of)
+    assert found == ["before", None]
+
+
+# What GitHub records of a head
+
+
+async def test_an_update_is_known_by_the_address_of_its_author_too(scripted):
+    commits = a_commit("aaa")
+    commits["nodes"][0]["commit"] |= {
+        "author": {"name": "Signalbox", "email": "1+signalbox[bot]@users.noreply.github.com"},
+        "signature": {"isValid": True, "wasSignedByGitHub": True},
+        "parents": {"nodes": [{"oid": "before"}, {"oid": "main"}]},
+    }
+    answer = a_page(commits=commits)
+    answer["data"]["viewer"] = {"login": "signalbox[bot]"}
+    assert (await scripted(httpx.Response(200, json=answer)).pull_request(REPO, 1)).own_update_of == "before"
+
+
+async def test_suites_are_read_but_for_our_own(world, github):
+    world.access.permissions["checks"] = "write"
+    world.repository(REPO).apps.append(77)
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.open_suite(REPO, number, workflow="ci")
+    world.report_check(REPO, number, "lint", "success", workflow="lint")
+
+    suites = (await github.pull_request(REPO, number)).suites
+
+    assert {(one.slug, one.status, one.conclusion, one.check_runs) for one in suites} == {
+        ("app-77", "queued", None, 0),
+        ("github-actions", "queued", None, 0),
+        ("github-actions", "completed", "success", 1),
+    }
+
+
+async def test_more_than_a_hundred_suites_are_paged(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    for index in range(105):
+        world.report_check(REPO, number, f"test {index}", "success", workflow=f"w{index}")
+    pull = await github.pull_request(REPO, number)
+    assert (len(pull.suites), len({check.name for check in pull.checks})) == (105, 105)
+    assert calls(world, "POST /graphql") == 2
+
+
+@pytest.mark.parametrize("what", ["suite", "our suite", "status", "review"])
+async def test_the_earliest_record_of_a_head_is_known(world, github, clock, what):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    clock.time += timedelta(minutes=5)
+    if what == "our suite":
+        world.access.permissions["checks"] = "write"
+    world.push(REPO, number)
+    pushed = clock.time
+    if what == "suite":
+        world.open_suite(REPO, number)
+    if what == "status":
+        world.report_status(REPO, number, "ci", "pending")
+    if what == "review":
+        world.review(REPO, number, "approved", "ann")
+    clock.time += timedelta(minutes=5)
+    world.report_check(REPO, number, "test", "success")
+
+    assert (await github.pull_request(REPO, number)).recorded_at == pushed
+
+
+async def test_a_review_of_an_earlier_head_records_nothing_of_this_one(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.review(REPO, number, "approved", "ann")
+    world.push(REPO, number)
+    assert (await github.pull_request(REPO, number)).recorded_at is None
+
+
+@pytest.mark.parametrize("what", ["opened", "ready", "base", "forced"])
+async def test_what_lets_ci_begin_again_counts_as_the_beginning(world, github, clock, what):
+    # given a commit that was checked long ago
+    number = world.open_pull_request(REPO, title="t", author="bob", draft=True)
+    world.report_check(REPO, number, "test", "success")
+    checked = world.pull(REPO, number)
+    head = checked.head_sha
+    world.commit(REPO, "next", "ann")
+    clock.time += timedelta(days=1)
+    # when something happens after which workflows run on it once more
+    if what == "opened":
+        number = world.open_pull_request(REPO, title="t", author="bob", head_sha=head, branch="feature")
+        world.pull(REPO, number).suites = checked.suites
+    else:
+        world.push(REPO, number)
+        world.force_push(REPO, number, head)
+    if what in ("ready", "base"):
+        world.pull(REPO, number).turns.clear()
+        world.pull(REPO, number).turns.append(("ReopenedEvent", clock.time))
+        clock.time += timedelta(hours=1)
+    if what == "ready":
+        world.mark_ready(REPO, number)
+    if what == "base":
+        world.set_base(REPO, number, "next", "bob")
+    # then it is as if GitHub had known the head only since then
+    assert (await github.pull_request(REPO, number)).recorded_at == clock.time
+
+
+async def test_a_null_among_checks_or_suites_counts_as_pending(scripted):
+    commits = a_commit("aaa", None)
+    commits["nodes"][0]["commit"]["checkSuites"] = {"pageInfo": {"hasNextPage": False}, "nodes": [None]}
+    pull = await scripted(httpx.Response(200, json=a_page(commits=commits))).pull_request(REPO, 1)
+    assert ([check.state for check in pull.checks], [suite.status for suite in pull.suites]) == (
+        ["pending"],
+        ["unknown"],
+    )
 
 
 async def test_an_invalid_merge_is_refused_as_it_is(world, github):

@@ -80,7 +80,7 @@ STAGING = f"""
 environment_id = "environment-staging"
 branch = "{{branch}}"
 """
-POLICY = {"commit_field": "commit", "bake": 30, "poll": 10, "failure_threshold": 2}
+POLICY = {"commit_field": "commit", "bake": 30, "poll": 10, "failure_threshold": 2, "settle": 0}
 
 
 class Crash(BaseException):
