@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import Code
-from shared.redaction import redact
+from shared.redaction import redact, shown_url
 from shared.run import Kind, Run, Stage, Status, Target, Verdict
 
 ADVICE: Mapping[Code, str] = {
@@ -116,7 +116,7 @@ def headline(run: Run) -> str:
 
 def comment(run: Run, console_url: str) -> str:
     """The run's comment on its pull request, as the run is now."""
-    parts = [f"### {headline(run)}", _who(run), *_why(run)]
+    parts = [f"### {headline(run)}", _who(run), *_where(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
     parts.append(_timeline(run))
@@ -149,6 +149,17 @@ def _who(run: Run) -> str:
         return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
     label = ", who set the label" * (run.trigger.source == "label")
     return f"{commit} for by @{run.trigger.actor}{label}.{_force(run)}"
+
+
+def _where(run: Run) -> list[str]:
+    address = _address(run)
+    return [f"Address: {harmless(address)}"] if address else []
+
+
+def _address(run: Run) -> str:
+    """Where the service answers; "" while the run has not looked at it, and for a private service."""
+    known = run.address or (run.deployment.url if run.deployment else None)
+    return shown_url(known) if known else ""
 
 
 def _force(run: Run) -> str:
@@ -209,6 +220,7 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "message": redact(run.error.message) if run.error else None,
         "next_step": ADVICE[run.error.code] if run.error else None,
         "log_tail": _log_tail(run),
+        "address": _address(run),
         "url": run_url(run.id, console_url) or (pull.url if pull else ""),
     }
 
@@ -225,7 +237,8 @@ def _sentence(run: Run) -> str:
     commit = f" · {run.commit_sha[:7]}" if run.commit_sha else ""
     reason = f" ({run.error.code})" if run.error else ""
     what = f"{headline(run).replace('**', '')}{reason}: {run.history[-1].message}"
-    return f"{what}{pull}{commit} · {run.trigger.actor}"
+    address = f" · {_address(run)}" if _address(run) else ""
+    return f"{what}{pull}{commit} · {run.trigger.actor}{address}"
 
 
 def target_notification(target: Target, event: str) -> dict[str, object]:
@@ -235,11 +248,19 @@ def target_notification(target: Target, event: str) -> dict[str, object]:
         "key": f"{target.id}:{event}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{target.id} {_news(target, name)}"),
+        "text": redact(f"{target.id} {_news(target, name)}{_at(target, name)}"),
         "target": target.id,
         "commit_sha": _serving_commit(target),
         "url": target.address or "",
+        "address": shown_url(target.address) if target.address else "",
     }
+
+
+def _at(target: Target, event: str) -> str:
+    """The service's address, where the news is of the service and does not name it already."""
+    address = shown_url(target.address) if target.address else ""
+    about_service = event in {"health_lost", "health_regained", "drifted", "drift_ended"}
+    return f" · {address}" if about_service and address and address not in target.health.detail else ""
 
 
 def pull_request_analysis(repository: str, number: int, head_sha: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from shared import stage
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, RateLimited, Refused, Unavailable
+from shared.failed import tail_of
 from shared.outcome import Advance, Fail, Outcome, Wait
 from shared.return_plan import NothingToDo, Return, plan
 from shared.run import Kind, Rollback, Run, Stage
@@ -104,7 +105,10 @@ async def _return(
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
     )
-    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=decision.error or claim.run.error)
+    error = claim.run.error
+    if decision.error is not None:  # what lost its health on probation; nobody has read its log yet
+        error = replace(decision.error, log_tail=await tail_of(services, claim.run.trigger.id))
+    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=error)
     try:
         id = await _ask(services, place, decision)
     except (Unavailable, RateLimited):

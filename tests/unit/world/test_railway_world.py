@@ -555,7 +555,8 @@ async def test_a_service_without_a_deployment_has_only_the_edge(world: RailwayWo
     transport = httpx.ASGITransport(app=Application(world, service_id="new", environment_id="env"))
 
     async with httpx.AsyncClient(transport=transport, base_url="https://new.test") as client:
-        assert (await client.get("/health")).status_code == 502
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.headers["x-railway-fallback"]) == (404, "true")
         assert (await client.get("/elsewhere")).status_code == 404
 
 
