@@ -270,7 +270,7 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
             Subject.RAILWAY_ADDRESS,
             "warning",
             "shop.example is not used: its DNS record",
-            "name it in policy.health_url",
+            "Nothing to do while the domain is being moved",
         ),
         service(custom_domains=[CustomDomain(domain="shop.example", elsewhere="0" * 40)]),
     ),
