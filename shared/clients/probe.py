@@ -60,8 +60,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> str:
-        """The detail, with the address that it came from."""
-        return f"{self.url}: {self.detail}" if self.url else self.detail
+        """The detail, with the address that it came from; last, as GitHub shows no more than 140 characters."""
+        return f"{self.detail}, at {self.url}" if self.url else self.detail
 
     @property
     def by_application(self) -> bool:

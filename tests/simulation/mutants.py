@@ -13,6 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.clients.health_body
+import shared.clients.railway
 import shared.labelling
 import shared.log
 import shared.outbox
@@ -29,6 +31,7 @@ from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
 from shared.clients.github import GitHub
+from shared.clients.probe import Answer
 from shared.clients.railway import Railway
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.ports import Create
@@ -131,12 +134,12 @@ def _publish_first() -> list[Replacement]:
     return [(shared.stage.Claim, "conclude", save)]
 
 
-@mutant("no deployment of the commit is looked for before making one", 5)
+@mutant("no deployment of the commit is looked for before making one", 22)
 def _no_find() -> list[Replacement]:
     return [(module("deploy"), "find", lambda run, known: None)]
 
 
-@mutant("a lost answer is taken for a call that never arrived", 5)
+@mutant("a lost answer is taken for a call that never arrived", 22)
 def _lost_is_not_sent() -> list[Replacement]:
     deploy = Railway.deploy
 
@@ -208,10 +211,10 @@ def _rollback_of_rollback() -> list[Replacement]:
 def _inconclusive_fails() -> list[Replacement]:
     conclude = shared.verification.conclude
 
-    def judge(run: Run, checks: Any, terms: Any) -> Any:
+    def judge(run: Run, checks: Any, *rest: Any) -> Any:
         failing = {Verdict.INCONCLUSIVE: Verdict.FAIL}
         return conclude(
-            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), terms
+            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), *rest
         )
 
     return [(module("verify"), "conclude", judge)]
@@ -377,3 +380,26 @@ def _label_again() -> list[Replacement]:
         (shared.labelling, "new_run", anew),
         (shared.labelling, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
     ]
+
+
+@mutant("a domain is looked at wherever it leads", 58)
+def _any_domain() -> list[Replacement]:
+    return [(shared.clients.railway, "_doubt", lambda _: "")]
+
+
+@mutant("what Railway's edge says by itself counts against the version", 19)
+def _edge_is_the_version() -> list[Replacement]:
+    verdict = Answer.verdict
+    return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=True))]
+
+
+@mutant("a 200 is healthy whatever its body says", 34)
+def _body_not_read() -> list[Replacement]:
+    well = shared.clients.health_body.Opinion(True)
+    return [(shared.clients.health_body, "judge", lambda *_: well)]
+
+
+@mutant("Railway's edge excuses a version that has answered before", 23)
+def _edge_excuses() -> list[Replacement]:
+    verdict = Answer.verdict
+    return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=False))]

@@ -390,11 +390,11 @@ def test_what_is_told_of_a_target(event, severity, text):
 
 
 def test_the_address_is_not_said_twice():
-    target = a_target(health=Health(detail="https://web.example/health: 503"), address="https://web.example")
+    target = a_target(health=Health(detail="503, at https://web.example/health"), address="https://web.example")
 
     text = texts.target_notification(target, "health_lost@2026-07-01T12:00:00Z")["text"]
 
-    assert text == f"{TARGET} is unhealthy: https://web.example/health: 503"
+    assert text == f"{TARGET} is unhealthy: 503, at https://web.example/health"
 
 
 class TestAddress:

@@ -145,7 +145,7 @@ EDGE = {
     "url": "https://shop.example/health",
     "detail": "404 Not Found, from Railway's edge",
 }
-EDGE_SAYS = "https://shop.example/health: 404 Not Found, from Railway's edge"
+EDGE_SAYS = "404 Not Found, from Railway's edge, at https://shop.example/health"
 
 
 class TestEdge:
@@ -214,7 +214,7 @@ class TestAddress:
     def test_the_check_says_where_it_looked(self):
         checks = a_look(url="https://shop.example/health")
 
-        assert checks["health"] == Check("health", PASS, "https://shop.example/health: 200 OK")
+        assert checks["health"] == Check("health", PASS, "200 OK, at https://shop.example/health")
 
     def test_the_wrong_version_says_where_it_answered(self):
         check = a_look(OLD, url="https://shop.example/health")["version"]

@@ -223,7 +223,7 @@ async def test_what_serves_loses_its_health_by_the_same_judgement(scene: Scene, 
     # Then its health is lost, and the text says where
     health = (await scene.target()).health
     assert health.state == "unhealthy"
-    assert health.detail.startswith(f"https://{DOMAIN}/health: ")
+    assert health.detail.endswith(f", at https://{DOMAIN}/health")
 
 
 async def test_one_failed_look_is_no_news(scene: Scene) -> None:

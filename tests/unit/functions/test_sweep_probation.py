@@ -68,7 +68,7 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     assert run.error is not None
     assert (run.error.code, run.error.message) == (
         Code.UNHEALTHY,
-        "https://shop.up.railway.app/health: 503 Service Unavailable, body is not JSON, 120 s after it was verified",
+        "503 Service Unavailable, body is not JSON, at https://shop.up.railway.app/health, 120 s after it was verified",
     )
     assert run.error.log_tail == ("starting", "listening"), "the log of what was rolled back"
     assert target.current is not None

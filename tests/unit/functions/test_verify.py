@@ -260,7 +260,7 @@ async def test_a_domain_that_is_verified_is_looked_at_and_named(scene: Scene) ->
     scene.railway_service.custom_domains.append(CustomDomain(domain="www.shop.example"))
     run = await scene.execute(await live(scene))
     assert run.verification is not None
-    assert run.verification.checks[-1].detail == "https://www.shop.example/health: 200 OK"
+    assert run.verification.checks[-1].detail == "200 OK, at https://www.shop.example/health"
     assert run.address == "https://www.shop.example"
 
 
@@ -272,7 +272,7 @@ async def test_a_redirect_says_where_it_led(scene: Scene) -> None:
     health = run.verification.checks[-1]
     assert (health.verdict, health.detail) == (
         Verdict.FAIL,
-        f"https://{DOMAIN}/health: 302 Found, redirects to https://login.example/sign-in",
+        f"302 Found, redirects to https://login.example/sign-in, at https://{DOMAIN}/health",
     )
 
 
@@ -306,7 +306,7 @@ async def test_a_version_that_never_listens_is_rolled_back_at_the_deadline(scene
     assert run.error is not None
     assert run.rollback is not None
     assert run.rollback.reason is Code.UNHEALTHY
-    assert f"time ran out: not listening yet: https://{DOMAIN}/health: 502 Bad Gateway" in run.error.message
+    assert "time ran out: not listening yet: 502 Bad Gateway, from Railway's edge" in run.error.message
     assert run.error.log_tail == ("starting", "listening")
 
 
@@ -337,7 +337,7 @@ async def test_a_version_that_says_it_is_unhealthy_is_rolled_back(scene: Scene) 
     run = await look_again(scene, run, 10)
     assert run.rollback is not None
     assert run.error is not None
-    assert run.error.message == f"https://{DOMAIN}/health: 200 OK, status unhealthy (2 looks in a row)"
+    assert run.error.message == f"200 OK, status unhealthy, at https://{DOMAIN}/health (2 looks in a row)"
     assert run.error.log_tail == ("starting", "listening")
 
 
@@ -357,7 +357,7 @@ async def test_a_degraded_version_passes_and_says_so(scene: Scene) -> None:
     run = await scene.execute(await live(scene))
     assert run.verification is not None
     assert run.verification.checks[-1].verdict is Verdict.PASS
-    assert run.verification.checks[-1].detail == f"https://{DOMAIN}/health: 200 OK, status degraded"
+    assert run.verification.checks[-1].detail == f"200 OK, status degraded, at https://{DOMAIN}/health"
 
 
 # The log
