@@ -15,6 +15,7 @@ import pytest
 from local.clock import VirtualClock
 from local.world.faults import Fault
 from local.world.railway import RailwayWorld
+from local.world.railway_deployment import CustomDomain
 from shared.clients.railway import DeploymentState, Railway
 from shared.clients.railway_operations import Listed, Operations, Step, Used
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
@@ -351,6 +352,20 @@ async def test_a_domain_that_may_lead_elsewhere_is_not_used(
     assert service.host == "x.up.railway.app"
     [(_, reason)] = service.unused_domains.items()
     assert why in reason
+
+
+async def test_the_domain_is_used_once_it_leads_here(railway: Railway, world: RailwayWorld) -> None:
+    # Given a domain that still leads to the old host
+    domain = CustomDomain(domain="shop.example", elsewhere=OLD, certificate="VALIDATING_OWNERSHIP")
+    world.services[0].custom_domains.append(domain)
+    before = await railway.service(**PLACE)
+
+    # When its record leads to Railway, and its certificate is valid
+    domain.elsewhere, domain.certificate = None, "VALID"
+    after = await railway.service(**PLACE)
+
+    # Then it is where the service answers
+    assert (before.host, after.host) == ("shop.up.railway.app", "shop.example")
 
 
 async def test_a_domain_without_a_status_is_not_used(answering: Answering) -> None:
