@@ -169,6 +169,8 @@ class Vendors:
             health_path=policy.health_path,
             commit_field=policy.commit_field or COMMIT_FIELD,
             commit_header=policy.commit_header or COMMIT_HEADER,
+            health_field=policy.health_field,
+            health_value=policy.health_value,
         )
 
     @staticmethod

@@ -171,6 +171,10 @@ class _Reader:
         self._check_name(key, name)
         environment = self._convert(raw, _Environment, key)
         rules = self._rules(policy, environment.policy, f"{key}.policy")
+        resolved = self._convert(rules, Policy, f"{key}.policy")
+        if (resolved.health_field is None) != (resolved.health_value is None):
+            missing = "health_field" if resolved.health_field is None else "health_value"
+            raise self._error(f"{key}.policy.{missing}", "health_field and health_value go together: name both")
         return TargetConfig(
             id=target_id(repository, service, name),
             repository=repository,
@@ -180,7 +184,7 @@ class _Reader:
             service_id=of.service_id,
             environment_id=environment.environment_id,
             branch=environment.branch,
-            policy=self._convert(rules, Policy, f"{key}.policy"),
+            policy=resolved,
         )
 
     def _rules(self, farther: dict[str, Any], table: dict[str, Any], key: str) -> dict[str, Any]:

@@ -1,14 +1,42 @@
-"""Why a deployment failed, as far as Railway tells: its status, and the end of its log."""
+"""Why a deployment failed, as far as Railway tells: its status, and the end of its log.
+
+Whatever the reason is, people and the failure analysis get the log: a version that answers 503 has written why.
+"""
 
 from __future__ import annotations
 
-from shared import log
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from shared import log, pipeline
 from shared.clients.railway import DeploymentState
 from shared.errors import Code, TransientError, VendorError
-from shared.outcome import Fail
+from shared.outcome import Fail, Outcome
 from shared.services import Services
 
+if TYPE_CHECKING:  # the sweep has no stages
+    from shared.stage import Claim
+
 LINES = 30
+_WITHOUT_LOG = frozenset(
+    {Code.DEPLOYMENT_REPLACED, Code.DEPLOY_SKIPPED, Code.TARGET_UNKNOWN, Code.VERIFY_INCONCLUSIVE, Code.NEWER_MERGE}
+)
+"""Reasons that say nothing against the deployment."""
+
+
+async def with_log(claim: Claim, services: Services, outcome: Outcome) -> Outcome:
+    """The outcome; where it is a failure of the deployment, also because its time is up, with the end of its log."""
+    judged = pipeline.judge(claim.run, outcome, claim.terms)
+    watched = claim.run.watched_deployment
+    if not isinstance(judged, Fail) or judged.log_tail or judged.code in _WITHOUT_LOG or watched is None:
+        return outcome
+    return replace(judged, log_tail=await tail_of(services, watched))
+
+
+async def tail_of(services: Services, id: str) -> tuple[str, ...]:
+    """The end of what the application wrote, or of the build's log where it has not started; masked, oldest first."""
+    return await _tail(services, id, "deployment_logs") or await _tail(services, id, "build_logs")
 
 
 async def failure_of(services: Services, deployment: DeploymentState) -> Fail | None:

@@ -300,7 +300,9 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     message = f"{fail.code}: {fail.message}"
     if fail.code is Code.DEPLOYMENT_REPLACED and run.error is not None:
         return _end(run, target, Status.FAILED, message, "failed", terms)  # for its own reason, which is kept
-    failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=fail.log_tail)
+    # Of a rollback that fails, too, people want to read why it was begun.
+    tail = fail.log_tail or (run.error.log_tail if run.rollback is not None and run.error is not None else ())
+    failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=tail)
     run = replace(run, error=failure)
     if fail.code in (Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE):
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)

@@ -45,12 +45,17 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health_timeout: LookSeconds = 10.0
     health_url: str | None = None
     """Where to probe when not at the service's Railway domain: scheme and host, without a path."""
+    health_field: Annotated[str, Meta(min_length=1)] | None = None
+    """Dotted path of a field of the JSON health answer that alone says whether the service is healthy."""
+    health_value: str | bool | int | float | None = None
+    """The value that `health_field` has, exactly, when it is."""
     commit_field: str | None = None
     """Dotted path of the commit in the JSON health answer, such as `build.commit`."""
     commit_header: HeaderName | None = None
     """Name of the response header that holds the commit."""
     failure_threshold: Count = 3
-    """Consecutive failed looks before a service counts as unhealthy."""
+    """Consecutive failed looks before a service counts as unhealthy. An application that does not listen yet has
+    `verify_deadline` for that."""
     bake: Seconds = 300.0
     """How long the new deployment must stay healthy before the run succeeds."""
 

@@ -162,6 +162,8 @@ class Verification(Struct, frozen=True, kw_only=True):
     looked_at: datetime | None = None
     relapses: int = 0
     """How often a failed look ended a bake, which then had to begin anew."""
+    answered: bool = False
+    """The version itself has answered, well or not: from then on Railway's edge answering for it is a failure."""
 
 
 class Notified(Struct, frozen=True):
@@ -204,6 +206,8 @@ class Run(Struct, frozen=True, kw_only=True):
     deployment: Deployment | None = None
     rollback: Rollback | None = None
     verification: Verification | None = None
+    address: str | None = None
+    """Where the service answers, as far as the run knows by now: scheme and host."""
     error: Failure | None = None
     lease: Lease | None = None
     notify_lease: Lease | None = None

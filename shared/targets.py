@@ -120,6 +120,7 @@ def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
     return replace(
         _well(target, now),
         verified=(current, *older)[:KEPT_VERIFIED],
+        address=run.address or target.address,
         rollbacks_in_a_row=count,
         hold=hold,
         quarantined=(*quarantine, *(q for q in target.quarantined if q.commit_sha != bad))[:KEPT_QUARANTINED],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import Code
-from shared.redaction import redact
+from shared.redaction import redact, shown_url
 from shared.run import Kind, Run, Stage, Status, Target, Verdict
 
 ADVICE: Mapping[Code, str] = {
@@ -118,7 +118,7 @@ def headline(run: Run) -> str:
 
 def comment(run: Run, console_url: str) -> str:
     """The run's comment on its pull request, as the run is now."""
-    parts = [f"### {headline(run)}", _who(run), *_unchecked(run), *_why(run)]
+    parts = [f"### {headline(run)}", _who(run), *_where(run), *_unchecked(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
     parts.append(_timeline(run))
@@ -177,6 +177,17 @@ def _unchecked(run: Run) -> list[str]:
     if run.unchecked is None:
         return []
     return [f"⚠️ It was merged although its checks had not passed: {harmless(_short(run.unchecked, LONGEST_MESSAGE))}"]
+
+
+def _where(run: Run) -> list[str]:
+    address = _address(run)
+    return [f"Address: {harmless(address)}"] if address else []
+
+
+def _address(run: Run) -> str:
+    """Where the service answers; "" while the run has not looked at it, and for a private service."""
+    known = run.address or (run.deployment.url if run.deployment else None)
+    return shown_url(known) if known else ""
 
 
 def _force(run: Run) -> str:
@@ -239,6 +250,7 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "message": redact(run.error.message) if run.error else None,
         "next_step": _next_step(run),
         "log_tail": _log_tail(run),
+        "address": _address(run),
         "url": run_url(run.id, console_url) or (pull.url if pull else ""),
     }
 
@@ -263,7 +275,8 @@ def _sentence(run: Run) -> str:
     commit = f" · {run.commit_sha[:7]}" if run.commit_sha else ""
     reason = f" ({run.error.code})" if run.error else ""
     what = f"{headline(run).replace('**', '')}{reason}: {run.history[-1].message}"
-    return f"{what}{pull}{commit} · {run.trigger.actor}"
+    address = f" · {_address(run)}" if _address(run) else ""
+    return f"{what}{pull}{commit} · {run.trigger.actor}{address}"
 
 
 def target_notification(target: Target, event: str) -> dict[str, object]:
@@ -273,11 +286,19 @@ def target_notification(target: Target, event: str) -> dict[str, object]:
         "key": f"{target.id}:{event}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{target.id} {_news(target, name)}"),
+        "text": redact(f"{target.id} {_news(target, name)}{_at(target, name)}"),
         "target": target.id,
         "commit_sha": _serving_commit(target),
         "url": target.address or "",
+        "address": shown_url(target.address) if target.address else "",
     }
+
+
+def _at(target: Target, event: str) -> str:
+    """The service's address, where the news is of the service and does not name it already."""
+    address = shown_url(target.address) if target.address else ""
+    about_service = event in {"health_lost", "health_regained", "drifted", "drift_ended"}
+    return f" · {address}" if about_service and address and address not in target.health.detail else ""
 
 
 def pull_request_analysis(repository: str, number: int, head_sha: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, Final, RateLimited, Unavailable, UnknownOutcome, VendorError
 from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
-from shared.run import Deployment, Run, Stage, Target, Verified
+from shared.run import Deployment, Run, Stage, Target, Verdict, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
 
@@ -41,7 +41,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
         await _remember_what_serves(claim, services, place)
     existing = find(run, known)
     if existing is not None:
-        return _adopt(run, existing, known)
+        return _with_address(_adopt(run, existing, known), target)
     waiting = await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
@@ -49,7 +49,14 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     refused = targets.refusal(run, target)
     if refused is not None:
         return refused
-    return await _create(claim, services, place, known)
+    return _with_address(await _create(claim, services, place, known), target)
+
+
+def _with_address(outcome: Outcome, target: Target) -> Outcome:
+    """People are told where the service answers; verification looks whether that is still so."""
+    if not isinstance(outcome, Advance) or target.address is None:
+        return outcome
+    return replace(outcome, changes={**outcome.changes, "address": target.address})
 
 
 def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
@@ -141,7 +148,7 @@ async def _is_bad(services: Services, place: TargetConfig, base: str, *, asleep:
     answer = await look(services, place, base)
     if asleep and not answer.healthy:
         answer = await look(services, place, base)
-    return answer.status is not None and not answer.healthy
+    return answer.status is not None and answer.verdict(answered_before=True) is Verdict.FAIL
 
 
 async def _create(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:

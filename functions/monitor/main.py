@@ -9,7 +9,7 @@ from starlette.responses import Response
 from shared import stage
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
-from shared.failed import failure_of
+from shared.failed import failure_of, with_log
 from shared.outcome import Advance, Fail, Outcome, Wait
 from shared.run import Stage
 from shared.services import Services, prepare
@@ -32,7 +32,7 @@ async def follow(claim: Claim, services: Services) -> Outcome:
     if deployment.live:
         return Advance(f"deployment {id[:8]} is live")
     failure = await failure_of(services, deployment)
-    return failure or _not_yet(claim, deployment)
+    return failure or await with_log(claim, services, _not_yet(claim, deployment))
 
 
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:

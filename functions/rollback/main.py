@@ -13,6 +13,7 @@ from shared import stage
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, Final, RateLimited, Unavailable, VendorError
+from shared.failed import tail_of
 from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.return_plan import NothingToDo, Return, plan
 from shared.run import Kind, Rollback, Run, Stage
@@ -107,7 +108,10 @@ async def _return(
     )
     unasked = replace(intent, baseline=before.baseline, requested_at=before.requested_at)
     """Where this call makes nothing: what an earlier one made, of a lost answer, is still to be recognised."""
-    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=decision.error or claim.run.error)
+    failure = claim.run.error
+    if decision.error is not None:  # what lost its health on probation; nobody has read its log yet
+        failure = replace(decision.error, log_tail=await tail_of(services, claim.run.trigger.id))
+    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=failure)
     try:
         id = await _ask(services, place, decision)
     except (Unavailable, RateLimited):

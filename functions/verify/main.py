@@ -13,7 +13,7 @@ from shared import stage
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
-from shared.failed import failure_of
+from shared.failed import failure_of, with_log
 from shared.outcome import Fail, Outcome
 from shared.run import Deployment, Rollback, Run, Stage
 from shared.services import Services, prepare
@@ -42,9 +42,12 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
         return failure
     base = address_of(services, place, service)
     answer = await look(services, place, base) if base else None
-    checks = assess(run, place.policy, Sight(deployment=deployment, answer=answer))
-    outcome = conclude(run, checks, terms)
-    return replace(outcome, changes={**outcome.changes, **_seen(run, deployment.id, base)})
+    sight = Sight(deployment=deployment, answer=answer, unused=tuple(service.unused_domains))
+    checks = assess(run, place.policy, sight)
+    outcome = conclude(run, checks, terms, answer)
+    return replace(
+        await with_log(claim, services, outcome), changes={**outcome.changes, **_seen(run, deployment.id, base)}
+    )
 
 
 def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | None:
@@ -57,9 +60,9 @@ def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | 
     return own if own is not None and not own.gone else next(alike, own)
 
 
-def _seen(run: Run, id: str, base: str | None) -> dict[str, Deployment | Rollback]:
+def _seen(run: Run, id: str, base: str | None) -> dict[str, Deployment | Rollback | str | None]:
     """Which deployment it was, and where it answered: people get a link, and the sweep knows where to look."""
-    changes: dict[str, Deployment | Rollback] = {}
+    changes: dict[str, Deployment | Rollback | str | None] = {"address": base}
     if run.deployment is not None:
         own = run.deployment.id if run.rollback else id
         changes["deployment"] = replace(run.deployment, id=own, url=base)

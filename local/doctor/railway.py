@@ -20,6 +20,10 @@ SAY_KIND = "Say in signalbox.toml which kind it is: token in the table [railway]
 OTHER_SCOPE = "Use an account or workspace token, or a project token of that environment."
 COMPARE_IDS = "Compare the ids in signalbox.toml with the address of the service in Railway's dashboard."
 CONNECT = "Connect the service to this repository in its settings on Railway: only then can a commit be deployed."
+MOVE_DOMAIN = (
+    "Nothing to do while the domain is being moved. Behind a proxy such as Cloudflare's Railway cannot see where it "
+    "leads: name it in policy.health_url to check it all the same."
+)
 GIVE_DOMAIN = "Give the service a domain on Railway, or name the address to look at in policy.health_url."
 SET_HEALTH_CHECK = (
     "Set the health check path in the service's settings: without one Railway lets a version serve before it answers."
@@ -118,8 +122,13 @@ def _source(found: ServiceState, place: TargetConfig) -> Finding:
 
 def _address(found: ServiceState, place: TargetConfig) -> Finding:
     looked_at = place.policy.health_url or found.host
+    doubted = "; ".join(f"{domain} is not used: {why}" for domain, why in found.unused_domains.items())
     if looked_at is None:
-        return warning(Subject.RAILWAY_ADDRESS, "it has no domain: nothing can be verified", GIVE_DOMAIN)
+        also = f" ({doubted})" if doubted else ""
+        return warning(Subject.RAILWAY_ADDRESS, f"it has no domain{also}: nothing can be verified", GIVE_DOMAIN)
+    if doubted and place.policy.health_url is None:
+        told = f"is looked at on {looked_at}{place.policy.health_path}; {doubted}"
+        return warning(Subject.RAILWAY_ADDRESS, told, MOVE_DOMAIN)
     return ok(Subject.RAILWAY_ADDRESS, f"is looked at on {looked_at}{place.policy.health_path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
@@ -12,12 +13,19 @@ from local.simulation.ci import ContinuousIntegration
 from local.simulation.place import LABEL, Vendors
 from local.vendors import REPOSITORY
 from local.world.n8n_versions import NEWEST
+from local.world.railway_deployment import CustomDomain
 from shared.config import Config
 
 DAY = 420.0
 """Seconds in which people are about."""
 UPGRADE_DAYS = 0.1
 """The share of days on which n8n is upgraded."""
+LATE = 70.0
+"""Seconds after which a slow version listens: less than any `verify_deadline` here."""
+OLD_HOST = "d" * 40
+"""What serves where a service was before it came to Railway, and is well."""
+DOMAIN_DAYS = 0.15
+"""The share of services that have a domain of their own."""
 _COMMENTS = (
     "/deploy",
     "/deploy",
@@ -44,6 +52,18 @@ _PLANS: tuple[tuple[float, str, dict[str, object]], ...] = (
     (0.02, "sleeps", {"sleep_after": 20.0}),
     (0.03, "crashes after a while", {"crash_after": 150.0}),
 )
+_ANSWERS: tuple[tuple[float, str, dict[str, object]], ...] = (
+    (0.07, "says that it is unhealthy", {"health": "unwell"}),
+    (0.07, "listens late", {"listens_after": LATE}),
+    (0.04, "gets its route late", {"routed_after": LATE}),
+)
+"""How else what is deployed may answer, where nothing of the above happens to it."""
+_DOMAINS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("leads here", {}),
+    ("leads to the old host", {"elsewhere": OLD_HOST}),
+    ("leads to the old host and is not verified", {"elsewhere": OLD_HOST, "verified": False}),
+    ("leads to the old host, without a certificate", {"elsewhere": OLD_HOST, "certificate": "VALIDATING_OWNERSHIP"}),
+)
 
 
 class Deed(Struct, frozen=True):
@@ -60,6 +80,7 @@ class People:
     def __init__(self, chance: Chance, configured: Config, vendors: Vendors) -> None:
         self._chance = chance
         self._configured = configured
+        self._vendors = vendors
         self._github = vendors.github
         self._railway = vendors.railway
         self._n8n = vendors.n8n
@@ -80,6 +101,7 @@ class People:
         self._prepare_deployments()
         if self._chance.number("n8n is upgraded", 0, 1) < UPGRADE_DAYS:
             self._add(self._chance.number("n8n is upgraded at", 60, DAY), "grace upgrades n8n", self._upgrade_n8n)
+        self._prepare_domains()
         return sorted(self._deeds, key=lambda deed: deed.at)
 
     def _prepare_deployments(self) -> None:
@@ -97,7 +119,30 @@ class People:
                 allowed = self._chance.occurs("plan", f"deployment {nth + 1} of {service} {what}")
                 self._railway.plan(service, rollback=back, **(plan if allowed else {}))
                 return
-        self._railway.plan(service, rollback=back)
+        self._railway.plan(service, rollback=back, **self._answers(service, nth))
+
+    def _answers(self, service: str, nth: int) -> dict[str, object]:
+        value = self._chance.number(f"answers of {service}", 0, 1)
+        for share, what, plan in _ANSWERS:
+            value -= share
+            if value < 0:
+                return plan if self._chance.occurs("answers", f"deployment {nth + 1} of {service} {what}") else {}
+        return {}
+
+    def _prepare_domains(self) -> None:
+        """Some services have a domain of their own, which may lead to an old host all day, or be moved in between."""
+        for place in self._configured.targets:
+            if self._chance.number(f"domain of {place.id}", 0, 1) >= DOMAIN_DAYS:
+                continue
+            what, status = self._chance.pick(f"domain of {place.id} leads", _DOMAINS)
+            moves = self._chance.pick(f"domain of {place.id} moves", (False, False, True))
+            at = self._chance.number(f"domain of {place.id} moves at", 0, DAY)
+            if not self._chance.occurs("domain", f"the domain of {place.id} {what}"):
+                continue
+            custom = CustomDomain(domain=f"{place.service}.{place.environment}.example", **status)
+            self._vendors.add_domain(place, custom)
+            if moves:
+                self._add(at, f"the domain of {place.id} is moved", functools.partial(_move, custom))
 
     def _pull_request(self, nth: int) -> None:
         start = self._chance.number("opening", 0, DAY / 3)
@@ -230,3 +275,9 @@ class People:
         place = self._configured.targets[0]
         sha = commit or self._github.repository(REPOSITORY).branches[place.branch]
         self._railway.dashboard_deploy(place.service_id, place.environment_id, sha)
+
+
+def _move(custom: CustomDomain) -> None:
+    """Its DNS record leads to Railway from now on, or away from it."""
+    custom.elsewhere = OLD_HOST if custom.elsewhere is None else None
+    custom.verified, custom.certificate = True, "VALID"

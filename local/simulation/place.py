@@ -29,6 +29,7 @@ from local.world.github import GitHubWorld
 from local.world.n8n import N8nWorld
 from local.world.n8n_versions import OLDEST
 from local.world.railway import RailwayWorld
+from local.world.railway_deployment import CustomDomain
 from shared import config, secrets, services
 from shared.ports import Backend
 from shared.services import Services
@@ -170,6 +171,12 @@ class Vendors:
             self._applications[domain] = Application(
                 self.railway, service_id=place.service_id, environment_id=place.environment_id
             )
+
+    def add_domain(self, place: config.TargetConfig, custom: CustomDomain) -> None:
+        """Also answered by the service's application, which knows what answers there when it leads elsewhere."""
+        service = self.railway.service(place.service_id, place.environment_id)
+        service.custom_domains.append(custom)
+        self._applications[custom.domain] = self._applications[str(service.domain)]
 
     async def edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All the applications, by their hosts."""

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from local.world.railway_deployment import ENDED, Deployment
+from local.world.railway_deployment import ENDED, CustomDomain, Deployment
 from local.world.railway_operations import OperationResolvers, page, timestamp
 from local.world.railway_setup import SetupResolvers
 
@@ -198,8 +198,8 @@ class _Resolvers:
             "latestDeployment": self._view(known[0]) if known else None,
             "activeDeployments": [self._view(d) for d in known if d.status in _ACTIVE],
             "domains": {
-                "customDomains": [],
-                "serviceDomains": [{"domain": service.domain}] if service.domain else [],
+                "customDomains": [_custom_domain(one) for one in service.custom_domains],
+                "serviceDomains": [{"domain": service.domain, "syncStatus": "ACTIVE"}] if service.domain else [],
             },
         }
 
@@ -221,6 +221,19 @@ class _Resolvers:
             "instances": [{"id": f"{deployment.id}-1", "status": deployment.instance}] if deployment.instance else [],
             "meta": _meta(deployment),
         }
+
+
+def _custom_domain(custom: CustomDomain) -> dict[str, Any]:
+    arrived = "DNS_RECORD_STATUS_PROPAGATED" if custom.elsewhere is None else "DNS_RECORD_STATUS_REQUIRES_UPDATE"
+    return {
+        "domain": custom.domain,
+        "syncStatus": "ACTIVE",
+        "status": {
+            "verified": custom.verified,
+            "certificateStatus": f"CERTIFICATE_STATUS_TYPE_{custom.certificate}",
+            "dnsRecords": [{"purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE", "status": arrived}],
+        },
+    }
 
 
 def _meta(deployment: Deployment) -> dict[str, Any]:

@@ -45,11 +45,29 @@ class Plan(Struct, frozen=True, kw_only=True):
     """No builder is free at first."""
     crash_after: float | None = None
     sleep_after: float | None = None
-    health: Literal["ok", "failing"] = "ok"
+    health: Literal["ok", "failing", "unwell"] = "ok"
+    """`failing`: 503; `unwell`: 200, with a body that says it is unhealthy."""
+    routed_after: float = 0.0
+    """So long after it went live the edge has no route to it, and answers 404 by itself."""
+    listens_after: float = 0.0
+    """So long after it went live the application does not listen, and the edge answers 502 by itself."""
     shows_commit: Literal["own", "previous"] | None = "own"
     migrates: bool = False
     build_log: tuple[str, ...] = ("installing dependencies", "build finished")
     log: tuple[str, ...] = ("starting", "listening")
+
+
+class CustomDomain(Struct, kw_only=True):
+    """A domain of the user's own, as Railway sees it.
+
+    `elsewhere` is the commit that answers where its DNS record leads instead, such as to the old host; None: it leads
+    here. `verified` is about the TXT record of its owner.
+    """
+
+    domain: str
+    verified: bool = True
+    elsewhere: str | None = None
+    certificate: Literal["VALID", "ISSUING", "VALIDATING_OWNERSHIP", "ISSUE_FAILED"] = "VALID"
 
 
 class Service(Struct, kw_only=True):
@@ -64,6 +82,7 @@ class Service(Struct, kw_only=True):
     branch: str
     domain: str | None
     auto_deploy: bool
+    custom_domains: list[CustomDomain] = field(default_factory=list)
     waits_for_ci: bool = False
     """What a push deploys waits until its commit's checks have passed, and is skipped when they have not."""
     image: str | None = None

@@ -96,6 +96,9 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     """What runs now, in Railway's order: the predecessor stays among them, REMOVING, until it has drained."""
     latest_id: str | None
     host: str | None
+    """A custom domain that certainly leads here, else Railway's own; None where there is neither."""
+    unused_domains: dict[str, str] = {}
+    """Custom domains that may lead elsewhere, and why that is thought."""
     healthcheck_path: str | None
     image: str | None
     repository: str | None
@@ -160,12 +163,15 @@ class Railway:
     async def service(self, *, environment_id: str, service_id: str) -> ServiceState:
         found = await self.call(wire.SERVICE, wire.Service, environmentId=environment_id, serviceId=service_id)
         source = found.source or wire.Source()
-        hosts = [domain.domain for domain in found.domains.custom_domains + found.domains.service_domains]
+        unused = {one.domain: why for one in found.domains.custom_domains if (why := _doubt(one))}
+        custom = [one.domain for one in found.domains.custom_domains if one.domain not in unused]
+        hosts = custom + [one.domain for one in found.domains.service_domains if not one.going]
         return ServiceState(
             active=tuple(_state(deployment) for deployment in found.active_deployments),
             latest_id=None if found.latest_deployment is None else found.latest_deployment.id,
             on_its_way=found.latest_deployment is not None and found.latest_deployment.status in _ON_ITS_WAY,
             host=hosts[0] if hosts else None,
+            unused_domains=unused,
             healthcheck_path=found.healthcheck_path,
             image=source.image,
             repository=source.repo,
@@ -271,6 +277,30 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         migrates=bool(deploy.pre_deploy_command),
         running_instances=sum(instance.status == "RUNNING" for instance in raw.instances),
     )
+
+
+def _doubt(domain: wire.Domain) -> str:
+    """Why a custom domain may lead elsewhere, to the old host for instance; "" when it certainly leads to the service.
+
+    `verified` alone is about its owner: the TXT record is often set days before traffic is moved, and stays when it is
+    moved away. So the records that route traffic have to have arrived, and the certificate to be valid, too
+    (CustomDomainStatus in Railway's schema; docs.railway.com, Manage Domains with the Public API). Behind Cloudflare's
+    proxy Railway cannot see where the record leads, and says that it needs an update (seen in public; confidence C):
+    then Railway's own domain, which leads to the same version, is looked at instead.
+    """
+    status = domain.status or wire.DomainStatus()
+    routes = (record for record in status.dns_records if record.purpose != "DNS_RECORD_PURPOSE_ACME_DNS01_CHALLENGE")
+    if domain.domain.startswith("*"):
+        return "it is a wildcard"
+    if domain.going:
+        return "it is being removed"
+    if not status.verified:
+        return "Railway has not verified it"
+    if any(record.status != "DNS_RECORD_STATUS_PROPAGATED" for record in routes):
+        return "its DNS record does not lead to Railway"
+    if status.certificate_status != "CERTIFICATE_STATUS_TYPE_VALID":
+        return "its certificate is not valid yet"
+    return ""
 
 
 def _lenient(raw: Raw, kind: type[S]) -> S:

@@ -35,7 +35,12 @@ SERVICE = f"""query Service($environmentId: String!, $serviceId: String!) {{
     healthcheckPath overlapSeconds source {{ repo image }}
     latestDeployment {{ id status }}
     activeDeployments {{ ...DeploymentFields }}
-    domains {{ customDomains {{ domain }} serviceDomains {{ domain }} }}
+    domains {{
+      customDomains {{
+        domain syncStatus status {{ verified certificateStatus dnsRecords {{ purpose status }} }}
+      }}
+      serviceDomains {{ domain syncStatus }}
+    }}
   }}
 }}{_DEPLOYMENT_FIELDS}"""
 
@@ -168,8 +173,28 @@ class Latest(Struct):
     status: str = ""
 
 
-class Domain(Struct):
+class DnsRecord(Struct):
+    purpose: str = ""
+    status: str = ""
+
+
+class DomainStatus(Struct, rename="camel"):
+    verified: bool = False
+    certificate_status: str = ""
+    dns_records: tuple[DnsRecord, ...] = ()
+
+
+class Domain(Struct, rename="camel"):
+    """Of either kind; only a custom domain has a status."""
+
     domain: str
+    sync_status: str = ""
+    status: DomainStatus | None = None
+
+    @property
+    def going(self) -> bool:
+        """It is being taken away, or was."""
+        return self.sync_status in {"DELETING", "DELETED"}
 
 
 class Domains(Struct, rename="camel"):

@@ -157,3 +157,30 @@ run "another_stage" {
     error_message = "Cron with steps and ranges is cron."
   }
 }
+
+run "links_lead_to_the_console" {
+  command = plan
+
+  override_data {
+    target = data.google_project.this
+    values = { number = "123456789012" }
+  }
+
+  assert {
+    condition     = local.environment["SIGNALBOX_CONSOLE_URL"] == "https://signalbox-console-123456789012.us-central1.run.app"
+    error_message = "The functions know where the console is without being told."
+  }
+}
+
+run "links_lead_where_the_settings_say" {
+  command = plan
+
+  variables {
+    settings = { SIGNALBOX_CONSOLE_URL = "https://console.acme.test" }
+  }
+
+  assert {
+    condition     = local.environment["SIGNALBOX_CONSOLE_URL"] == "https://console.acme.test"
+    error_message = "A console behind a domain of one's own is linked to there."
+  }
+}

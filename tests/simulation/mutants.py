@@ -13,6 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.clients.health_body
+import shared.clients.railway
 import shared.gate
 import shared.labelling
 import shared.log
@@ -32,6 +34,7 @@ from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
 from shared.clients import n8n
 from shared.clients.github import GitHub
+from shared.clients.probe import Answer
 from shared.clients.railway import Railway
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.outcome import Fail, Rejected
@@ -135,12 +138,12 @@ def _publish_first() -> list[Replacement]:
     return [(shared.stage.Claim, "conclude", save)]
 
 
-@mutant("no deployment of the commit is looked for before making one", 5)
+@mutant("no deployment of the commit is looked for before making one", 22)
 def _no_find() -> list[Replacement]:
     return [(module("deploy"), "find", lambda run, known: None)]
 
 
-@mutant("a lost answer is taken for a call that never arrived", 5)
+@mutant("a lost answer is taken for a call that never arrived", 22)
 def _lost_is_not_sent() -> list[Replacement]:
     deploy = Railway.deploy
 
@@ -212,10 +215,10 @@ def _rollback_of_rollback() -> list[Replacement]:
 def _inconclusive_fails() -> list[Replacement]:
     conclude = shared.verification.conclude
 
-    def judge(run: Run, checks: Any, terms: Any) -> Any:
+    def judge(run: Run, checks: Any, *rest: Any) -> Any:
         failing = {Verdict.INCONCLUSIVE: Verdict.FAIL}
         return conclude(
-            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), terms
+            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), *rest
         )
 
     return [(module("verify"), "conclude", judge)]
@@ -451,6 +454,8 @@ def _left_free() -> list[Replacement]:
 @mutant("nobody is told that what is live is not verified", 2)
 def _untold_unverified() -> list[Replacement]:
     return [(shared.texts, "_severity", lambda *_: "info")]
+
+
 @mutant("a new head's checks are taken as they are", 10)
 def _no_settling() -> list[Replacement]:
     return [(shared.gate, "_settling", lambda *_: None)]
@@ -471,3 +476,26 @@ def _one_check_is_enough() -> list[Replacement]:
 @mutant("whoever moves the head is followed", 112)
 def _follows_anybody() -> list[Replacement]:
     return [(shared.gate, "is_same_head", lambda *_: True)]
+
+
+@mutant("a domain is looked at wherever it leads", 58)
+def _any_domain() -> list[Replacement]:
+    return [(shared.clients.railway, "_doubt", lambda _: "")]
+
+
+@mutant("what Railway's edge says by itself counts against the version", 19)
+def _edge_is_the_version() -> list[Replacement]:
+    verdict = Answer.verdict
+    return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=True))]
+
+
+@mutant("a 200 is healthy whatever its body says", 34)
+def _body_not_read() -> list[Replacement]:
+    well = shared.clients.health_body.Opinion(True)
+    return [(shared.clients.health_body, "judge", lambda *_: well)]
+
+
+@mutant("Railway's edge excuses a version that has answered before", 23)
+def _edge_excuses() -> list[Replacement]:
+    verdict = Answer.verdict
+    return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=False))]

@@ -170,6 +170,7 @@ def test_a_function_can_start_with_its_environment(plans: dict[str, Plan], run: 
     assert read.google_cloud_project == PROJECT
     assert read.github_app_id
     assert read.signalbox_redelivery == Settings().signalbox_redelivery > TOPOLOGY.delivery.max_backoff
+    assert re.fullmatch(r"https://signalbox-console-\w+\.[a-z0-9-]+\.run\.app", read.signalbox_console_url)
     assert read.signalbox_log_level == ("DEBUG" if run == "everything" else "INFO")
     cloud.open_backend(environments[0])
     if run == "everything":

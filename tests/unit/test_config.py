@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
@@ -150,6 +151,27 @@ def test_an_address_is_a_url_with_a_host(url):
 
     keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
     assert keys == ["policy.health_url", "n8n.url"]
+
+
+@pytest.mark.parametrize("value", ['"green"', "true", "1", "0.5"])
+def test_a_field_of_the_health_answer_can_decide(value):
+    (target,) = parse(f'policy.health_field = "app.state"\npolicy.health_value = {value}\n{SMALLEST}').targets
+
+    assert (target.policy.health_field, target.policy.health_value) == ("app.state", tomllib.loads(f"v={value}")["v"])
+
+
+def test_the_value_may_stand_nearer_than_the_field():
+    nearer = 'policy.health_field = "state"\n' + SMALLEST + 'policy.health_value = "green"\n'
+
+    assert parse(nearer).targets[0].policy.health_value == "green"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [('health_field = "state"', "health_value"), ('health_value = "green"', "health_field")]
+)
+def test_a_health_field_and_its_value_go_together(given, missing):
+    with pytest.raises(ConfigError, match=rf"policy\.{missing}: health_field and health_value go together"):
+        parse(f"policy.{given}\n{SMALLEST}")
 
 
 def test_a_file_is_read(tmp_path):

@@ -20,6 +20,7 @@ from local.registering.manifest import NOWHERE
 from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
 from local.world.faults import Fault
 from local.world.github_access import EVENTS, PERMISSIONS
+from local.world.railway_deployment import CustomDomain
 from shared.config import Config, Railway
 from shared.github_webhook import listened_to
 from shared.run import Target
@@ -263,6 +264,15 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
     "a private service": (
         *(Subject.RAILWAY_ADDRESS, "warning", "has no domain", "Give the service a domain"),
         service(domain=None),
+    ),
+    "a domain of the old host": (
+        *(
+            Subject.RAILWAY_ADDRESS,
+            "warning",
+            "shop.example is not used: its DNS record",
+            "Nothing to do while the domain is being moved",
+        ),
+        service(custom_domains=[CustomDomain(domain="shop.example", elsewhere="0" * 40)]),
     ),
     "no health check": (
         *(Subject.RAILWAY_HEALTH_CHECK, "warning", "none is set", "Set the health check path"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from local.simulation.execution import Execution
 from local.simulation.invariants.asking import Found, Question, ask, secrets_in
@@ -121,7 +122,7 @@ def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[st
     if any(one.deployment.source != "API" and one.deployment.service is service for one in witness.made):
         return
     own = next((one.deployment for one in witness.made if one.deployment.id == replaced), None)
-    if own is not None and own.live_at is not None and own.plan == Plan():
+    if own is not None and own.live_at is not None and _is_well(own.plan):
         yield f"{run.id} rolls back {own.id[:8]}, with which nothing was wrong: {run.error}"
 
 
@@ -219,6 +220,11 @@ def no_secrets_in_notifications(_: Witness, told: Told, body: bytes) -> Iterator
 
 def notification(witness: Witness, told: Told, body: bytes) -> Found:
     return ask([told_once, no_secrets_in_notifications], witness, told, body)
+
+
+def _is_well(plan: Plan) -> bool:
+    """Nothing is wrong with it; listening late is not, within `verify_deadline`."""
+    return replace(plan, listens_after=0.0, routed_after=0.0) == Plan()
 
 
 def _taken_back(run: Run) -> str | None:

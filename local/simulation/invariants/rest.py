@@ -201,6 +201,16 @@ def everything_owed_is_told(witness: Witness) -> Iterator[str]:
                 yield f"{one.id} says of {key}: {notified.outcome}, and n8n does not have it"
 
 
+def what_says_it_is_unhealthy_never_stands(witness: Witness) -> Iterator[str]:
+    """A version whose health answer says that it is unhealthy is neither deployed with success nor returned to."""
+    made = {one.deployment.id: one.deployment for one in witness.made}
+    for run in witness.runs():
+        stood = made.get(run.watched_deployment or "")
+        good = run.status in (Status.SUCCEEDED, Status.ROLLED_BACK) and (not run.rollback or run.rollback.needed)
+        if good and stood is not None and stood.plan.health != "ok":
+            yield f"{run.id} ended {run.status} with {stood.id[:8]}, whose health is {stood.plan.health}"
+
+
 def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
     """What serves was verified last; or that it was not is recorded, and people were told."""
     told = {told.key for told in witness.told}
@@ -310,6 +320,7 @@ _AT_REST: list[Question[[Witness]]] = [
     one_comment_per_run,
     one_github_deployment_per_commit,
     everything_owed_is_told,
+    what_says_it_is_unhealthy_never_stands,
     what_is_recorded_serves,
     what_we_deployed_is_recorded,
     losses_of_health_are_noticed,

@@ -15,6 +15,7 @@ import pytest
 from local.clock import VirtualClock
 from local.world.faults import Fault
 from local.world.railway import RailwayWorld
+from local.world.railway_deployment import CustomDomain
 from shared.clients.railway import DeploymentState, Railway
 from shared.clients.railway_operations import Listed, Operations, Step, Used
 from shared.errors import Final, NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
@@ -306,13 +307,74 @@ async def test_a_service_tells_what_is_active_and_where(
     assert (service.repository, service.image) == ("acme/shop", None)
 
 
+LEADS_HERE = {
+    "verified": True,
+    "certificateStatus": "CERTIFICATE_STATUS_TYPE_VALID",
+    "dnsRecords": [
+        {"purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE", "status": "DNS_RECORD_STATUS_PROPAGATED"},
+        {"purpose": "DNS_RECORD_PURPOSE_ACME_DNS01_CHALLENGE", "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE"},
+    ],
+}
+ELSEWHERE = [{"purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE", "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE"}]
+
+
+def with_domain(name: str = "shop.example", sync: str = "ACTIVE", **status: Any) -> dict[str, Any]:
+    """A service with a domain of its own, of this status, and with Railway's."""
+    custom = {"domain": name, "syncStatus": sync, "status": LEADS_HERE | status}
+    railways = {"domain": "x.up.railway.app", "syncStatus": "ACTIVE"}
+    domains = {"customDomains": [custom], "serviceDomains": [railways]}
+    return {"activeDeployments": [], "domains": domains, "latestDeployment": None, "source": {"image": "nginx:1"}}
+
+
 async def test_a_custom_domain_comes_before_railways_own(answering: Answering) -> None:
-    domains = {"customDomains": [{"domain": "shop.example"}], "serviceDomains": [{"domain": "x.up.railway.app"}]}
-    found = {"activeDeployments": [], "domains": domains, "latestDeployment": None, "source": {"image": "nginx:1"}}
+    service = await answering(answer(with_domain())).service(**PLACE)
+
+    assert (service.host, service.image, service.repository) == ("shop.example", "nginx:1", None)
+    assert service.unused_domains == {}
+
+
+@pytest.mark.parametrize(
+    ("domain", "why"),
+    [
+        (with_domain(verified=False), "not verified"),
+        (with_domain(dnsRecords=ELSEWHERE), "DNS record"),
+        (with_domain(certificateStatus="CERTIFICATE_STATUS_TYPE_ISSUING"), "certificate"),
+        (with_domain("*.shop.example"), "wildcard"),
+        (with_domain(sync="DELETING"), "being removed"),
+    ],
+    ids=["not verified", "leads to the old host", "no certificate", "a wildcard", "being removed"],
+)
+async def test_a_domain_that_may_lead_elsewhere_is_not_used(
+    answering: Answering, domain: dict[str, Any], why: str
+) -> None:
+    service = await answering(answer(domain)).service(**PLACE)
+
+    assert service.host == "x.up.railway.app"
+    [(_, reason)] = service.unused_domains.items()
+    assert why in reason
+
+
+async def test_the_domain_is_used_once_it_leads_here(railway: Railway, world: RailwayWorld) -> None:
+    # Given a domain that still leads to the old host
+    domain = CustomDomain(domain="shop.example", elsewhere=OLD, certificate="VALIDATING_OWNERSHIP")
+    world.services[0].custom_domains.append(domain)
+    before = await railway.service(**PLACE)
+
+    # When its record leads to Railway, and its certificate is valid
+    domain.elsewhere, domain.certificate = None, "VALID"
+    after = await railway.service(**PLACE)
+
+    # Then it is where the service answers
+    assert (before.host, after.host) == ("shop.up.railway.app", "shop.example")
+
+
+async def test_a_domain_without_a_status_is_not_used(answering: Answering) -> None:
+    found = with_domain()
+    found["domains"] = {"customDomains": [{"domain": "shop.example"}], "serviceDomains": []}
 
     service = await answering(answer(found)).service(**PLACE)
 
-    assert (service.host, service.image, service.repository) == ("shop.example", "nginx:1", None)
+    assert (service.host, list(service.unused_domains)) == (None, ["shop.example"])
 
 
 async def test_a_private_service_without_a_deployment_has_no_host(railway: Railway, world: RailwayWorld) -> None:

@@ -11,6 +11,7 @@ from unit.functions.scene import DOMAIN, NEW, OLD, OTHER, TARGET, Crash, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
+from local.world.railway_deployment import Plan
 from shared.errors import Code
 from shared.pipeline import Pace
 from shared.run import Deployment, Hold, Run, Stage, Status, Target
@@ -267,7 +268,7 @@ async def test_at_first_contact_the_healthy_version_that_serves_is_remembered(sc
     assert target.address == f"https://{DOMAIN}"
 
 
-@pytest.mark.parametrize("state", ["unhealthy", "nothing", "crashed"])
+@pytest.mark.parametrize("state", ["unhealthy", "unwell", "nothing", "crashed"])
 async def test_at_first_contact_what_is_known_not_to_be_healthy_is_not_what_to_come_back_to(
     scene: Scene, state: str
 ) -> None:
@@ -276,6 +277,8 @@ async def test_at_first_contact_what_is_known_not_to_be_healthy_is_not_what_to_c
     if state == "unhealthy":
         scene.application.faults.append(Fault(status=503))
     first = scene.railway.deployments(SERVICE, ENVIRONMENT)[0]
+    if state == "unwell":
+        first.plan = Plan(health="unwell")
     if state == "nothing":
         first.status = "REMOVED"
     if state == "crashed":

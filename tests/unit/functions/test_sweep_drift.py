@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, STAGING, TARGET, Scene
 
 from local.world.faults import Fault
+from local.world.railway_deployment import CustomDomain
 from shared.amend import amend
 from shared.config import Railway
 from shared.run import Serving, Target
@@ -49,6 +50,18 @@ async def test_nothing_drifts_while_the_recorded_version_serves(scene: Scene) ->
         looked_at=scene.clock.now(), deployment_id=scene.serving().deployment_id, commit_sha=OLD, drifting_since=None
     )
     assert (await scene.target()).owed == ()
+
+
+async def test_health_is_looked_at_where_the_service_answers_now(scene: Scene) -> None:
+    # Given a version that was verified at a domain which is moved to another host since
+    await recorded(scene, address="https://www.shop.example")
+    scene.railway_service.custom_domains.append(CustomDomain(domain="www.shop.example", elsewhere=OTHER))
+
+    # When Railway is asked what serves
+    await look(scene)
+
+    # Then it is Railway's own domain that is looked at from now on
+    assert (await scene.target()).address == f"https://{DOMAIN}"
 
 
 async def test_each_look_is_one_request_and_ten_minutes_apart(scene: Scene) -> None:
