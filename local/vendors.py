@@ -54,9 +54,10 @@ def make_keys() -> Keys:
     )
 
 
-def made_up_secrets() -> dict[str, str]:
-    """Values for every secret, as environment variables; no two processes make the same."""
-    made = {name: f"local-{name.lower()}-{random.SystemRandom().getrandbits(96):024x}" for name in secrets.NAMES}
+def made_up_secrets(*names: str) -> dict[str, str]:
+    """Values for these secrets, or all of Signalbox's own, as environment variables; no two processes make the same."""
+    names = names or secrets.NAMES
+    made = {name: f"local-{name.lower()}-{random.SystemRandom().getrandbits(96):024x}" for name in names}
     return {variable(name): value for name, value in made.items()}
 
 
