@@ -647,6 +647,13 @@ async def test_what_no_project_token_may_do_is_refused_with_its_name(scoped: Rai
     assert world.created == []
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_by_status_names_the_permission_too(scoped: Railway, world: RailwayWorld, status: int) -> None:
+    world.app.faults.append(Fault(status=status))
+    with pytest.raises(Unauthorized, match="does not let a project token use `serviceInstance`"):
+        await scoped.service(**PLACE)
+
+
 async def test_an_account_token_is_not_told_of_scopes(railway: Railway, source: Source) -> None:
     source.value = "revoked"
     with pytest.raises(Unauthorized) as refused:
