@@ -123,7 +123,8 @@ def test_up_takes_signed_webhooks_until_it_is_interrupted(up: tuple[dict[str, An
     # Given an emulation that took one secret from the environment and made up the others
     started, folder = up
     assert started["secrets"]["GITHUB_WEBHOOK_SECRET"] == SECRET
-    assert started["secrets"]["RAILWAY_API"].startswith("local-")
+    assert started["secrets"]["RAILWAY_PRODUCTION"].startswith("local-")
+    assert "RAILWAY_API" not in started["secrets"]
     urls = started["urls"]
 
     # When a person merges, and the webhook is sent again by hand with a signature of our own
@@ -454,7 +455,7 @@ def test_doctor_without_any_setting_says_once_what_it_did_not_look_at(tmp_path: 
     [left_out] = [line for line in shown.stdout.splitlines() if line.startswith("- ")]
     assert left_out.startswith("- secret, store, topics, ")
     assert left_out.endswith(", n8n workflow: the configuration cannot be used")
-    assert shown.stdout.endswith("3 failed, 20 skipped\n")
+    assert shown.stdout.endswith("3 failed, 21 skipped\n")
 
 
 def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[str, Any], Path]) -> None:
@@ -477,10 +478,10 @@ def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[st
     assert not [value for value in started["secrets"].values() if value in shown.stdout]
 
     # And a token that Railway refuses is told in a line of its own, with what to do, beside what is well
-    wrong = doctor(folder, change="RAILWAY_API=wrong;")
+    wrong = doctor(folder, change="RAILWAY_PRODUCTION=wrong;")
     assert wrong.returncode == 1
     assert "✓ GitHub App: signalbox-demo" in wrong.stdout
-    assert "✗ Railway token: Railway ApiToken: Not Authorized" in wrong.stdout
+    assert "✗ Railway token RAILWAY-PRODUCTION: Railway ProjectToken: Project Token not found" in wrong.stdout
     assert "    → Make a new token" in wrong.stdout
 
 

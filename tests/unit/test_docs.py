@@ -193,10 +193,13 @@ def test_links_between_the_docs_lead_somewhere() -> None:
 
 
 def test_the_example_in_the_docs_and_the_one_at_the_root_are_accepted() -> None:
-    [example] = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
+    example, tokens = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
     assert config.parse(example).targets[0].policy.health_path == "/healthz"
+    assert len(config.parse(tokens).railway_tokens) == 2
     assert tomllib.loads(page("signalbox.toml"))
     assert config.load(ROOT / "signalbox.toml").targets
+    for written in (config.parse(example), config.parse(tokens), config.load(ROOT / "signalbox.toml")):
+        assert all(token.kind == "project" for token in written.railway_tokens)
 
 
 def test_scenarios_named_in_the_readme_exist() -> None:
