@@ -11,15 +11,16 @@ from shared.run import Deployment, Run, Target
 
 
 def checked_before(run: Run, target: Target, known: Iterable[DeploymentState]) -> str | None:
-    """The path at which Railway checked the version that was verified last, or else the one that is live.
+    """The path at which Railway checked the version that was verified last; before the first run, the one that served.
 
-    None where it checked none, or does not say.
+    `known` are newest first. None where Railway checked none, or does not say.
     """
     current = target.current
     if current is not None:
         before = next((one for one in known if one.id == current.deployment_id), None)
     else:
-        before = next((one for one in known if one.live and one.commit_sha != run.commit_sha), None)
+        others = (one for one in known if one.commit_sha != run.commit_sha and one.health_check is not None)
+        before = next((one for one in others if one.live or one.gone), None)
     return (before.health_check or None) if before else None
 
 

@@ -54,7 +54,7 @@ class RailwayWorld:
         self.refused_to_project_tokens: set[str] = set()
         """Root fields that no project token may use."""
         self.trespasses: list[str] = []
-        """Calls that were refused because their token is of another environment."""
+        """Calls that were refused because their token is of another environment, or none at all."""
         self.config_files_until = CONFIG_FILES_UNTIL
         self.pace = timedelta(seconds=pace)
         self.retention = retention

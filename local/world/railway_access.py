@@ -41,11 +41,11 @@ class Access:
             if project in world.project_tokens:
                 return Caller("project", world.project_tokens[project])
             if project != world.token or world.token_kind == "account":
-                raise GraphQLError("Project Token not found")
+                raise self._refused("Project Token not found", "a project token that opens nothing")
             first = world.services[0] if world.token_kind == "project" else None
             return Caller("project", (first.project_id, first.environment_id) if first else None)
         if bearer != f"Bearer {world.token}" or project is not None or world.token_kind == "project":
-            raise GraphQLError("Not Authorized")
+            raise self._refused("Not Authorized", "an account token that opens nothing, or none")
         return Caller("account")
 
     def guarded(self, field: str, resolve: Resolve) -> Resolve:
@@ -65,8 +65,12 @@ class Access:
         project, environment = self._place(field, asked)
         inside = project in (None, caller.scope[0]) and environment in (None, caller.scope[1])
         if not inside or (project, environment) == (None, None):
-            self._world.trespasses.append(f"{field} of {project}/{environment} with the token of {caller.scope}")
-            raise GraphQLError("Not Authorized")
+            why = f"{field} of {project}/{environment} with the token of {caller.scope}"
+            raise self._refused("Not Authorized", why)
+
+    def _refused(self, words: str, why: str) -> GraphQLError:
+        self._world.trespasses.append(why)
+        return GraphQLError(words)
 
     def _place(self, field: str, asked: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """The project and the environment that a call is about, as far as it says. Raises GraphQLError."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.health_check
 import shared.labelling
 import shared.log
 import shared.outbox
@@ -29,10 +30,12 @@ from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
 from shared.clients.github import GitHub
-from shared.clients.railway import Railway
+from shared.clients.railway import DeploymentState, Railway
+from shared.config import RailwayToken
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.ports import Create
 from shared.run import Rollback, Run, Stage, Target, Verdict
+from shared.services import Services
 
 Replacement = tuple[Any, str, Any]
 
@@ -377,3 +380,30 @@ def _label_again() -> list[Replacement]:
         (shared.labelling, "new_run", anew),
         (shared.labelling, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
     ]
+
+
+@mutant("the token of the first environment is used for all", 8)
+def _first_token() -> list[Replacement]:
+    def first(services: Any, _: Any) -> Any:
+        return services.railway_with(services.config.targets[0].railway_token)
+
+    return [(Services, "railway_for", first)]
+
+
+@mutant("the account token is used whatever an environment names", 3)
+def _account_token() -> list[Replacement]:
+    return [(Services, "railway_for", lambda services, _: services.railway_with(RailwayToken()))]
+
+
+@mutant("a health check that is lost is not noted", 3)
+def _health_check_not_noted() -> list[Replacement]:
+    return [(module(stage), "noted", lambda *_: {}) for stage in ("monitor", "verify")]
+
+
+@mutant("any version counts as not checked by Railway", 0)
+def _always_lost() -> list[Replacement]:
+    def unchecked(run: Run, deployment: DeploymentState) -> Any:
+        return noted(run, replace(deployment, health_check=""))
+
+    noted = shared.health_check.noted
+    return [(module(stage), "noted", unchecked) for stage in ("monitor", "verify")]

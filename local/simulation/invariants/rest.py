@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from local.simulation.execution import START
+from local.simulation.invariants import railway
 from local.simulation.invariants.asking import Found, Question, ask
 from local.simulation.place import LABEL
 from local.vendors import REPOSITORY
@@ -304,6 +305,7 @@ _AT_REST: list[Question[[Witness]]] = [
     missed_webhooks_are_asked_for,
     silences_are_told,
     no_dead_letters,
+    *railway.AT_REST,
 ]
 
 

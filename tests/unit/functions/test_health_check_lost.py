@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from unit.functions.scene import RAILWAY_PACE, Scene
+from unit.functions.scene import NEW, RAILWAY_PACE, TARGET, Scene
 
 from local.vendors import SERVICE
 from local.world.railway import CONFIG_FILES_UNTIL
-from shared.run import Run, Status
+from shared.run import Run, Stage, Status, Target
 
 LOST = "Railway no longer checks this service before a version goes live: it checked the version before at `/health`"
 
@@ -99,3 +99,24 @@ async def test_railways_own_deployment_is_looked_at_too(scene: Scene) -> None:
     assert run.deployment is not None
     assert run.deployment.adopted
     assert LOST in said
+
+
+async def test_the_first_run_finds_what_served_before_its_deployment(scene: Scene) -> None:
+    # Given a target of which nothing was verified yet, and a deployment of Railway's own that is live already
+    configured_by_a_file(scene)
+    scene.configure(auto_deploy="adopt")
+    pass_the_first_of_december(scene)
+    live = await scene.deployed(NEW)
+
+    # When the run of its commit comes late
+    run = scene.new_run(Stage.DEPLOY, commit_sha=NEW)
+    await scene.save(Target(id=TARGET, active=run.id))
+    after = await scene.execute(run)
+
+    # Then it is compared with the one that had been replaced
+    assert after.deployment is not None
+    assert (after.deployment.id, after.deployment.health_check_before) == (live.id, "/health")
+    await scene.wake("monitor", run.id)
+    seen = (await scene.run(run.id)).deployment
+    assert seen is not None
+    assert seen.health_check_lost
