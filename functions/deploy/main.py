@@ -80,7 +80,7 @@ def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState], ch
         adopted=not ours,
         migrates=existing.migrates,
         baseline=intent.baseline if ours else others,
-        health_check_before=checked,
+        health_check_before=checked or intent.health_check_before,
     )
     verb = "found our" if ours else "adopted"
     return Advance(f"{verb} deployment {existing.id[:8]}", {"deployment": deployment})
@@ -152,11 +152,12 @@ async def _create(
     claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState], checked: str | None
 ) -> Outcome:
     """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
+    before = claim.run.deployment or Deployment()
     intent = replace(
-        claim.run.deployment or Deployment(),
+        before,
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
-        health_check_before=checked,
+        health_check_before=checked or before.health_check_before,
     )
     await claim.checkpoint(deployment=intent)
     try:

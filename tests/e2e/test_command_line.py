@@ -170,13 +170,13 @@ url = "https://n8n.example.com"
 [repositories."globex/site".services.web]
 project_id = "p"
 service_id = "site"
-environments.staging = { environment_id = "staging", branch = "trunk" }
+environments.staging = { environment_id = "staging", branch = "trunk", railway_token_secret = "RAILWAY-STAGING" }
 environments.live = { environment_id = "live", branch = "release", policy.automatic = false }
 
 [repositories."globex/api".services.api]
 project_id = "p"
 service_id = "api"
-environments.live = { environment_id = "live" }
+environments.live = { environment_id = "live", railway_token_secret = "RAILWAY-LIVE" }
 """
 
 
@@ -199,6 +199,7 @@ def test_up_plays_the_users_own_file_and_try_makes_things_happen(tmp_path: Path)
 
     with started_up(folder, "--config", str(tmp_path / "mine.toml")) as [addresses, _]:
         assert set(addresses["urls"]) >= {"application", "application globex/site web/live"}
+        assert {"RAILWAY_STAGING", "RAILWAY_LIVE", "RAILWAY_API"} <= set(addresses["secrets"])
         assert "web/live  globex/site release" in tried("targets")
 
         # When the next version is to be unhealthy, and a pull request of the first repository is labelled

@@ -390,7 +390,9 @@ def test_a_token_wider_than_its_targets_is_warned_of(tmp_path: Path, text: str, 
     assert [one["function"] for one in json.loads(shown.stdout)] == NAMES
     lines = shown.stderr.splitlines()
     assert len(lines) == len(told)
-    assert all(line.startswith(f"warning: signalbox.toml: {one}") for line, one in zip(lines, told, strict=True))
+    assert all(
+        line.startswith(f"warning: {tmp_path / 'own.toml'}: {one}") for line, one in zip(lines, told, strict=True)
+    )
     assert all("docs/configuration.md has the commands" in line for line in lines if "account" in line)
 
 

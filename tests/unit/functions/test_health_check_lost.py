@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from unit.functions.scene import NEW, RAILWAY_PACE, TARGET, Scene
 
 from local.vendors import SERVICE
@@ -120,3 +121,20 @@ async def test_the_first_run_finds_what_served_before_its_deployment(scene: Scen
     seen = (await scene.run(run.id)).deployment
     assert seen is not None
     assert seen.health_check_lost
+
+
+async def test_what_an_earlier_attempt_saw_is_not_forgotten(scene: Scene) -> None:
+    # Given a run that is attempted again once its own unchecked version is what was verified last
+    configured_by_a_file(scene)
+    pass_the_first_of_december(scene)
+    lost = replace(await scene.deployed(NEW), health_check_before="/health", health_check_lost=True)
+    run = scene.new_run(Stage.DEPLOY, commit_sha=NEW, deployment=lost)
+    verified = replace(scene.serving(), deployment_id=str(lost.id), commit_sha=NEW)
+    await scene.save(Target(id=TARGET, active=run.id, verified=(verified,)))
+
+    # When it adopts that version
+    after = (await scene.execute(run)).deployment
+
+    # Then it still knows what the version before was checked by
+    assert after is not None
+    assert (after.id, after.health_check_before, after.health_check_lost) == (lost.id, "/health", True)
