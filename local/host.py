@@ -24,6 +24,7 @@ from local.vendors import (
     PROJECT,
     REPOSITORY,
     SERVICE,
+    TOKEN_SECRET,
     Vendors,
     made_up_secrets,
     make_keys,
@@ -65,6 +66,7 @@ service_id = "{SERVICE}"
 
 [repositories."{REPOSITORY}".services.web.environments.production]
 environment_id = "{ENVIRONMENT}"
+railway_token_secret = "{TOKEN_SECRET}"
 branch = "main"
 """
 
@@ -122,10 +124,10 @@ async def running(options: Options, environ: Mapping[str, str] = os.environ) -> 
 
     Raises OSError when a port is taken, ConfigError when the emulators are not to be had.
     """
-    keys = make_keys()
-    made = {**made_up_secrets(), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
+    keys, configured = make_keys(), configuration(options)
+    made = {**made_up_secrets(*configured.secrets), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
     values = {name: environ.get(name) or value for name, value in made.items()}
-    vendors = Vendors(SystemClock(), values, keys.public, configuration(options), pace=options.railway_pace)
+    vendors = Vendors(SystemClock(), values, keys.public, configured, pace=options.railway_pace)
     async with AsyncExitStack() as stack:
         ports = {name: options.port + 1 + at if options.port else 0 for at, name in enumerate(vendors.port_names)}
         listening = bind(options.port)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from shared import log, pipeline
-from shared.clients.railway import DeploymentState
+from shared.clients.railway import DeploymentState, Railway
 from shared.errors import Code, TransientError, VendorError
 from shared.outcome import Fail, Outcome
-from shared.services import Services
 
 if TYPE_CHECKING:  # the sweep has no stages
     from shared.stage import Claim
@@ -25,21 +24,21 @@ _WITHOUT_LOG = frozenset(
 """Reasons that say nothing against the deployment."""
 
 
-async def with_log(claim: Claim, services: Services, outcome: Outcome) -> Outcome:
+async def with_log(claim: Claim, railway: Railway, outcome: Outcome) -> Outcome:
     """The outcome; where it is a failure of the deployment, also because its time is up, with the end of its log."""
     judged = pipeline.judge(claim.run, outcome, claim.terms)
     watched = claim.run.watched_deployment
     if not isinstance(judged, Fail) or judged.log_tail or judged.code in _WITHOUT_LOG or watched is None:
         return outcome
-    return replace(judged, log_tail=await tail_of(services, watched))
+    return replace(judged, log_tail=await tail_of(railway, watched))
 
 
-async def tail_of(services: Services, id: str) -> tuple[str, ...]:
+async def tail_of(railway: Railway, id: str) -> tuple[str, ...]:
     """The end of what the application wrote, or of the build's log where it has not started; masked, oldest first."""
-    return await _tail(services, id, "deployment_logs") or await _tail(services, id, "build_logs")
+    return await _tail(railway, id, "deployment_logs") or await _tail(railway, id, "build_logs")
 
 
-async def failure_of(services: Services, deployment: DeploymentState) -> Fail | None:
+async def failure_of(railway: Railway, deployment: DeploymentState) -> Fail | None:
     """What a final status other than live means; None for a deployment that is live or on its way.
 
     A failed build never started a container, so it has no deployment log.
@@ -47,13 +46,13 @@ async def failure_of(services: Services, deployment: DeploymentState) -> Fail | 
     id = deployment.id
     match deployment.status:
         case "CRASHED":
-            tail = await _tail(services, id, "deployment_logs")
+            tail = await _tail(railway, id, "deployment_logs")
             return Fail(Code.DEPLOY_CRASHED, f"deployment {id[:8]} crashed", tail)
         case "FAILED":
-            started = await _tail(services, id, "deployment_logs")
+            started = await _tail(railway, id, "deployment_logs")
             if started:
                 return Fail(Code.DEPLOY_FAILED, f"deployment {id[:8]} started but never became healthy", started)
-            return Fail(Code.BUILD_FAILED, f"the build of {id[:8]} failed", await _tail(services, id, "build_logs"))
+            return Fail(Code.BUILD_FAILED, f"the build of {id[:8]} failed", await _tail(railway, id, "build_logs"))
         case "SKIPPED":
             return Fail(Code.DEPLOY_SKIPPED, f"Railway skipped {id[:8]}: its checks failed, or no watched path changed")
         case "REMOVED" | "REMOVING":
@@ -61,9 +60,9 @@ async def failure_of(services: Services, deployment: DeploymentState) -> Fail | 
     return None
 
 
-async def _tail(services: Services, id: str, kind: str) -> tuple[str, ...]:
+async def _tail(railway: Railway, id: str, kind: str) -> tuple[str, ...]:
     """A log that cannot be read must not hide that the deployment failed."""
-    read = services.railway.build_logs if kind == "build_logs" else services.railway.deployment_logs
+    read = railway.build_logs if kind == "build_logs" else railway.deployment_logs
     try:
         return await read(id, limit=LINES)
     except (TransientError, VendorError) as error:

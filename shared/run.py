@@ -93,6 +93,10 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """Since when Railway's own deployment is waited for (auto_deploy = "adopt")."""
     requested_at: datetime | None = None
     """When the call that makes one was about to be sent."""
+    health_check_before: str | None = None
+    """The path at which Railway checked the version before this one, before it let that go live."""
+    health_check_lost: bool = False
+    """Railway checked the version before, and does not check this one."""
 
 
 class Verified(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shared.errors import Code
 from shared.redaction import redact, shown_url
-from shared.run import Kind, Run, Stage, Status, Target, Verdict
+from shared.run import Deployment, Kind, Run, Stage, Status, Target, Verdict
 
 ADVICE: Mapping[Code, str] = {
     Code.CHECKS_FAILED: "Mend the checks and comment `/deploy` again.",
@@ -121,6 +121,8 @@ def comment(run: Run, console_url: str) -> str:
     parts = [f"### {headline(run)}", _who(run), *_where(run), *_unchecked(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
+    if run.deployment is not None and run.deployment.health_check_lost:
+        parts.append(_lost_health_check(run.deployment))
     parts.append(_timeline(run))
     if run.verification is not None:
         checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {harmless(c.detail)}" for c in run.verification.checks)
@@ -370,6 +372,16 @@ def _way_back(run: Run) -> str:
     migrated = run.deployment is not None and run.deployment.migrates
     warning = " ⚠️ The deployment ran a pre-deploy command (a migration?), which is not undone." * migrated
     return f"The last verified version {commit} {done}.{rebuilt}{warning}"
+
+
+def _lost_health_check(deployment: Deployment) -> str:
+    return (
+        f"⚠️ Railway no longer checks this service before a version goes live: it checked the version before at "
+        f"`{harmless(deployment.health_check_before or '')}`, and this one nowhere. "
+        "Set the health check path in the service's settings in Railway's dashboard, in `.railway/railway.ts`, or "
+        "with `serviceInstanceUpdate` of Railway's API. If it stands in `railway.json` or `railway.toml`: Railway "
+        "reads these files until 2026-12-01, and not after."
+    )
 
 
 def _timeline(run: Run) -> str:

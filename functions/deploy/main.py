@@ -14,6 +14,7 @@ from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, Final, RateLimited, Unavailable, UnknownOutcome, VendorError
+from shared.health_check import checked_before
 from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.run import Deployment, Run, Stage, Target, Verdict, Verified
 from shared.services import Services, prepare
@@ -33,15 +34,16 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     place = services.config.target(run.target)
     if place is None or run.commit_sha is None:
         return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
-    known = await services.railway.deployments(
+    known = await services.railway_for(place).deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )
     target = await claim.target()
+    checked = checked_before(run, target, known)
     if target.current is None:
         await _remember_what_serves(claim, services, place)
     existing = find(run, known)
     if existing is not None:
-        return _with_address(_adopt(run, existing, known), target)
+        return _with_address(_adopt(run, existing, known, checked), target)
     waiting = await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
@@ -49,7 +51,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     refused = targets.refusal(run, target)
     if refused is not None:
         return refused
-    return _with_address(await _create(claim, services, place, known), target)
+    return _with_address(await _create(claim, services, place, known, checked), target)
 
 
 def _with_address(outcome: Outcome, target: Target) -> Outcome:
@@ -75,7 +77,7 @@ def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
     return None
 
 
-def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState]) -> Advance:
+def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState], checked: str | None) -> Advance:
     intent = run.deployment or Deployment()
     ours = intent.requested_at is not None and existing.id not in intent.baseline
     others = tuple(deployment.id for deployment in known if deployment.id != existing.id)
@@ -85,6 +87,7 @@ def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState]) ->
         adopted=not ours,
         migrates=existing.migrates,
         baseline=intent.baseline if ours else others,
+        health_check_before=checked or intent.health_check_before,
     )
     verb = "found our" if ours else "adopted"
     return Advance(f"{verb} deployment {existing.id[:8]}", {"deployment": deployment})
@@ -122,7 +125,8 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
 
     Where nobody can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
     """
-    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    railway = services.railway_for(place)
+    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
     if serving is None or serving.commit_sha in (None, claim.run.commit_sha):
         return
@@ -151,17 +155,20 @@ async def _is_bad(services: Services, place: TargetConfig, base: str, *, asleep:
     return answer.status is not None and answer.verdict(answered_before=True) is Verdict.FAIL
 
 
-async def _create(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
+async def _create(
+    claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState], checked: str | None
+) -> Outcome:
     """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
     before = claim.run.deployment
     intent = replace(
         before or Deployment(),
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
+        health_check_before=checked or (before.health_check_before if before else None),
     )
     await claim.checkpoint(deployment=intent)
     try:
-        id = await services.railway.deploy(
+        id = await services.railway_for(place).deploy(
             service_id=place.service_id, environment_id=place.environment_id, commit_sha=claim.run.commit_sha or ""
         )
     except (Unavailable, RateLimited):

@@ -14,6 +14,7 @@ from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
 from shared.failed import failure_of, with_log
+from shared.health_check import noted
 from shared.outcome import Fail, Outcome
 from shared.run import Deployment, Rollback, Run, Stage
 from shared.services import Services, prepare
@@ -35,9 +36,10 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     id = run.watched_deployment
     if place is None or id is None:
         return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
-    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
-    deployment = _in_place(run, service.active) or await services.railway.deployment(id)
-    failure = await failure_of(services, deployment)
+    railway = services.railway_for(place)
+    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    deployment = _in_place(run, service.active) or await railway.deployment(id)
+    failure = await failure_of(railway, deployment)
     if failure is not None:
         return failure
     base = address_of(services, place, service)
@@ -45,9 +47,9 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     sight = Sight(deployment=deployment, answer=answer, unused=tuple(service.unused_domains))
     checks = assess(run, place.policy, sight)
     outcome = conclude(run, checks, terms, answer)
-    return replace(
-        await with_log(claim, services, outcome), changes={**outcome.changes, **_seen(run, deployment.id, base)}
-    )
+    run = replace(run, **noted(run, deployment))
+    changes = {**outcome.changes, **_seen(run, deployment.id, base)}
+    return replace(await with_log(claim, railway, outcome), changes=changes)
 
 
 def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | None:

@@ -6,6 +6,7 @@ import importlib
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -19,11 +20,11 @@ from local import topology
 from local.secrets import EnvironmentSecrets
 from local.simulation.bus import Post, TroubledBus
 from local.simulation.chance import Chance
-from local.simulation.execution import LoopClock, current
+from local.simulation.execution import START, LoopClock, current
 from local.simulation.shortcut import whole
 from local.simulation.store import MemoryStore, TroubledStore
 from local.simulation.wire import Watch, Wire
-from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY
+from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY, variable
 from local.world.application import Application
 from local.world.github import GitHubWorld
 from local.world.n8n import N8nWorld
@@ -37,7 +38,11 @@ from shared.settings import Settings
 
 Function = Callable[[Request], Awaitable[Response]]
 SECRETS_BEGIN = "simulated-"
-SECRETS = {name.upper().replace("-", "_"): f"{SECRETS_BEGIN}{name.lower()}-0123456789" for name in secrets.NAMES}
+OWN_TOKENS = {"production": "RAILWAY-PRODUCTION", "staging": "RAILWAY-STAGING"}
+"""By environment, the secret that holds its own project token on some days."""
+SECRETS = {
+    variable(name): f"{SECRETS_BEGIN}{name.lower()}-0123456789" for name in (*secrets.NAMES, *OWN_TOKENS.values())
+}
 FIRST_COMMIT = "0" * 40
 _INSTANCES = 3
 _POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)
@@ -47,6 +52,10 @@ _SKEW = 3.0
 LABEL = "ship it"
 LABEL_DAYS = 0.2
 """The share of days on which it asks for deployments."""
+OWN_TOKEN_DAYS = 0.4
+"""On which each environment has a token of its own, and nobody has an account token."""
+CONFIG_FILE_DAYS = 0.2
+"""On which the health check stands in railway.json alone, and Railway stops reading it at some time of the day."""
 _CONFIG = """
 [policy]
 commit_field = "commit"
@@ -69,6 +78,7 @@ service_id = "service-{service}"
 _ENVIRONMENT = """
 [repositories."{repository}".services.{service}.environments.{environment}]
 environment_id = "environment-{environment}"
+{token}
 """
 
 
@@ -123,11 +133,14 @@ def configuration(chance: Chance) -> config.Config:
         places["web"].append("staging")
     if chance.number("places service", 0, 1) < 0.25:
         places["api"] = ["production"]
+    own_tokens = chance.number("own tokens", 0, 1) < OWN_TOKEN_DAYS
     tables = []
     for service, environments in places.items():
         tables.append(_SERVICE.format(repository=REPOSITORY, service=service, project=PROJECT))
         named = {"repository": REPOSITORY, "service": service}
-        tables += [_ENVIRONMENT.format(environment=environment, **named) for environment in environments]
+        for environment in environments:
+            token = f'railway_token_secret = "{OWN_TOKENS[environment]}"' if own_tokens else ""
+            tables.append(_ENVIRONMENT.format(environment=environment, token=token, **named))
     policy = "\n".join(f"{name} = {value}" for name, value in rules.items())
     return config.parse(_CONFIG.format(policy=policy, services="".join(tables)), "simulated signalbox.toml")
 
@@ -152,11 +165,16 @@ class Vendors:
             deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
             pace=8.0,
         )
+        if secrets.RAILWAY_API not in configured.secrets:
+            self.railway.token_kind = "project"
         self.n8n = N8nWorld(token=SECRETS["N8N_API"], version=OLDEST)
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
         self._applications: dict[str, Application] = {}
         for place in configured.targets:
             domain = f"{place.service}-{place.environment}.up.railway.app"
+            if place.railway_token.kind == "project":
+                value = SECRETS[variable(place.railway_token.secret)]
+                self.railway.project_tokens[value] = (place.project_id, place.environment_id)
             self.railway.add_service(
                 project_id=PROJECT,
                 environment_id=place.environment_id,
@@ -177,6 +195,13 @@ class Vendors:
         service = self.railway.service(place.service_id, place.environment_id)
         service.custom_domains.append(custom)
         self._applications[custom.domain] = self._applications[str(service.domain)]
+
+    def stop_reading_config_files(self, seconds: float) -> None:
+        """After so long. Until then the health check of every service stands in such a file, and nowhere else."""
+        self.railway.config_files_until = START + timedelta(seconds=seconds)
+        for service in self.railway.services:
+            service.config_file, service.file_healthcheck_path = "/railway.json", service.healthcheck_path
+            service.healthcheck_path = None
 
     async def edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All the applications, by their hosts."""

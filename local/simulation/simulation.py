@@ -24,6 +24,7 @@ from local.simulation.execution import Crash, Execution, LoopClock, current
 from local.simulation.lean import lean, replaced
 from local.simulation.people import DAY, People
 from local.simulation.place import (
+    CONFIG_FILE_DAYS,
     Instances,
     Vendors,
     configuration,
@@ -149,6 +150,8 @@ class Simulation:
         self.witness = Witness(configured, refused_all_day=weather.refusing)
         self.vendors = Vendors(configured, self._webhook)
         self.vendors.github.shuffle = random.Random(seed)
+        if self.chance.number("config file", 0, 1) < CONFIG_FILE_DAYS:
+            self.vendors.stop_reading_config_files(self.chance.number("config file until", 0, DAY))
         self.witness.watch(self.vendors)
         delivery = read_topology().delivery
         self.post = Post(self.chance, delivery, self._push, self.witness.published, weather.delivery)

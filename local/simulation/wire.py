@@ -185,7 +185,7 @@ class Wire(httpx.AsyncBaseTransport):
             return httpx.Response(200, json={"errors": [problem], "data": None})
         if what == "refused" and self._vendor != "n8n":
             sent = dict(request.headers)
-            text = f"cannot do this with {sent.get('authorization', '')}"
+            text = f"cannot do this with {sent.get('authorization') or sent.get('project-access-token', '')}"
             if request.url.path.startswith("/graphql"):
                 return httpx.Response(200, json={"errors": [{"message": text}], "data": None})
             return httpx.Response(422, content=json.dumps({"message": text}))

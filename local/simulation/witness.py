@@ -154,6 +154,7 @@ class Witness:
     def called(self, execution: Execution, request: httpx.Request) -> None:
         """After a call that reached a vendor."""
         self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")
+        self.check(invariants.called(self))
         self.look(execution)
 
     def look(self, execution: Execution = NOBODY) -> None:

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from local.world.railway_access import Access
 from local.world.railway_deployment import ENDED, CustomDomain, Deployment
 from local.world.railway_operations import OperationResolvers, page, timestamp
 from local.world.railway_setup import SetupResolvers
@@ -73,7 +74,9 @@ class _Endpoint:
         self._world = world
         self._schema = load_schema()
         resolvers = (_Resolvers(world), SetupResolvers(world), OperationResolvers(world))
-        self._root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
+        self._access = Access(world)
+        root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
+        self._root = {name: self._access.guarded(name, resolve) for name, resolve in root.items()}
         self._traces = itertools.count(7850594425975341941)
 
     async def answer(self, request: Request) -> JSONResponse:
@@ -88,7 +91,7 @@ class _Endpoint:
 
     async def _execute(self, request: Request) -> JSONResponse:
         try:
-            kind = self._authorize(request)
+            caller = self._access.caller(request.headers)
             asked = json.loads(await request.body())
             document = _valid(asked["query"])
         except GraphQLError as error:
@@ -99,7 +102,7 @@ class _Endpoint:
             self._schema,
             document,
             root_value=self._root,
-            context_value=kind,
+            context_value=caller,
             variable_values=asked.get("variables"),
             operation_name=asked.get("operationName"),
         )
@@ -107,18 +110,6 @@ class _Endpoint:
             return JSONResponse({"data": result.data})
         _raise_our_own(result.errors)
         return self._refused(result.errors)
-
-    def _authorize(self, request: Request) -> str:
-        """The kind of the token, which comes in its one header: both at once are refused, as is none."""
-        bearer, project = request.headers.get("authorization"), request.headers.get("project-access-token")
-        kind = "project" if bearer is None else "account"
-        wrong_kind = self._world.token_kind not in {None, kind}
-        if bearer is None and project is not None and (wrong_kind or project != self._world.token):
-            raise GraphQLError("Project Token not found")
-        given = {(f"Bearer {self._world.token}", None), (None, self._world.token)}
-        if wrong_kind or (bearer, project) not in given:
-            raise GraphQLError("Not Authorized")
-        return kind
 
     def _refused(self, errors: Sequence[GraphQLError]) -> JSONResponse:
         """Railway uses INTERNAL_SERVER_ERROR for business refusals, too."""
@@ -248,8 +239,16 @@ def _meta(deployment: Deployment) -> dict[str, Any]:
     if not deployment.has_image:
         return known
     migration = {"preDeployCommand": ["migrate"]} if deployment.plan.migrates else {}
-    manifest = {"build": {"builder": "DOCKERFILE"}, "deploy": {"healthcheckPath": "/health", **migration}}
-    return {**known, "imageDigest": deployment.image, "serviceManifest": manifest}
+    checked = {"healthcheckPath": deployment.healthcheck_path} if deployment.healthcheck_path else {}
+    manifest = {"build": {"builder": "DOCKERFILE"}, "deploy": {**checked, **migration}}
+    in_file = {"healthcheckPath": service.file_healthcheck_path, **service.file_deploy}
+    return {
+        **known,
+        "imageDigest": deployment.image,
+        "serviceManifest": manifest,
+        "configFile": deployment.config_file,
+        "fileServiceManifest": {"deploy": in_file} if deployment.config_file else {},
+    }
 
 
 def _matches(deployment: Deployment, wanted: dict[str, Any]) -> bool:

@@ -88,6 +88,12 @@ class Service(Struct, kw_only=True):
     image: str | None = None
     """Deployed from an image, not from the repository."""
     healthcheck_path: str | None = "/health"
+    """In its own settings."""
+    config_file: str | None = None
+    """Such as /railway.json: what stands in it comes before the settings, and never changes them."""
+    file_healthcheck_path: str | None = None
+    file_deploy: dict[str, object] = field(default_factory=dict)
+    """What else that file has in its section deploy."""
     overlap_seconds: int | None = 5
 
 
@@ -102,6 +108,9 @@ class Deployment(Struct, kw_only=True, eq=False):
     plan: Plan
     created_at: datetime
     due: datetime | None
+    healthcheck_path: str | None = None
+    """What Railway asks before it lets the deployment go live."""
+    config_file: str | None = None
     status: str = "INITIALIZING"
     history: list[tuple[str, datetime]] = field(default_factory=list)
     """Each status and since when, after the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -24,6 +24,8 @@ from shared.unreadable import UNREADABLE
 log = logging.getLogger("signalbox")
 
 PAGE = 100
+CONFIG_FILES_UNTIL = datetime(2026, 12, 1, tzinfo=UTC)
+"""From then on Railway reads neither railway.json nor railway.toml: docs.railway.com/config-as-code."""
 LONGEST_LINE = 500
 
 _IN_PROGRESS = {"INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING"}
@@ -53,6 +55,12 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
     migrates: bool = False
     """It ran a preDeployCommand, which a rollback does not undo."""
     running_instances: int = 0
+    health_check: str | None = None
+    """The path that Railway checks before the deployment goes live; empty for none, None where Railway does not say."""
+    config_file: str | None = None
+    """The railway.json or railway.toml that configured it."""
+    file_settings: tuple[str, ...] = ()
+    """What that file sets, as far as Railway says, such as `deploy.healthcheckPath`."""
 
     @property
     def in_progress(self) -> bool:
@@ -100,6 +108,7 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     unused_domains: dict[str, str] = {}
     """Custom domains that may lead elsewhere, and why that is thought."""
     healthcheck_path: str | None
+    """By the service's own settings. A config file comes before them and never changes them."""
     image: str | None
     repository: str | None
     on_its_way: bool = False
@@ -121,14 +130,22 @@ class Railway:
         url: str,
         token_kind: TokenKind,
         secrets: Secrets,
+        secret: str = RAILWAY_API,
         transport: httpx.AsyncBaseTransport | None = None,
+        client: httpx.AsyncClient | None = None,
     ) -> None:
+        """`secret` holds the token, which is of the kind `token_kind`; `client` is a connection that is open."""
         self._url = url
+        self._secret = secret
         self._token_kind = token_kind
         self._secrets = secrets
-        self._client = open_client(url, transport=transport)
+        self._client = client or open_client(url, transport=transport)
         self.setup = Setup(self.call)
         """How the project is set up."""
+
+    def using(self, secret: str, token_kind: TokenKind) -> Railway:
+        """The same connection with another token. To close one is to close both."""
+        return Railway(url=self._url, secrets=self._secrets, secret=secret, token_kind=token_kind, client=self._client)
 
     async def deploy(self, *, service_id: str, environment_id: str, commit_sha: str) -> str:
         """Start a deployment of the commit and return its id. Two calls make two deployments."""
@@ -215,7 +232,8 @@ class Railway:
         changes = document.startswith("mutation")
         name = _name(document)
         request = {"operationName": name, "query": document, "variables": variables}
-        headers = await self._credentials(token_kind or self._token_kind)
+        token_kind = token_kind or self._token_kind
+        headers = await self._credentials(token_kind)
         response = await send(self._client, "POST", self._url, changes=changes, headers=headers, json=request)
         try:
             reply = msgspec.json.decode(response.content, type=wire.Reply)
@@ -226,17 +244,30 @@ class Railway:
                 text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
                 raise _lost(changes)(text) from error
             reply = wire.Reply()
-        raise self._refusal(reply.errors[0] if reply.errors else wire.Problem(), response, name, changes)
+        problem = reply.errors[0] if reply.errors else wire.Problem()
+        raise self._refusal(problem, response, name, changes, self._why(document, token_kind))
 
     async def _credentials(self, kind: TokenKind) -> dict[str, str]:
         """The one header of this kind of token: Railway is never to be sent both."""
-        token = await self._secrets.token(RAILWAY_API)
+        token = await self._secrets.token(self._secret)
         if kind == "project":
             return {"Project-Access-Token": token}
         return {"Authorization": f"Bearer {token}"}
 
-    def _refusal(self, problem: wire.Problem, response: httpx.Response, name: str, changes: bool) -> SignalboxError:
-        """What RAILWAY in answers.py makes of it; after a refused credential the secret is read anew."""
+    def _why(self, document: str, kind: TokenKind) -> str:
+        """What a refused project token may lack. Railway has one answer for a wrong scope and a missing permission."""
+        if kind != "project":
+            return ""
+        return (
+            f". {self._secret} holds a project token, which opens one environment of one project: either this is "
+            f"another one, or Railway does not let a project token use `{wire.root_of(document)}`. "
+            "`signalbox doctor` says which environment it opens"
+        )
+
+    def _refusal(
+        self, problem: wire.Problem, response: httpx.Response, name: str, changes: bool, why: str
+    ) -> SignalboxError:
+        """What RAILWAY in answers.py makes of it; after a refused credential the secret is read again."""
         code = _text(problem.extensions.code) if problem.extensions else None
         status = response.status_code
         page = is_page(response.content, response.headers.get("content-type", ""))
@@ -247,6 +278,7 @@ class Railway:
         error = error_of(said, RAILWAY, text, changes=changes, wait=retry_after(response))
         if isinstance(error, Unauthorized):
             self._secrets.clear()
+            return Unauthorized(text + why, status=status)
         return error
 
 
@@ -264,6 +296,7 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         log.warning("Railway deployment %s has the unknown status %s; taken as not final", raw.id, raw.status)
     meta = _lenient(raw.meta, wire.DeploymentMeta)
     deploy = _lenient(_lenient(meta.service_manifest, wire.Manifest).deploy, wire.ManifestDeploy)
+    config_file, file_settings = _of_config_file(meta)
     return DeploymentState(
         id=raw.id,
         status=raw.status,
@@ -276,6 +309,9 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         image=_text(meta.image_digest) or _text(meta.image),
         migrates=bool(deploy.pre_deploy_command),
         running_instances=sum(instance.status == "RUNNING" for instance in raw.instances),
+        health_check=None if _is_empty(meta.service_manifest) else _text(deploy.healthcheck_path) or "",
+        config_file=config_file,
+        file_settings=file_settings,
     )
 
 
@@ -301,6 +337,35 @@ def _doubt(domain: wire.Domain) -> str:
     if status.certificate_status != "CERTIFICATE_STATUS_TYPE_VALID":
         return "its certificate is not valid yet"
     return ""
+
+
+def _of_config_file(meta: wire.DeploymentMeta) -> tuple[str | None, tuple[str, ...]]:
+    """The deprecated file that a deployment was configured by, and what it sets.
+
+    Either may be missing from meta: a file is named before its content is known. `.railway/railway.ts` stays.
+    """
+    named = _text(meta.config_file)
+    if named is not None and not named.lower().endswith((".json", ".toml")):
+        return None, ()
+    sections = _lenient(meta.file_service_manifest, wire.FileManifest)
+    found = [
+        f"{section}.{name}"
+        for section in ("build", "deploy")
+        for name, value in _lenient_table(getattr(sections, section)).items()
+        if value is not None
+    ]
+    return named or ("railway.json or railway.toml" if found else None), tuple(found)
+
+
+def _is_empty(manifest: Raw) -> bool:
+    return not _lenient_table(manifest)
+
+
+def _lenient_table(raw: Raw) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except UNREADABLE:
+        return {}
 
 
 def _lenient(raw: Raw, kind: type[S]) -> S:

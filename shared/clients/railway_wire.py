@@ -93,6 +93,11 @@ TRIGGERS = """query Triggers($projectId: String!, $environmentId: String!, $serv
 }"""
 
 
+def root_of(document: str) -> str:
+    """What the document asks for, by Railway's own name."""
+    return document.partition("result: ")[2].partition("(")[0].split()[0]
+
+
 class Extensions(Struct):
     code: Any = None
 
@@ -140,14 +145,24 @@ class DeploymentMeta(Struct, rename="camel"):
     image: Any = None
     image_digest: Any = None
     service_manifest: Raw = Raw(b"null")
+    config_file: Any = None
+    file_service_manifest: Raw = Raw(b"null")
 
 
 class Manifest(Struct):
     deploy: Raw = Raw(b"null")
 
 
+class FileManifest(Struct):
+    """What a config file sets, in the sections that such a file has."""
+
+    build: Raw = Raw(b"null")
+    deploy: Raw = Raw(b"null")
+
+
 class ManifestDeploy(Struct, rename="camel"):
     pre_deploy_command: Any = None
+    healthcheck_path: Any = None
 
 
 class Edge(Struct):

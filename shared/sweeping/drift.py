@@ -40,7 +40,8 @@ async def _look(services: Services, place: TargetConfig) -> bool:
     began = services.clock.now()
     service: ServiceState | None = None
     try:
-        service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+        railway = services.railway_for(place)
+        service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     except VendorError as error:  # asked again no sooner than if it had told
         log.error("Railway does not say what serves", target=place.id, reason=str(error))
     except RateLimited:

@@ -124,7 +124,8 @@ def test_up_takes_signed_webhooks_until_it_is_interrupted(up: tuple[dict[str, An
     # Given an emulation that took one secret from the environment and made up the others
     started, folder = up
     assert started["secrets"]["GITHUB_WEBHOOK_SECRET"] == SECRET
-    assert started["secrets"]["RAILWAY_API"].startswith("local-")
+    assert started["secrets"]["RAILWAY_PRODUCTION"].startswith("local-")
+    assert "RAILWAY_API" not in started["secrets"]
     urls = started["urls"]
 
     # When a person merges, and the webhook is sent again by hand with a signature of our own
@@ -170,13 +171,13 @@ url = "https://n8n.example.com"
 [repositories."globex/site".services.web]
 project_id = "p"
 service_id = "site"
-environments.staging = { environment_id = "staging", branch = "trunk" }
+environments.staging = { environment_id = "staging", branch = "trunk", railway_token_secret = "RAILWAY-STAGING" }
 environments.live = { environment_id = "live", branch = "release", policy.automatic = false }
 
 [repositories."globex/api".services.api]
 project_id = "p"
 service_id = "api"
-environments.live = { environment_id = "live" }
+environments.live = { environment_id = "live", railway_token_secret = "RAILWAY-LIVE" }
 """
 
 
@@ -199,6 +200,7 @@ def test_up_plays_the_users_own_file_and_try_makes_things_happen(tmp_path: Path)
 
     with started_up(folder, "--config", str(tmp_path / "mine.toml")) as [addresses, _]:
         assert set(addresses["urls"]) >= {"application", "application globex/site web/live"}
+        assert {"RAILWAY_STAGING", "RAILWAY_LIVE", "RAILWAY_API"} <= set(addresses["secrets"])
         assert "web/live  globex/site release" in tried("targets")
 
         # When the next version is to be unhealthy, and a pull request of the first repository is labelled
@@ -457,7 +459,7 @@ def test_doctor_without_any_setting_says_once_what_it_did_not_look_at(tmp_path: 
     [left_out] = [line for line in shown.stdout.splitlines() if line.startswith("- ")]
     assert left_out.startswith("- secret, store, topics, ")
     assert left_out.endswith(", n8n workflow: the configuration cannot be used")
-    assert shown.stdout.endswith("3 failed, 20 skipped\n")
+    assert shown.stdout.endswith("3 failed, 21 skipped\n")
 
 
 def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[str, Any], Path]) -> None:
@@ -480,10 +482,10 @@ def test_doctor_finds_the_emulation_well_from_another_terminal(up: tuple[dict[st
     assert not [value for value in started["secrets"].values() if value in shown.stdout]
 
     # And a token that Railway refuses is told in a line of its own, with what to do, beside what is well
-    wrong = doctor(folder, change="RAILWAY_API=wrong;")
+    wrong = doctor(folder, change="RAILWAY_PRODUCTION=wrong;")
     assert wrong.returncode == 1
     assert "✓ GitHub App: signalbox-demo" in wrong.stdout
-    assert "✗ Railway token: Railway ApiToken: Not Authorized" in wrong.stdout
+    assert "✗ Railway token RAILWAY-PRODUCTION: Railway ProjectToken: Project Token not found" in wrong.stdout
     assert "    → Make a new token" in wrong.stdout
 
 

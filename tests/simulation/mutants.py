@@ -16,6 +16,7 @@ import shared.answering
 import shared.clients.health_body
 import shared.clients.railway
 import shared.gate
+import shared.health_check
 import shared.labelling
 import shared.log
 import shared.outbox
@@ -35,11 +36,13 @@ from local.simulation.simulation import Outcome, Simulation, simulate
 from shared.clients import n8n
 from shared.clients.github import GitHub
 from shared.clients.probe import Answer
-from shared.clients.railway import Railway
+from shared.clients.railway import DeploymentState, Railway
+from shared.config import RailwayToken
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.outcome import Fail, Rejected
 from shared.ports import Create
 from shared.run import Rollback, Run, Stage, Target, Verdict
+from shared.services import Services
 
 Replacement = tuple[Any, str, Any]
 
@@ -499,3 +502,30 @@ def _body_not_read() -> list[Replacement]:
 def _edge_excuses() -> list[Replacement]:
     verdict = Answer.verdict
     return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=False))]
+
+
+@mutant("the token of the first environment is used for all", 8)
+def _first_token() -> list[Replacement]:
+    def first(services: Any, _: Any) -> Any:
+        return services.railway_with(services.config.targets[0].railway_token)
+
+    return [(Services, "railway_for", first)]
+
+
+@mutant("the account token is used whatever an environment names", 3)
+def _account_token() -> list[Replacement]:
+    return [(Services, "railway_for", lambda services, _: services.railway_with(RailwayToken()))]
+
+
+@mutant("a health check that is lost is not noted", 3)
+def _health_check_not_noted() -> list[Replacement]:
+    return [(module(stage), "noted", lambda *_: {}) for stage in ("monitor", "verify")]
+
+
+@mutant("any version counts as not checked by Railway", 0)
+def _always_lost() -> list[Replacement]:
+    def unchecked(run: Run, deployment: DeploymentState) -> Any:
+        return noted(run, replace(deployment, health_check=""))
+
+    noted = shared.health_check.noted
+    return [(module(stage), "noted", unchecked) for stage in ("monitor", "verify")]

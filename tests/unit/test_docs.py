@@ -19,7 +19,7 @@ from local.cli import MODULES, main
 from local.cli.workflows import workflows
 from local.engines import KINDS
 from local.scenarios import SCENARIOS
-from local.simulation.invariants import documents, outside, rest
+from local.simulation.invariants import documents, outside, railway, rest
 from local.workflows import files
 from local.workflows.opening import API_KEY
 from shared import config, outbox, report, secrets, texts, weeks
@@ -195,10 +195,13 @@ def test_links_between_the_docs_lead_somewhere() -> None:
 
 
 def test_the_example_in_the_docs_and_the_one_at_the_root_are_accepted() -> None:
-    [example] = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
+    example, tokens = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
     assert config.parse(example).targets[0].policy.health_path == "/healthz"
+    assert len(config.parse(tokens).railway_tokens) == 2
     assert tomllib.loads(page("signalbox.toml"))
     assert config.load(ROOT / "signalbox.toml").targets
+    for written in (config.parse(example), config.parse(tokens), config.load(ROOT / "signalbox.toml")):
+        assert all(token.kind == "project" for token in written.railway_tokens)
 
 
 def test_scenarios_named_in_the_readme_exist() -> None:
@@ -207,7 +210,9 @@ def test_scenarios_named_in_the_readme_exist() -> None:
     assert set(named) <= set(SCENARIOS)
 
 
-@pytest.mark.parametrize("module", [documents, outside, rest], ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module", [documents, outside, railway, rest], ids=lambda module: module.__name__.rpartition(".")[2]
+)
 def test_what_the_simulation_checks_is_promised(module: ModuleType) -> None:
     checks = {
         name.replace("_", " ")
@@ -218,5 +223,5 @@ def test_what_the_simulation_checks_is_promised(module: ModuleType) -> None:
         and not name.startswith("_")
     }
     promised = set(re.findall(r"`([a-z0-9 ]+)`", page("docs/reliability.md")))
-    assert len(checks) > 5
+    assert len(checks) > (1 if module is railway else 5)
     assert checks - promised == set()

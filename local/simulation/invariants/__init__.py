@@ -5,6 +5,7 @@ A question yields what is wrong, in words; nothing when all is well.
 
 from local.simulation.invariants.documents import commit
 from local.simulation.invariants.outside import deployment, line, merge, message, notification
+from local.simulation.invariants.railway import called
 from local.simulation.invariants.rest import (
     after_replay,
     at_rest,
@@ -22,6 +23,7 @@ from local.simulation.invariants.rest import (
 __all__ = [
     "after_replay",
     "at_rest",
+    "called",
     "commit",
     "deployment",
     "effects",

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from local.simulation.execution import START
-from local.simulation.invariants import refusals
+from local.simulation.invariants import railway, refusals
 from local.simulation.invariants.asking import Found, Question, ask
 from local.simulation.place import LABEL
 from local.vendors import REPOSITORY
@@ -329,6 +329,7 @@ _AT_REST: list[Question[[Witness]]] = [
     silences_are_told,
     no_dead_letters,
     *refusals.AT_REST,
+    *railway.AT_REST,
 ]
 
 

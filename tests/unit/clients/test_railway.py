@@ -670,6 +670,122 @@ async def test_errors_count_even_beside_data_and_without_words(answering: Answer
         await railway.deploy(**PLACE, commit_sha=NEW)
 
 
+# Tokens
+
+STAGING_TOKEN = "token-of-staging"
+
+
+@pytest.fixture
+def scoped(world: RailwayWorld, clock: VirtualClock, railway: Railway) -> Railway:
+    """With a project token, which opens the one environment of another secret's targets."""
+    world.project_tokens[STAGING_TOKEN] = ("prj", "env")
+    secrets = Secrets(OneOf({RAILWAY_API: "railway-token", "RAILWAY-OWN": STAGING_TOKEN}), clock)
+    transport = httpx.ASGITransport(app=world.app)
+    return Railway(url=URL, token_kind="account", secrets=secrets, transport=transport).using("RAILWAY-OWN", "project")
+
+
+class OneOf:
+    """Secrets by name."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        return (self._values[name],)
+
+
+async def test_a_project_token_does_its_environments_work(scoped: Railway, world: RailwayWorld) -> None:
+    id = await scoped.deploy(**PLACE, commit_sha=NEW)
+
+    assert (await scoped.deployment(id)).commit_sha == NEW
+    assert [one.id for one in await scoped.deployments(**WHERE, limit=1)] == [id]
+    assert (await scoped.service(**PLACE)).latest_id == id
+    assert (await scoped.setup.token("project")).environment_id == "env"
+    assert world.trespasses == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda railway, _: railway.deploy(service_id="svc", environment_id="env2", commit_sha=NEW),
+        lambda railway, _: railway.service(service_id="svc", environment_id="env2"),
+        lambda railway, _: railway.deployments(project_id="prj", environment_id="env2", service_id="svc"),
+        lambda railway, theirs: railway.deployment(theirs),
+        lambda railway, theirs: railway.rollback(theirs),
+        lambda railway, theirs: railway.build_logs(theirs, limit=3),
+        lambda railway, _: railway.setup.project("other"),
+    ],
+)
+async def test_a_project_token_opens_no_other_environment(scoped: Railway, world: RailwayWorld, ask: Any) -> None:
+    place = {"project_id": "prj", "environment_id": "env2", "service_id": "svc"}
+    world.add_service(**place, name="web", repository="acme/shop", serving_commit=OLD)
+    id = world.deployments("svc", "env2")[0].id
+
+    with pytest.raises(Unauthorized, match="RAILWAY-OWN holds a project token, which opens one environment"):
+        await ask(scoped, id)
+
+    assert len(world.trespasses) == 1
+    assert len(world.created) == 0
+
+
+async def test_what_no_project_token_may_do_is_refused_with_its_name(scoped: Railway, world: RailwayWorld) -> None:
+    world.refused_to_project_tokens.add("serviceInstanceDeployV2")
+
+    with pytest.raises(Unauthorized) as refused:
+        await scoped.deploy(**PLACE, commit_sha=NEW)
+
+    assert "Railway does not let a project token use `serviceInstanceDeployV2`" in str(refused.value)
+    assert STAGING_TOKEN not in str(refused.value)
+    assert world.created == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_by_status_names_the_permission_too(scoped: Railway, world: RailwayWorld, status: int) -> None:
+    world.app.faults.append(Fault(status=status))
+    with pytest.raises(Unauthorized, match="does not let a project token use `serviceInstance`"):
+        await scoped.service(**PLACE)
+
+
+async def test_an_account_token_is_not_told_of_scopes(railway: Railway, source: Source) -> None:
+    source.value = "revoked"
+    with pytest.raises(Unauthorized) as refused:
+        await railway.deployment("any")
+    assert "project token" not in str(refused.value)
+
+
+# Config files
+
+
+@pytest.mark.parametrize(
+    ("meta", "file", "settings", "check"),
+    [
+        # As captured of a real deployment: the file is named, and nothing is said of what it sets
+        (
+            {
+                "configFile": "/railway.json",
+                "fileServiceManifest": {},
+                "serviceManifest": {"build": {}, "deploy": {"healthcheckPath": "/api/health"}},
+            },
+            *("/railway.json", (), "/api/health"),
+        ),
+        (
+            {"fileServiceManifest": {"build": {"builder": "NIXPACKS"}, "deploy": {"startCommand": "x", "cron": None}}},
+            *("railway.json or railway.toml", ("build.builder", "deploy.startCommand"), None),
+        ),
+        ({"configFile": ".railway/railway.ts", "fileServiceManifest": {"build": {"a": 1}}}, None, (), None),
+        ({"configFile": None, "fileServiceManifest": {}, "serviceManifest": {"build": {"a": 1}}}, None, (), ""),
+        ({"configFile": 7, "fileServiceManifest": [1], "serviceManifest": {"deploy": [1]}}, None, (), ""),
+        ({"configFile": "", "fileServiceManifest": {"deploy": "x"}, "serviceManifest": {}}, None, (), None),
+        (None, None, (), None),
+    ],
+)
+async def test_meta_says_which_file_configured_a_deployment(
+    answering: Answering, meta: Any, file: str | None, settings: Any, check: str | None
+) -> None:
+    state = await answering(answer(raw_deployment(meta=meta))).deployment("d1")
+    assert (state.config_file, state.file_settings, state.health_check) == (file, settings, check)
+
+
 # How the project is set up
 
 

@@ -25,7 +25,7 @@ from local.clock import VirtualClock
 from local.functions import Router
 from local.secrets import EnvironmentSecrets
 from local.store import SqliteStore
-from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, Keys, made_up_secrets, make_keys
+from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, Keys, made_up_secrets, make_keys, variable
 from local.world.application import Application
 from local.world.faults import Faulty
 from local.world.github import GitHubWorld
@@ -72,6 +72,7 @@ service_id = "{SERVICE}"
 
 [repositories."{REPOSITORY}".services.web.environments.production]
 environment_id = "{ENVIRONMENT}"
+{{token}}
 
 {{more}}
 """
@@ -245,6 +246,8 @@ class Scene:
         self.github.on_merge.append(lambda repository, sha, branch: self._pushed(repository, branch, sha))
         self.n8n = N8nWorld(token=self.secrets["N8N_API"])
         self.application = Faulty(Application(self.railway, service_id=SERVICE, environment_id=ENVIRONMENT))
+        self.token_secret: str | None = None
+        """What signalbox.toml names as the secret of production's project token."""
         self.blind = False
         """The prober cannot reach anything."""
         self.services = Services(
@@ -272,7 +275,19 @@ class Scene:
 
     def configure(self, *, n8n: bool = True, more: str = "", **policy: Any) -> None:
         """A new signalbox.toml, with these rules on top of the scene's own; None takes one away."""
-        self.services.config = _config(POLICY | policy, n8n=n8n, more=more)
+        self.services.config = _config(POLICY | policy, n8n=n8n, more=more, token=self.token_secret)
+
+    def use_project_token(self, secret: str = "RAILWAY-PRODUCTION") -> None:
+        """For production, in a secret of its own."""
+        self.hold_project_token(secret)
+        self.token_secret = secret
+        self.configure()
+
+    def hold_project_token(self, secret: str, environment_id: str = ENVIRONMENT) -> None:
+        """The secret holds a project token, which opens that environment."""
+        value = _project_token(secret)
+        self.secrets[variable(secret)] = value
+        self.railway.project_tokens[value] = (PROJECT, environment_id)
 
     def use_workflow(self, **paths: str) -> None:
         """Of n8n, beside the notification's: at this path, which signalbox.toml names under this key."""
@@ -566,11 +581,17 @@ def _values() -> dict[str, str]:
 
 
 @functools.cache
+def _project_token(secret: str) -> str:
+    return made_up_secrets(secret)[variable(secret)]
+
+
+@functools.cache
 def _keys() -> Keys:
     return make_keys()
 
 
-def _config(policy: Mapping[str, Any], *, n8n: bool = True, more: str = "") -> config.Config:
+def _config(policy: Mapping[str, Any], *, n8n: bool = True, more: str = "", token: str | None = None) -> config.Config:
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items() if value is not None)
-    text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more)
+    own = f'railway_token_secret = "{token}"' if token else ""
+    text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more, token=own)
     return config.parse(text, "the scene's signalbox.toml")

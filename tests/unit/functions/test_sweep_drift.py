@@ -12,7 +12,6 @@ from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, 
 from local.world.faults import Fault
 from local.world.railway_deployment import CustomDomain
 from shared.amend import amend
-from shared.config import Railway
 from shared.run import Serving, Target
 from shared.sweeping.drift import EVERY
 
@@ -207,9 +206,30 @@ async def test_two_sweeps_at_once_tell_once(scene: Scene) -> None:
 
 async def test_a_project_token_is_enough(scene: Scene) -> None:
     scene.railway.token_kind = "project"
-    scene.services.config = replace(scene.services.config, railway=Railway(token="project"))
+    scene.configure(more='[railway]\ntoken = "project"')
     await recorded(scene)
     assert (await scene.sweep()).json()["compared"] == 1
+
+
+async def test_each_environment_is_asked_about_with_its_own_token(scene: Scene) -> None:
+    # Given two environments, each with a token that opens it alone
+    staging = STAGING.format(branch="main") + 'railway_token_secret = "RAILWAY-STAGING"'
+    scene.use_project_token()
+    scene.hold_project_token("RAILWAY-STAGING", "environment-staging")
+    scene.configure(more=staging)
+    scene.railway.add_service(
+        **{name: getattr(scene.railway_service, name) for name in ("project_id", "service_id", "repository", "name")},
+        environment_id="environment-staging",
+        serving_commit=OLD,
+    )
+    await recorded(scene)
+    await scene.save(Target(id=scene.services.config.targets[1].id, verified=(scene.serving(),)))
+
+    # When the sweep looks at both
+    compared = (await scene.sweep()).json()["compared"]
+
+    # Then it used each one's own
+    assert (compared, scene.railway.trespasses) == (2, [])
 
 
 async def two_places(scene: Scene) -> None:
