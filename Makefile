@@ -61,7 +61,7 @@ check: lint  ## for in between, a minute or two: what lint looks at, and the uni
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest $(PARALLEL)
 
-coverage: $(VENV)/.dev  ## all tests, and whether those of tests/unit execute 95% of functions/ and shared/
+coverage: $(VENV)/.dev  ## all tests, and whether they execute 95% of functions/ and shared/
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=95
 
 # Which tests share a process, and how many processes there are: tests/distribution.py.

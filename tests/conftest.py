@@ -20,6 +20,8 @@ from shared.errors import ConfigError
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1,localhost,::1")))
 
+MEASURED = {"unit", "golden", "contract"}
+"""The folders whose tests count as coverage. What the others happen to execute proves less, and measuring is slow."""
 NOTED = "held against the vendors' contracts"
 _numbers = itertools.count(1)
 
@@ -63,7 +65,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if distribution.folder(item) != "unit":  # what they happen to execute is no proof, and measuring is slow
+        if distribution.folder(item) not in MEASURED:
             item.add_marker("no_cover")
     if getattr(config.option, "loadgroup", False):  # only in a process of several
         distribution.arrange(items)

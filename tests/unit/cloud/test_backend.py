@@ -148,7 +148,8 @@ async def test_with_credentials_it_connects_to_google(credentials):
 @pytest.mark.parametrize(
     ("variable", "database"), [({}, "(default)"), ({"SIGNALBOX_DATABASE": "signalbox"}, "signalbox")]
 )
-async def test_the_database_can_be_another_than_the_default_one(variable, database):
+async def test_the_database_can_be_another_than_the_default_one(variable, database, monkeypatch):
+    monkeypatch.setattr("shared.cloud.firestore.READ_TIMEOUT", 60.0)  # on a slow machine, too
     async with serving() as server:
         asked = []
 

@@ -151,7 +151,8 @@ async def test_a_denied_permission_names_the_role(broker, bus):
         await bus.publish("events", b"x", {})
 
 
-async def test_an_interruption_is_outlasted(broker, bus):
+async def test_an_interruption_is_outlasted(broker, bus, monkeypatch):
+    monkeypatch.setattr(pubsub, "RETRY", pubsub.RETRY.with_timeout(60))  # on a slow machine, too
     broker.refusals = [Refusal(StatusCode.UNAVAILABLE, "GOAWAY")]
 
     assert await bus.publish("events", b"x", {})
