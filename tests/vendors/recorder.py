@@ -47,8 +47,11 @@ class Recorder:
     async def _pass(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         asked, answered = bytearray(), bytearray()
         start: dict[str, Any] = {}
+        read = False
 
         async def listen() -> Message:
+            nonlocal read
+            read = True
             message = await receive()
             asked.extend(message.get("body", b""))
             return message
@@ -60,6 +63,8 @@ class Recorder:
             await send(message)
 
         await app(scope, listen, answer)
+        if not read:  # refused by its path alone
+            await listen()
         self.exchanges.append(
             Exchange(
                 method=scope["method"],
