@@ -44,10 +44,10 @@ LOOK_EVERY = 0.5
 LONGER = 300.0
 """Seconds for which killing may go on once people have done their work."""
 QUICK = {
-    "SIGNALBOX_LIMIT": "5",
+    "SIGNALBOX_LIMIT": "10",
     "SIGNALBOX_REDELIVERY": "3",
     "SIGNALBOX_UNCLAIMED": "2",
-    "SIGNALBOX_VISIBLE": "2",
+    "SIGNALBOX_VISIBLE": "10",
 }
 DELIVERIES: Mapping[Kind, Delivery] = {
     "embedded": Delivery(ack_deadline=10, min_backoff=0.2, max_backoff=1.0, max_attempts=100),
