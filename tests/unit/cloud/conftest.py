@@ -6,8 +6,6 @@ to the loop that began it, and raises in whichever loop runs then when that one 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 
@@ -17,6 +15,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="package", autouse=True)
-async def _one_loop(anyio_backend: str) -> AsyncIterator[None]:
+async def _one_loop(anyio_backend: str) -> None:
     """As long as it is there, anyio keeps the loop."""
-    yield
+    return
