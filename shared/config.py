@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.run import target_id
+from shared.watch_paths import problem
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _URL = re.compile(r"[!-~]+")
@@ -39,6 +40,9 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
     environment_id: str
     branch: str
     policy: Policy
+    paths: tuple[str, ...] | None = None
+    """What a merge has to change to be deployed here, in the form of .gitignore; None: as Railway's watch patterns say,
+    and where there are none whatever it changes."""
 
     @property
     def name(self) -> str:
@@ -99,6 +103,7 @@ class _Service(Struct, frozen=True, forbid_unknown_fields=True):
     project_id: Given
     service_id: Given
     environments: dict[str, Any]
+    paths: tuple[str, ...] | None = None
     policy: dict[str, Any] = {}
 
 
@@ -160,6 +165,9 @@ class _Reader:
         key = f'repositories."{repository}".services.{name}'
         self._check_name(key, name)
         service = self._convert(raw, _Service, key)
+        wrong = problem(service.paths or ())
+        if wrong is not None:
+            raise self._error(f"{key}.paths", wrong)
         rules = self._rules(policy, service.policy, f"{key}.policy")
         read = [self._try(self._target, repository, name, service, *of, rules) for of in service.environments.items()]
         return [target for target in read if target is not None]
@@ -180,6 +188,7 @@ class _Reader:
             service_id=of.service_id,
             environment_id=environment.environment_id,
             branch=environment.branch,
+            paths=of.paths,
             policy=self._convert(rules, Policy, f"{key}.policy"),
         )
 

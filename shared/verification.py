@@ -19,6 +19,8 @@ from shared.policy import Policy
 from shared.run import Check, Run, Verdict, Verification
 
 SHORTEST_COMMIT = 7
+_CODES = {"railway": Code.DEPLOY_CRASHED, "version": Code.WRONG_VERSION}
+"""What a failed check means for the deployment; that of the health: unhealthy."""
 
 
 class Sight(Struct, frozen=True):
@@ -26,11 +28,13 @@ class Sight(Struct, frozen=True):
 
     deployment: DeploymentState
     answer: Answer | None
+    cron_schedule: str | None = None
+    """By which the service runs: then its process ends after each tick, and answers nothing in between."""
 
 
 def assess(run: Run, policy: Policy, sight: Sight) -> tuple[Check, ...]:
     """The checks in the order in which they mean something."""
-    return (_railway(sight.deployment), _version(run, policy, sight.answer), _health(sight.answer))
+    return (_railway(sight), _version(run, policy, sight.answer), _health(sight))
 
 
 def conclude(run: Run, checks: tuple[Check, ...], terms: Terms) -> Advance | Wait | Fail:
@@ -53,8 +57,13 @@ def _moved_on(before: Verification, terms: Terms) -> datetime | None:
     return before.healthy_since + (terms.now - before.looked_at)
 
 
-def _railway(deployment: DeploymentState) -> Check:
-    name = "railway"
+def _railway(sight: Sight) -> Check:
+    """A process that has ended is no service any more, unless it is begun by a schedule."""
+    name, deployment = "railway", sight.deployment
+    if deployment.ended and not sight.cron_schedule:
+        return Check(
+            name, Verdict.FAIL, f"the process of {deployment.id[:8]} has ended, and no schedule begins it anew"
+        )
     if deployment.live:
         return Check(name, Verdict.PASS, f"{deployment.id[:8]} is {deployment.status}")
     return Check(name, Verdict.INCONCLUSIVE, f"{deployment.id[:8]} is {deployment.status}")
@@ -74,8 +83,10 @@ def _version(run: Run, policy: Policy, answer: Answer | None) -> Check:
     return Check(name, Verdict.FAIL, f"{shown[:12]} answers instead of {wanted[:7]}")
 
 
-def _health(answer: Answer | None) -> Check:
-    name = "health"
+def _health(sight: Sight) -> Check:
+    name, answer = "health", sight.answer
+    if sight.cron_schedule:
+        return Check(name, Verdict.NOT_RUN, f"not looked at: the service runs by its schedule {sight.cron_schedule}")
     if answer is None:
         return Check(name, Verdict.NOT_RUN, "the service has no public address")
     if not answer.reached:
@@ -85,7 +96,7 @@ def _health(answer: Answer | None) -> Check:
 
 def _failing(before: Verification, bad: Check, checks: tuple[Check, ...], terms: Terms) -> Wait | Fail:
     """The old version may answer for a while after the new one went live; an unhealthy answer counts at once."""
-    code = Code.WRONG_VERSION if bad.name == "version" else Code.UNHEALTHY
+    code = _CODES.get(bad.name, Code.UNHEALTHY)
     baking = before.healthy_since is not None
     overlap = code is Code.WRONG_VERSION and not baking and not before.relapses
     failures = before.failures if overlap else before.failures + 1
@@ -112,14 +123,24 @@ def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Te
     seen = Verification(checks=checks, healthy_since=since, looked_at=terms.now, relapses=before.relapses)
     left = since + bake - terms.now
     if left <= timedelta(0):
-        what = "the restored version is healthy" if run.rollback else "healthy"
-        baked = f" for {bake.total_seconds():g} s" if bake else ""
-        return Advance(what + baked, {"verification": seen})
+        return Advance(_held(run, seen, bake.total_seconds()), {"verification": seen})
     first = before.healthy_since is None and not before.relapses
     deadline = {"deadline": since + bake + timedelta(seconds=terms.policy.verify_deadline)} if first else {}
     return Wait(
-        message=f"healthy; to stay so for {bake.total_seconds():g} s",
+        message=f"{_state(seen)}; to stay so for {bake.total_seconds():g} s",
         wake_in=min(terms.policy.poll, left.total_seconds()),
         otherwise=Code.UNHEALTHY if before.relapses else Code.VERIFY_INCONCLUSIVE,
         changes={"verification": seen, **deadline},
     )
+
+
+def _state(seen: Verification) -> str:
+    """Nothing is called healthy that was not looked at."""
+    return "live, not looked at" if seen.unseen else "healthy"
+
+
+def _held(run: Run, seen: Verification, bake: float) -> str:
+    restored = "the restored version is " if run.rollback else ""
+    if seen.unseen:
+        return f"{restored}{_state(seen)}" + (f": Railway has called it live for {bake:g} s" if bake else "")
+    return f"{restored}{_state(seen)}" + (f" for {bake:g} s" if bake else "")

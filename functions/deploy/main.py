@@ -14,10 +14,12 @@ from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, RateLimited, Refused, Unavailable, UnknownOutcome
-from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.failed import why_skipped
+from shared.outcome import Advance, Fail, NotDeployed, Outcome, Wait
 from shared.run import Deployment, Run, Stage, Target, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
+from shared.touching import AUTOMATIC
 
 prepare()
 
@@ -42,9 +44,14 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     existing = find(run, known)
     if existing is not None:
         return _adopt(run, existing, known)
-    waiting = await _wait_for_another(claim, place)
+    skipped = next((one for one in known if one.skipped and one.commit_sha == run.commit_sha), None)
+    if skipped is not None and run.trigger.source in AUTOMATIC:
+        return _left_to_railway(run, skipped, known)
+    waiting = None if skipped is not None else await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
+    if run.touches is False and run.trigger.source in AUTOMATIC:
+        return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
     refused = targets.refusal(run, target)
     if refused is not None:
@@ -83,6 +90,15 @@ def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState]) ->
     return Advance(f"{verb} deployment {existing.id[:8]}", {"deployment": deployment})
 
 
+def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentState]) -> Fail | NotDeployed:
+    """Railway saw the commit and does not deploy it; neither do we, unless somebody asks for it.
+
+    Its CI failed, or nothing that the service watches has changed (Wait for CI, and watch paths).
+    """
+    adopted = _adopt(run, skipped, known).changes
+    return replace(why_skipped(skipped), changes=adopted)
+
+
 async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
     """Time for a deployment to show that may have been asked for: by a call whose answer was lost, or by Railway."""
     run, now, pace = claim.run, claim.terms.now, claim.terms.pace
@@ -117,10 +133,10 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
     """
     service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
-    if serving is None or serving.commit_sha in (None, claim.run.commit_sha):
+    if serving is None or serving.commit_sha in (None, claim.run.commit_sha) or not service.stands(serving):
         return
     base = address_of(services, place, service)
-    if base and await _is_bad(services, place, base, asleep=serving.status == "SLEEPING"):
+    if base and not service.cron_schedule and await _is_bad(services, place, base, asleep=serving.status == "SLEEPING"):
         return
     verified = Verified(
         deployment_id=serving.id,
@@ -131,7 +147,9 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
     )
 
     def remember(target: Target) -> Target:
-        return target if target.current else replace(target, verified=(verified,), address=base)
+        if target.current:
+            return target
+        return replace(target, verified=(verified,), address=base, left_alone=service.left_alone)
 
     await claim.amend_target(remember)
 

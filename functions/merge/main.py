@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 
 import functions_framework.aio
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import gate, stage, targets
+from shared import gate, stage, targets, touching
 from shared.clients.github import HeadMoved, NotMergeable, PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code
-from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.outcome import Advance, Fail, NotDeployed, Outcome, Wait
 from shared.run import Stage
 from shared.services import Services, prepare
 from shared.stage import Claim, Overtaken
@@ -35,7 +36,7 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
     if pull.base != run.pull_request.base:  # which its author may change, without any right in the repository
         return Fail(Code.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
     if pull.merged:
-        return await _merged(claim, services, pull)
+        return await _merged(claim, services, place, pull)
     if pull.head_sha != run.pull_request.head_sha:
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     by_label = run.trigger.source == "label"
@@ -45,10 +46,10 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
     verdict = gate.judge(pull, required, place.policy, patient=by_label)
     if verdict is not None:
         return verdict
-    return await claim.take_target() or await _merge(services, place, pull)
+    return await claim.take_target() or await _merge(claim, services, place, pull)
 
 
-async def _merged(claim: Claim, services: Services, pull: PullRequestState) -> Outcome:
+async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
     """Take the target for a pull request that is merged already, as long as it was merged at our commit.
 
     Not when a newer merge, which waits too or serves already, contains it.
@@ -62,7 +63,27 @@ async def _merged(claim: Claim, services: Services, pull: PullRequestState) -> O
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
+    # Before the target is taken or queued for: what is not deployed brings no other merge along.
+    untouched = await _untouched(claim, services, place, pull.merge_sha)
+    if untouched is not None:
+        return untouched
     return await _take_unless_contained(claim, services, pull.merge_sha) or Advance(f"merged as {pull.merge_sha[:7]}")
+
+
+async def _untouched(claim: Claim, services: Services, place: TargetConfig, merged: str) -> NotDeployed | None:
+    """Nothing to deploy, where nobody asked for this target by name and the merge changes nothing for its service.
+
+    Where Railway deploys by itself it has the last word: what it deploys all the same is followed.
+    """
+    run = claim.run
+    if run.trigger.source not in touching.AUTOMATIC or run.pull_request is None:
+        return None
+    if run.touches is None and touching.is_selective(services.config, place):
+        touches = await touching.touches(services, place, run.pull_request.number)
+        await claim.checkpoint(commit_sha=merged, touches=touches)
+    if claim.run.touches is not False or place.policy.auto_deploy == "adopt":
+        return None
+    return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {place.name} is deployed for")
 
 
 async def _take_unless_contained(claim: Claim, services: Services, merged: str) -> Outcome | None:
@@ -79,7 +100,7 @@ async def _take_unless_contained(claim: Claim, services: Services, merged: str) 
             return await claim.take_target(cleared)
 
 
-async def _merge(services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
+async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
     try:
         sha = await services.github.merge(
             place.repository, pull.number, head_sha=pull.head_sha, method=place.policy.merge_method
@@ -88,6 +109,9 @@ async def _merge(services: Services, place: TargetConfig, pull: PullRequestState
         return Fail(Code.HEAD_MOVED, _moved(None))
     except NotMergeable as error:
         return Fail(Code.MERGE_REFUSED, str(error))
+    untouched = await _untouched(claim, services, place, sha)
+    if untouched is not None:
+        return replace(untouched, changes={"commit_sha": sha})
     return Advance(f"merged as {sha[:7]}", {"commit_sha": sha})
 
 

@@ -170,7 +170,7 @@ class Witness:
         self.note(execution.name, f"#{number} is merged as {sha[:7]}")
         if execution is not NOBODY:
             self.check(invariants.merge(self, execution, self.vendors.github.pull(REPOSITORY, number)))
-        self.vendors.railway.push(repository, branch, sha)
+        self.vendors.railway.push(repository, branch, sha, self.vendors.github.merged_files(repository, sha))
         self.look()
 
     def troubled(self, execution: Execution, request: httpx.Request) -> None:

@@ -39,7 +39,7 @@ class Application:
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002
         deployment = self._railway.serving(*self._service)
-        if deployment is None or deployment.status == "CRASHED":
+        if deployment is None or deployment.status == "CRASHED" or deployment.stopped:
             return _edge_error()
         if deployment.status == "SLEEPING":
             self._railway.wake(deployment)

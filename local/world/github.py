@@ -144,6 +144,7 @@ class GitHubWorld:
         draft: bool = False,
         head_sha: str | None = None,
         from_fork: bool = False,
+        files: tuple[str, ...] = ("src/app.py",),
     ) -> int:
         """With one commit, unless the branch has one already: `head_sha`."""
         repo, now = self.repository(repository), self.clock.now()
@@ -164,6 +165,7 @@ class GitHubWorld:
             updated_at=now,
             draft=draft,
             from_fork=from_fork,
+            files=files,
         )
         self.webhooks.enqueue("pull_request", events.pull_request_event("opened", repo, pull), repo, author)
         return number
@@ -265,6 +267,11 @@ class GitHubWorld:
         for hook in self.on_merge:
             hook(repo.full_name, merged, pull.base)
         return merged
+
+    def merged_files(self, repository: str, sha: str) -> tuple[str, ...]:
+        """What the merge that made this commit changes."""
+        pulls = self.repository(repository).pulls.values()
+        return next(pull.files for pull in pulls if pull.merge_sha == sha)
 
     # Checks and reviews
 

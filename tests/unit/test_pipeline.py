@@ -24,7 +24,7 @@ from unit.building import (
 
 from shared import pipeline, targets
 from shared.errors import Code
-from shared.outcome import Advance, Enqueue, Fail, Message, Retry, Wait
+from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Retry, Wait
 from shared.pipeline import NOTIFY, Refusal
 from shared.run import (
     Check,
@@ -45,7 +45,14 @@ from shared.run import (
 )
 
 STAGES = [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY, Stage.ROLLBACK]
-ENDED = [Status.SUCCEEDED, Status.FAILED, Status.ROLLED_BACK, Status.CANCELLED, Status.SUPERSEDED]
+ENDED = [
+    Status.SUCCEEDED,
+    Status.FAILED,
+    Status.ROLLED_BACK,
+    Status.CANCELLED,
+    Status.SUPERSEDED,
+    Status.NOT_DEPLOYED,
+]
 BAD = [
     Code.BUILD_FAILED,
     Code.DEPLOY_FAILED,
@@ -785,7 +792,7 @@ def test_a_hold_after_a_rollback_holds_the_run_that_is_called_next():
     refused = targets.take(a_run(id="next"), after.target, NOON)
     asked = targets.take(a_run(id="next", trigger=a_trigger("command")), after.target, NOON)
 
-    assert isinstance(refused, Fail)
+    assert isinstance(refused, NotDeployed)
     assert refused.code is Code.TARGET_HELD
     assert not isinstance(asked, Fail | Enqueue)
     assert (asked.active, asked.hold) == ("next", None)

@@ -34,6 +34,7 @@ _ENDINGS = {
     Status.ROLLED_BACK: {"rolled_back"},
     Status.CANCELLED: {"cancelled"},
     Status.SUPERSEDED: {"superseded"},
+    Status.NOT_DEPLOYED: {"held_back", "nothing_to_deploy"},
 }
 
 

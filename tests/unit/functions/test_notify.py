@@ -84,6 +84,7 @@ async def test_a_success_is_told_everywhere(scene: Scene) -> None:
         ("rolled_back", {"status": Status.SUCCEEDED, "kind": Kind.ROLLBACK}, "inactive"),
         ("superseded", {"status": Status.SUPERSEDED}, "inactive"),
         ("cancelled", {"status": Status.CANCELLED}, "inactive"),
+        ("held_back", {"status": Status.NOT_DEPLOYED, "reason": Code.TARGET_HELD}, "inactive"),
     ],
 )
 async def test_githubs_deployment_shows_what_the_run_is_now(
@@ -384,6 +385,7 @@ async def test_the_week_that_is_over_is_reported_however_late(scene: Scene) -> N
             "since": "2026-11-16T08:00:00Z",
             "until": "2026-11-23T08:00:00Z",
             "runs": 1,
+            "attempts": 1,
             "complete": True,
             "by_status": {"rolled_back": 1},
             "by_reason": {"unhealthy": 1},
