@@ -82,6 +82,15 @@ class Config(Struct, frozen=True, kw_only=True):
     def in_repository(self, repository: str) -> list[TargetConfig]:
         return [target for target in self.targets if target.repository.lower() == repository.lower()]
 
+    def is_selective(self, place: TargetConfig) -> bool:
+        """Whether a merge may have nothing for the target: it names its paths, or the repository has several services.
+
+        Railway's watch patterns of a repository's only service are not asked for, as each request counts.
+        """
+        if place.paths is not None:
+            return bool(place.paths)
+        return len({other.service for other in self.in_repository(place.repository)}) > 1
+
     def on_railway(self, environment_id: str, service_id: str) -> TargetConfig | None:
         wanted = (environment_id, service_id)
         return next((t for t in self.targets if (t.environment_id, t.service_id) == wanted), None)

@@ -303,6 +303,8 @@ class HeldBack(Struct, frozen=True, kw_only=True):
     number: int | None = None
     """Of the pull request."""
     title: str = ""
+    missing_in: str | None = None
+    """The commit that is live and does not contain it, as far as GitHub was asked."""
 
 
 class QueueEntry(Struct, frozen=True):

@@ -13,7 +13,6 @@ from shared.outcome import Message
 from shared.ports import Condition, Create
 from shared.run import Kind, PullRequest, Rollback, Run, Stage, Status, Target, Trigger, run_id
 from shared.services import Services
-from shared.touching import is_selective
 
 RETENTION = timedelta(days=90)
 
@@ -137,7 +136,7 @@ def _may_come_to_nothing(services: Services, run: Run) -> bool:
     want to read that."""
     place = services.config.target(run.target)
     merged = run.kind is Kind.DEPLOY and run.trigger.source == "merge"
-    return merged and place is not None and is_selective(services.config, place)
+    return merged and place is not None and services.config.is_selective(place)
 
 
 async def wake(services: Services, repository: str, about: Condition) -> None:

@@ -32,6 +32,9 @@ from shared.run import (
 KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
 KEPT_HELD_BACK = 20
+AUTOMATIC = frozenset({"merge", "label"})
+"""Triggers by which nobody asked for this target by name just now. A hold stops them, and so does a merge that has
+nothing for the service; a command, a replay and a rollback it does not."""
 
 
 def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> Target | Enqueue | Fail | NotDeployed:
@@ -199,7 +202,7 @@ def refusal(run: Run, target: Target) -> Fail | NotDeployed | None:
     quarantine = target.quarantine_of(run.commit_sha) if run.commit_sha else None
     if quarantine is not None and run.trigger.force is None:
         return Fail(Code.QUARANTINED, f"{quarantine.commit_sha[:7]} was rolled back by {quarantine.run_id}")
-    if target.hold is not None and run.trigger.source in ("merge", "label"):
+    if target.hold is not None and run.trigger.source in AUTOMATIC:
         return NotDeployed(Code.TARGET_HELD, f"held back: {target.hold.reason}")
     return None
 

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from shared import log
-from shared.config import Config, TargetConfig
+from shared.config import TargetConfig
 from shared.errors import VendorError
 from shared.services import Services
 from shared.watch_paths import touched
-
-AUTOMATIC = frozenset({"merge", "label"})
-"""What nobody asked of this target by name: a command, a replay and a rollback deploy whatever has changed."""
-
-
-def is_selective(config: Config, place: TargetConfig) -> bool:
-    """Whether a merge may have nothing for the target: it names its paths, or the repository has several services.
-
-    Railway's watch patterns of a repository's only service are not asked for, as each request counts.
-    """
-    if place.paths is not None:
-        return bool(place.paths)
-    return len({other.service for other in config.in_repository(place.repository)}) > 1
 
 
 async def touches(services: Services, place: TargetConfig, number: int) -> bool:

@@ -19,7 +19,6 @@ from shared.outcome import Advance, Fail, NotDeployed, Outcome, Wait
 from shared.run import Deployment, Run, Stage, Target, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
-from shared.touching import AUTOMATIC
 
 prepare()
 
@@ -45,12 +44,12 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     if existing is not None:
         return _adopt(run, existing, known)
     skipped = next((one for one in known if one.skipped and one.commit_sha == run.commit_sha), None)
-    if skipped is not None and run.trigger.source in AUTOMATIC:
+    if skipped is not None and run.trigger.source in targets.AUTOMATIC:
         return _left_to_railway(run, skipped, known)
     waiting = None if skipped is not None else await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
-    if run.touches is False and run.trigger.source in AUTOMATIC:
+    if run.touches is False and run.trigger.source in targets.AUTOMATIC:
         return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
     refused = targets.refusal(run, target)

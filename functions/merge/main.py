@@ -76,9 +76,9 @@ async def _untouched(claim: Claim, services: Services, place: TargetConfig, merg
     Where Railway deploys by itself it has the last word: what it deploys all the same is followed.
     """
     run = claim.run
-    if run.trigger.source not in touching.AUTOMATIC or run.pull_request is None:
+    if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
         return None
-    if run.touches is None and touching.is_selective(services.config, place):
+    if run.touches is None and services.config.is_selective(place):
         touches = await touching.touches(services, place, run.pull_request.number)
         await claim.checkpoint(commit_sha=merged, touches=touches)
     if claim.run.touches is not False or place.policy.auto_deploy == "adopt":

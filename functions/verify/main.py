@@ -14,8 +14,7 @@ from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
 from shared.failed import failure_of, log_tail
-from shared.held_back import forget_brought_along
-from shared.outcome import Advance, Fail, Outcome
+from shared.outcome import Fail, Outcome
 from shared.run import Deployment, Rollback, Run, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim
@@ -47,8 +46,6 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     outcome = conclude(run, assess(run, place.policy, sight), terms)
     if isinstance(outcome, Fail) and outcome.code is Code.DEPLOY_CRASHED:
         outcome = replace(outcome, log_tail=await log_tail(services, deployment.id))
-    if isinstance(outcome, Advance) and run.rollback is None:
-        await forget_brought_along(claim, services)
     return replace(outcome, changes={**outcome.changes, **_seen(run, deployment.id, base, service.left_alone)})
 
 

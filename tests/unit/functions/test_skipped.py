@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from unit.functions.scene import API, NEW, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
 from local.world.faults import Fault
 from shared.clients.github import MOST_FILES
 from shared.errors import Code
-from shared.run import Deployment, Hold, Kind, Rollback, Run, Stage, Status, Target, Trigger
+from shared.run import Deployment, HeldBack, Hold, Kind, Rollback, Run, Stage, Status, Target, Trigger
 from shared.starting import merged
 
 MONOREPO = ("apps/web/**", "packages/**")
@@ -281,6 +282,11 @@ async def test_a_deployment_that_was_adopted_and_skipped_is_inactive_on_github(s
 # What a hold keeps back
 
 
+def kept(scene: Scene) -> tuple[HeldBack, ...]:
+    """The first of the merges, as a target lists it."""
+    return (HeldBack(commit_sha=scene.github.merges[0][2], run_id="r", at=scene.clock.now(), number=1),)
+
+
 async def held(scene: Scene) -> None:
     hold = Hold(reason="the last one was rolled back", at=scene.clock.now(), run_id="before")
     await scene.save(Target(id=TARGET, hold=hold, verified=(scene.serving(),)))
@@ -314,6 +320,7 @@ async def test_what_was_held_back_is_listed_until_it_is_live(scene: Scene) -> No
     # And when the newer one is deployed by command, it brings the other along
     await scene.happen(scene.say(2, "/deploy production"))
     await scene.settle()
+    await scene.sweep()
     assert (await scene.target()).held_back == ()
 
 
@@ -323,17 +330,23 @@ async def test_a_newer_one_stays_listed_when_an_older_one_is_deployed(scene: Sce
     second = await merge(scene, "b")
     await scene.happen(scene.say(1, "/deploy production"))
     await scene.settle()
+    await scene.sweep()
+    asked = scene.calls(scene.github.app, "/compare/")
+    await scene.sweep()
     assert [one.commit_sha for one in (await scene.target()).held_back] == [second.commit_sha]
+    assert scene.calls(scene.github.app, "/compare/") == asked, "once of each version that was verified"
 
 
-async def test_github_not_saying_what_is_contained_spoils_no_deployment(scene: Scene) -> None:
+async def test_what_github_cannot_say_is_asked_again(scene: Scene) -> None:
     await held(scene)
     await merge(scene, "a")
     await merge(scene, "b")
-    scene.github.app.faults.append(Fault(when="/compare/", times=50, status=502))
     await scene.happen(scene.say(2, "/deploy production"))
     await scene.settle()
-    assert (await scene.runs())[-1].status is Status.SUCCEEDED
+    await scene.save(replace(await scene.target(), held_back=kept(scene)))
+    scene.github.app.faults.append(Fault(when="/compare/", times=1, status=502))
+    assert (await scene.sweep()).json()["brought"] is None
+    assert (await scene.sweep()).json()["brought"] == 1
 
 
 async def test_an_unlock_without_anything_held_back_lists_nothing(scene: Scene) -> None:
