@@ -110,9 +110,12 @@ def configuration(chance: Chance) -> config.Config:
         places["web"].append("staging")
     if chance.number("places service", 0, 1) < 0.25:
         places["api"] = ["production"]
+    names_paths = chance.number("places paths", 0, 1) < 0.15
     tables = []
     for service, environments in places.items():
         tables.append(_SERVICE.format(repository=REPOSITORY, service=service, project=PROJECT))
+        if names_paths:
+            tables.append(f'paths = ["{service}/**", "common/**"]\n')
         named = {"repository": REPOSITORY, "service": service}
         tables += [_ENVIRONMENT.format(environment=environment, **named) for environment in environments]
     policy = "\n".join(f"{name} = {value}" for name, value in rules.items())

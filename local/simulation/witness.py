@@ -146,6 +146,7 @@ class Witness:
     def called(self, execution: Execution, request: httpx.Request) -> None:
         """After a call that reached a vendor."""
         self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")
+        self.check(invariants.call(self, execution, request.url.host))
         self.look(execution)
 
     def look(self, execution: Execution = NOBODY) -> None:

@@ -61,6 +61,8 @@ class RailwayWorld:
         """True, or the ids of deployments, to which deploymentRollback answers false."""
         self.paused = False
         """Builds are paused: what is to be built waits in the queue (docs.railway.com: deployments, limited access)."""
+        self.cancelled: list[tuple[Deployment, str]] = []
+        """What was cancelled, and in which status it was then."""
         self.woken: list[Deployment] = []
         """Each time that a request woke one that slept."""
         self.created: list[Deployment] = []
@@ -212,7 +214,7 @@ class RailwayWorld:
             return False
         if not target.can_rollback(self.clock.now(), self.retention):
             raise GraphQLError("Deployment cannot be rolled back to")
-        same = structs.replace(target.plan, needs_approval=False, crash_after=None)
+        same = structs.replace(target.plan, needs_approval=False, crash_after=None, exit_after=None)
         new = self._create(target.service, target.commit_sha, "rollback", "API", same)
         new.has_image, new.visible, new.restores = True, False, id
         return True
@@ -229,6 +231,7 @@ class RailwayWorld:
         deployment = self.deployment(id)
         if deployment.status not in IN_PROGRESS:
             raise GraphQLError("Deployment cannot be cancelled")
+        self.cancelled.append((deployment, deployment.status))
         self._enter(deployment, "REMOVED", self.clock.now())
         return True
 

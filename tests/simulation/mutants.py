@@ -23,6 +23,7 @@ import shared.sweeping.deafness
 import shared.sweeping.drift
 import shared.sweeping.health
 import shared.targets
+import shared.touching
 import shared.verification
 from local.simulation.execution import Crash
 from local.simulation.lean import replaced
@@ -33,6 +34,7 @@ from shared.clients.railway import Railway
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.ports import Create
 from shared.run import Rollback, Run, Stage, Target, Verdict
+from shared.verification import Sight
 
 Replacement = tuple[Any, str, Any]
 
@@ -377,3 +379,51 @@ def _label_again() -> list[Replacement]:
         (shared.labelling, "new_run", anew),
         (shared.labelling, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
     ]
+
+
+@mutant("what Railway has skipped is deployed by itself", 8)
+def _skipped_all_the_same() -> list[Replacement]:
+    async def known(railway: Any, **where: Any) -> list[Any]:
+        return [one for one in await deployments(railway, **where) if one.status != "SKIPPED"]
+
+    deployments = Railway.deployments
+    return [(Railway, "deployments", known)]
+
+
+@mutant("an approval has no more time than a build", 6)
+def _impatient() -> list[Replacement]:
+    return [(shared.pipeline, "_changes_clocks", lambda run, outcome: False)]
+
+
+@mutant("every merge is deployed to every service", 25)
+def _touches_everything() -> list[Replacement]:
+    return [(shared.touching, "touched", lambda patterns, files: True)]
+
+
+@mutant("no merge has anything for a service", 12)
+def _touches_nothing() -> list[Replacement]:
+    return [(shared.touching, "touched", lambda patterns, files: False)]
+
+
+@mutant("the sweep wakes what sleeps", 10)
+def _wakes() -> list[Replacement]:
+    return [(shared.sweeping.health, "unwatched", lambda target, policy: None)]
+
+
+@mutant("a process that ends between the ticks of its schedule has failed", 47)
+def _schedules_forgotten() -> list[Replacement]:
+    def without(**seen: Any) -> Sight:
+        return sight(**seen | {"cron_schedule": None})
+
+    sight = module("verify").Sight
+    return [(module("verify"), "Sight", without)]
+
+
+@mutant("a merge that is kept back is forgotten", 27)
+def _held_back_and_forgotten() -> list[Replacement]:
+    return [(shared.targets, "keep_back", lambda target, run, now: target)]
+
+
+@mutant("what was kept back is listed for ever", 0)
+def _listed_for_ever() -> list[Replacement]:
+    return [(module("sweep"), "strike_off_brought", _look_away)]
