@@ -203,7 +203,7 @@ def refusal(run: Run, target: Target) -> Fail | NotDeployed | None:
     if quarantine is not None and run.trigger.force is None:
         return Fail(Code.QUARANTINED, f"{quarantine.commit_sha[:7]} was rolled back by {quarantine.run_id}")
     if target.hold is not None and run.trigger.source in AUTOMATIC:
-        return NotDeployed(Code.TARGET_HELD, f"held back: {target.hold.reason}")
+        return NotDeployed(Code.TARGET_HELD, f"the target is held: {target.hold.reason}")
     return None
 
 

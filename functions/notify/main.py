@@ -138,6 +138,8 @@ async def _deployment_status(services: Services, run: Run) -> str:
         return "nothing was deployed"
     find = {"sha": run.commit_sha, "task": TASK, "environment": f"{run.service}/{run.environment}"}
     id = await services.github.find_deployment(run.repository, **find)
+    if id is None and run.reason is not None:
+        return "nothing was deployed"
     if id is None:
         id = await services.github.create_deployment(
             run.repository, **find, description=f"Signalbox {run.id}", payload={"run_id": run.id}

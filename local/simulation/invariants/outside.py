@@ -130,7 +130,8 @@ def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[st
 def what_railway_skips_is_not_deployed_by_itself(witness: Witness, made: Made) -> Iterator[str]:
     """What by Railway's word ran red, or has nothing to deploy, is deployed by us only when somebody asks for it."""
     run, new = witness.run(made.execution.about), made.deployment
-    if run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC:
+    asked = run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC
+    if run is None or asked or made.execution.disturbed:  # asked for before, and carried out late
         return
     for other in witness.vendors.railway.deployments(new.service.service_id, new.service.environment_id):
         if other.status == "SKIPPED" and other.commit_sha == new.commit_sha:

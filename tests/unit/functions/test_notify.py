@@ -84,7 +84,6 @@ async def test_a_success_is_told_everywhere(scene: Scene) -> None:
         ("rolled_back", {"status": Status.SUCCEEDED, "kind": Kind.ROLLBACK}, "inactive"),
         ("superseded", {"status": Status.SUPERSEDED}, "inactive"),
         ("cancelled", {"status": Status.CANCELLED}, "inactive"),
-        ("held_back", {"status": Status.NOT_DEPLOYED, "reason": Code.TARGET_HELD}, "inactive"),
     ],
 )
 async def test_githubs_deployment_shows_what_the_run_is_now(
@@ -93,6 +92,18 @@ async def test_githubs_deployment_shows_what_the_run_is_now(
     await tell(scene, await owing(scene, event, **changes))
     (deployment,) = scene.github.deployments(REPOSITORY)
     assert [status["state"] for status in deployment.statuses] == [state]
+
+
+async def test_of_what_was_not_deployed_github_shows_only_what_it_showed_before(scene: Scene) -> None:
+    quiet = {"status": Status.NOT_DEPLOYED, "reason": Code.NOTHING_TO_DEPLOY}
+    await tell(scene, await owing(scene, "nothing_to_deploy", **quiet))
+    assert (scene.github.deployments(REPOSITORY), scene.comments()) == ([], [])
+
+    await tell(scene, await owing(scene, "deploying", stage=Stage.MONITOR))
+    run = await tell(scene, await owing(scene, "nothing_to_deploy", **quiet))
+    (deployment,) = scene.github.deployments(REPOSITORY)
+    assert [status["state"] for status in deployment.statuses] == ["in_progress", "inactive"]
+    assert (len(scene.comments()), run.notified["nothing_to_deploy:comment"].outcome) == (1, outbox.SENT)
 
 
 async def test_a_status_that_is_shown_already_is_not_repeated(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -271,6 +272,7 @@ async def test_a_restoring_deployment_that_railway_skips_has_not_restored_anythi
 async def test_a_deployment_that_was_adopted_and_skipped_is_inactive_on_github(scene: Scene) -> None:
     scene.configure(auto_deploy="adopt")
     scene.railway_service.auto_deploy = True
+    scene.railway.pace = timedelta(seconds=30)
     scene.railway.plan(SERVICE, skipped=True)
     run = await merge(scene, "README.md")
     (shown,) = scene.github.deployments(REPOSITORY)
@@ -298,7 +300,9 @@ async def test_a_merge_to_a_held_target_is_no_failure(scene: Scene) -> None:
     assert (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
     (told,) = scene.n8n.notifications
     assert (told["event"], told["severity"], told["reason"]) == ("held_back", "info", "target_held")
-    assert str(told["text"]).startswith("⏸️ held back from web/production: held back: the last one was rolled back")
+    assert str(told["text"]).startswith(
+        "⏸️ held back from web/production: the target is held: the last one was rolled back"
+    )
     assert "❌" not in scene.comments()[0]
     assert "`target_held`" in scene.comments()[0]
 
