@@ -62,14 +62,17 @@ def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
     """The newest deployment of the run's commit that is on its way or live, or has appeared since we asked for one.
 
     A commit is no key (Railway makes several deployments of one), so an older one that failed or was removed says
-    nothing about the one to come.
+    nothing about the one to come. Neither does one whose process has ended, for who asks for the commit by command; but
+    what Railway deployed by itself is judged as it is, since a service with a schedule ends after each tick.
     """
+    by_itself = run.trigger.source in targets.AUTOMATIC
     asked = run.deployment is not None and run.deployment.requested_at is not None
     baseline = run.deployment.baseline if run.deployment else ()
     for deployment in known:
         if deployment.commit_sha != run.commit_sha:
             continue
-        if deployment.in_progress or deployment.live or (asked and deployment.id not in baseline):
+        up = deployment.serves or (deployment.live and by_itself)
+        if deployment.in_progress or up or (asked and deployment.id not in baseline):
             return deployment
     return None
 

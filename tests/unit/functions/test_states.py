@@ -11,7 +11,7 @@ from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
 from shared.errors import Code
-from shared.run import Health, Run, Stage, Status, Target, Verdict
+from shared.run import Health, Run, Stage, Status, Target, Trigger, Verdict
 from shared.sweeping.drift import EVERY
 
 CRON = "0 * * * *"
@@ -145,6 +145,24 @@ async def test_instances_that_have_exited_tell_it_where_railway_does_not(scene: 
     state = await scene.services.railway.deployment(scene.railway.created[0].id)
     assert (state.live, state.ended, state.serves) == (True, True, False)
     assert run.stage is Stage.VERIFY
+
+
+@pytest.mark.parametrize(("source", "made"), [("merge", 1), ("command", 2)])
+async def test_a_command_deploys_anew_what_has_ended_and_a_merge_adopts_it(
+    scene: Scene, source: Any, made: int
+) -> None:
+    # Given a live deployment of the commit whose process has ended
+    await scene.deployed(exit_after=1)
+    await scene.live(5)
+    asked = Trigger(source=source, actor="grace", id="1", url="https://github.test/1")
+
+    # When a run of the commit comes to deploy
+    run = scene.new_run(Stage.DEPLOY, trigger=asked)
+    await scene.hold_target(run)
+    await scene.execute(run)
+
+    # Then only a command has it deployed again
+    assert len(scene.railway.created) == made
 
 
 async def test_a_service_with_a_schedule_is_right_between_its_ticks(scene: Scene) -> None:
