@@ -98,7 +98,7 @@ def _not_redelivered() -> list[Replacement]:
     return [(module("sweep"), "redeliver_missed", _look_away)]
 
 
-@mutant("a stage waits on beyond its deadline", 10)
+@mutant("a stage waits on beyond its deadline", 3)
 def _no_deadline() -> list[Replacement]:
     judge = shared.pipeline.judge
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
@@ -133,12 +133,12 @@ def _publish_first() -> list[Replacement]:
     return [(shared.stage.Claim, "conclude", save)]
 
 
-@mutant("no deployment of the commit is looked for before making one", 5)
+@mutant("no deployment of the commit is looked for before making one", 22)
 def _no_find() -> list[Replacement]:
     return [(module("deploy"), "find", lambda run, known: None)]
 
 
-@mutant("a lost answer is taken for a call that never arrived", 5)
+@mutant("a lost answer is taken for a call that never arrived", 22)
 def _lost_is_not_sent() -> list[Replacement]:
     deploy = Railway.deploy
 
@@ -237,7 +237,7 @@ def _acknowledged_crash() -> list[Replacement]:
     return [(Simulation, "_push", acknowledge)]
 
 
-@mutant("the sweep wakes nobody", 6)
+@mutant("the sweep wakes nobody", 3)
 def _no_sweep() -> list[Replacement]:
     return [(module("sweep"), "wake_due", _look_away)]
 
@@ -422,8 +422,3 @@ def _schedules_forgotten() -> list[Replacement]:
 @mutant("a merge that is kept back is forgotten", 27)
 def _held_back_and_forgotten() -> list[Replacement]:
     return [(shared.targets, "keep_back", lambda target, run, now: target)]
-
-
-@mutant("what was kept back is listed for ever", 0)
-def _listed_for_ever() -> list[Replacement]:
-    return [(module("sweep"), "strike_off_brought", _look_away)]
