@@ -1,4 +1,4 @@
-# make run, make test, make lint; everything happens in .venv and on loopback.
+# make run, make check, make test; everything happens in .venv and on loopback.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # A lock is whole: with nothing to look up, no later release and no pip can change what is installed.
 PINNED := install --no-deps --require-hashes -r
 
-.PHONY: run up package plan deploy destroy test test-kill test-contracts test-n8n test-terraform n8n simulate fuzz \
+.PHONY: run up package plan deploy destroy check test coverage test-kill test-contracts test-n8n test-terraform n8n simulate fuzz \
   golden tf-check tf-scan lint audit format lock clean help
 
 help:  ## what there is
@@ -55,8 +55,17 @@ PROJECT = $(shell [ -f "$(TFVARS)" ] && sed -nE 's/^ *project_id *= *"([^"]*)".*
 STATE_BUCKET ?= $(if $(PROJECT),$(PROJECT)-signalbox-state)
 KEPT := (google_project_service|google_firestore_[a-z]+|google_secret_manager_secret)\.
 
-test: $(VENV)/.dev  ## all tests, with the coverage that is asked for
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
+check: lint  ## for in between, a minute or two: what lint looks at, and the unit tests
+	$(BIN)/pytest -q $(PARALLEL) tests/unit
+
+test: $(VENV)/.dev  ## all tests
+	$(BIN)/pytest $(PARALLEL)
+
+coverage: $(VENV)/.dev  ## all tests, and whether they execute 95% of functions/ and shared/
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=95
+
+# Which tests share a process, and how many processes there are: tests/distribution.py.
+PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
 test-contracts: $(VENV)/.dev  ## what is asked of vendors, and what the simulated ones answer, by the vendors' contracts
 	SIGNALBOX_REQUIRE=contracts,n8n $(BIN)/pytest -q tests/vendors tests/unit/world tests/unit/clients $(N8N_TESTS)
@@ -77,7 +86,7 @@ golden: $(VENV)/.dev  ## take what the scenarios come to now as what they should
 test-kill: $(VENV)/.dev  ## the long form of the test that kills functions, on both backends
 	SIGNALBOX_KILL=full $(BIN)/pytest -s tests/e2e/test_killed.py
 
-test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, which is installed first (needs Node)
+test-n8n: $(VENV)/.dev  ## client, workflows and commands against a real n8n, installed first (needs npm; N8N_VERSION=2.8.4 for an old one)
 	SIGNALBOX_REQUIRE=n8n $(BIN)/pytest $(N8N_TESTS)
 
 N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflows.py
@@ -85,8 +94,8 @@ N8N_TESTS := tests/contract/test_n8n_contract.py tests/contract/test_n8n_workflo
 test-terraform: $(VENV)/.dev  ## Terraform's plan beside what the functions are seen to do (needs Terraform)
 	SIGNALBOX_REQUIRE=terraform $(BIN)/pytest tests/terraform
 
-n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs Node)
-	$(BIN)/python tests/real_n8n.py
+n8n: $(VENV)/.dev  ## the n8n that the tests use, into ~/.cache/signalbox, once (needs npm; N8N_VERSION as above)
+	$(BIN)/python tests/install_n8n.py
 
 # What checks Terraform without a registry; with none, the real provider is fetched.
 export SIGNALBOX_TFCHECK ?= $(abspath $(wildcard ../shared/tools/tfcheck/tfcheck))

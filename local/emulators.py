@@ -25,7 +25,7 @@ from shared.errors import ConfigError, Unavailable
 
 INSTALL = "gcloud components install pubsub-emulator cloud-firestore-emulator"
 OLDEST_JAVA = 11
-STARTED_WITHIN = 60.0
+STARTED_WITHIN = 180.0
 STOPPED_WITHIN = 5.0
 SDK_FOLDERS = (
     "/usr/lib/google-cloud-sdk",

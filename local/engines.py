@@ -28,7 +28,7 @@ KINDS: tuple[Kind, ...] = ("embedded", "emulators")
 PROJECT = "signalbox-local"
 QUIET_FOR = 3.0
 """Seconds without a push after which the Pub/Sub emulator has nothing left: it tells no backlog."""
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 class Engine(Protocol):

@@ -24,6 +24,7 @@ from local.vendors import (
     PROJECT,
     REPOSITORY,
     SERVICE,
+    TOKEN_SECRET,
     Vendors,
     made_up_secrets,
     make_keys,
@@ -46,6 +47,7 @@ commit_field = "commit"
 health_timeout = 2
 bake = {{bake}}
 poll = 0.5
+settle = {{settle}}
 verify_deadline = {{verify_deadline}}
 monitor_deadline = 120
 rollback_deadline = 90
@@ -53,6 +55,7 @@ merge_deadline = 120
 auto_deploy = "{{auto_deploy}}"
 deploy_label = "ship it"
 adopt_wait = 2
+refusal_patience = 2
 
 [n8n]
 url = "{{n8n}}"
@@ -63,6 +66,7 @@ service_id = "{SERVICE}"
 
 [repositories."{REPOSITORY}".services.web.environments.production]
 environment_id = "{ENVIRONMENT}"
+railway_token_secret = "{TOKEN_SECRET}"
 branch = "main"
 """
 
@@ -88,6 +92,8 @@ class Options(Struct, frozen=True, kw_only=True):
     emulators: Mapping[str, str] | None = None
     """Where emulators run already, by Google's environment variables; they are started otherwise."""
     bake: float = 1.0
+    settle: float = 0.0
+    """In the simulated world a check is there as soon as it begins, but where a scenario has it otherwise."""
     verify_deadline: float = 90.0
     railway_pace: float = 0.25
     auto_deploy: bool = False
@@ -118,10 +124,10 @@ async def running(options: Options, environ: Mapping[str, str] = os.environ) -> 
 
     Raises OSError when a port is taken, ConfigError when the emulators are not to be had.
     """
-    keys = make_keys()
-    made = {**made_up_secrets(), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
+    keys, configured = make_keys(), configuration(options)
+    made = {**made_up_secrets(*configured.secrets), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
     values = {name: environ.get(name) or value for name, value in made.items()}
-    vendors = Vendors(SystemClock(), values, keys.public, configuration(options), pace=options.railway_pace)
+    vendors = Vendors(SystemClock(), values, keys.public, configured, pace=options.railway_pace)
     async with AsyncExitStack() as stack:
         ports = {name: options.port + 1 + at if options.port else 0 for at, name in enumerate(vendors.port_names)}
         listening = bind(options.port)
@@ -178,6 +184,7 @@ def _configuration(options: Options, n8n: str) -> str:
         return playing.emulated(own.text, own.source, n8n=n8n, real_time=own.real_time)
     return CONFIG.format(
         bake=options.bake,
+        settle=options.settle,
         verify_deadline=options.verify_deadline,
         auto_deploy="adopt" if options.auto_deploy else "off",
         n8n=n8n,

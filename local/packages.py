@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
+import msgspec
 from msgspec import Struct
 
 from local import requirements, topology
@@ -27,6 +28,8 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 CONFIG = Settings().signalbox_config
+SECRETS = "secrets.json"
+"""Beside the packages: the names of Railway's tokens by signalbox.toml, for Terraform, which does not read TOML."""
 BACKEND = Settings().signalbox_backend.partition(":")[0]
 """Named in a setting instead of imported."""
 
@@ -61,13 +64,15 @@ class Package(Struct, frozen=True):
 
 
 def build(out: Path, *, root: Path = ROOT, config: Path | None = None) -> list[Package]:
-    """Write a zip for each function of the topology. Raises ConfigError."""
+    """Write a zip for each function of the topology, and SECRETS. Raises ConfigError."""
     functions = topology.load(root / "functions" / "topology.yaml").functions
     settings = config or root / CONFIG
-    configuration.load(settings)
+    configured = configuration.load(settings)
     lock = Lock(root / requirements.PATH)
     packages = []
     make_folder(out)
+    tokens = sorted({token.secret for token in configured.railway_tokens})
+    _write(out / SECRETS, msgspec.json.format(msgspec.json.encode({"railway": tokens})) + b"\n")
     for function in functions:
         pins, content = _content(function, root, lock)
         zipped = _zip({**content, CONFIG: settings.read_bytes()})

@@ -13,7 +13,8 @@ from msgspec import Struct
 from local.engines import Kind
 from local.host import Host, Options, running
 from local.scenarios import Scenario
-from local.scene import PREVIOUS_COMMIT, Expectation, Line, Scene
+from local.scene import PREVIOUS_COMMIT, Scene
+from local.timeline import Expectation, Line
 from local.vendors import REPOSITORY
 from shared.run import Run, Target
 
@@ -50,6 +51,7 @@ async def perform(
             backend=backend,
             emulators=emulators,
             bake=scenario.bake,
+            settle=scenario.settle,
             verify_deadline=scenario.verify_deadline,
             auto_deploy=scenario.auto_deploy,
             copies=scenario.copies,

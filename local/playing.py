@@ -16,7 +16,7 @@ FASTER = 60
 """A minute of the policy lasts a second."""
 SHORTEST_DEADLINE = 90.0
 """Seconds: what is bounded by a deadline takes as long as it does, on a machine that may be slow."""
-PACED = ("adopt_wait", "bake", "poll", "probation")
+PACED = ("adopt_wait", "bake", "poll", "probation", "settle")
 """Times that are waited for. Those of a single check (health_timeout) are the application's, and stay."""
 _NOT_HERE = ("health_url",)
 """Addresses of the real world."""

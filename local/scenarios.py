@@ -10,6 +10,7 @@ from msgspec import Struct
 from local.scene import PREVIOUS_COMMIT, Scene
 from local.vendors import REPOSITORY
 from local.world.faults import Fault
+from local.world.refusals import PASSING_REFUSALS
 from shared.errors import Code
 from shared.run import Run, Stage, Status
 
@@ -23,6 +24,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     summary: str
     play: Play
     bake: float = 1.0
+    settle: float = 0.0
     verify_deadline: float = 90.0
     auto_deploy: bool = False
     copies: int = 1
@@ -150,6 +152,30 @@ async def _checks_slow(scene: Scene) -> None:
     _expect_deployed(scene, await scene.ended(), scene.github.merges[0][2] if scene.github.merges else "")
 
 
+@scenario("checks-late", "/deploy right after a push: what has not begun yet is waited for, and fails", settle=60.0)
+async def _checks_late(scene: Scene) -> None:
+    number = scene.open_pull_request(check=None)
+    scene.report_check(number, "success")
+    scene.push(number)
+    scene.comment(number, "/deploy")
+    await scene.until(lambda runs: "for checks to begin" in runs[-1].history[-1].message)
+    scene.queue_checks(number)
+    await scene.until(lambda runs: "no check listed yet" in runs[-1].history[-1].message)
+    scene.report_check(number, "failure")
+    _expect_failed(scene, await scene.ended(), Code.CHECKS_FAILED)
+    _expect_untouched(scene)
+
+
+@scenario("checks-by-hand", "somebody merges with a red check: deployed, and said so")
+async def _checks_by_hand(scene: Scene) -> None:
+    number = scene.open_pull_request(check="failure")
+    sha = scene.merge(number)
+    run = await scene.ended()
+    _expect_deployed(scene, run, sha)
+    warned = any("although its checks had not passed: test (failure)" in body for body in scene.status_comments(number))
+    scene.expect("the comment says that the check had failed", warned)
+
+
 @scenario("merge-conflict", "the branch has conflicts: nothing is merged")
 async def _merge_conflict(scene: Scene) -> None:
     number = scene.open_pull_request()
@@ -225,12 +251,18 @@ async def _held_back(scene: Scene) -> None:
     scene.expect("nothing is held back any more", target.hold is None and not target.held_back)
 
 
-@scenario("vendor-outage", "GitHub and Railway answer 502 and 429 for a while: late, but complete")
+_NO_VERDICTS = frozenset({"not authorized", "not accessible", "a page with 403"})
+
+
+@scenario("vendor-outage", "GitHub and Railway answer 502, 429 and refusals for a while: late, but complete")
 async def _vendor_outage(scene: Scene) -> None:
     limited = {"Retry-After": "1", "X-RateLimit-Remaining": "0"}
     scene.github.app.faults += [Fault(times=4), Fault(status=429, headers=limited), Fault(times=2)]
     scene.railway.app.faults += [Fault(times=4), Fault(status=429, headers=limited), Fault(times=2)]
-    scene.say("GitHub and Railway answer 502 and 429")
+    for vendor in (scene.github, scene.railway):
+        name = "github" if vendor is scene.github else "railway"
+        vendor.app.faults += [answer.as_fault("") for answer in PASSING_REFUSALS[name] if answer.name in _NO_VERDICTS]
+    scene.say("GitHub and Railway answer 502, 429, and refusals that pass")
     number = scene.open_pull_request()
     scene.comment(number, "/deploy")
     run = await scene.ended()

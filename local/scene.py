@@ -10,9 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
-
 from local.host import Host
+from local.timeline import Expectation, Line
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from local.world.railway_deployment import Deployment
 from shared import outbox
@@ -21,7 +20,7 @@ from shared.run import Run, Target, target_id
 
 TARGET = target_id(REPOSITORY, "web", "production")
 PREVIOUS_COMMIT = hashlib.sha1(b"what served before").hexdigest()  # noqa: S324 - a made-up commit
-PATIENCE = 240.0
+PATIENCE = 600.0
 LOOK_EVERY = 0.05
 CHANNELS = {
     "comment": "comment on the pull request",
@@ -29,25 +28,6 @@ CHANNELS = {
     "n8n": "n8n workflow",
     "analysis": "n8n workflow for failures",
 }
-
-
-class Expectation(Struct, frozen=True):
-    """Something the scenario should come to, and whether it did."""
-
-    text: str
-    held: bool
-
-
-class Line(Struct, frozen=True):
-    """One line of the timeline: what somebody did (`stage` None), a webhook, a run's history, or who was told."""
-
-    at: datetime
-    run_id: str | None
-    stage: str | None
-    status: str | None
-    message: str
-    seconds: float | None
-    """Since the run's previous entry."""
 
 
 class Scene:
@@ -87,6 +67,14 @@ class Scene:
     def report_check(self, number: int, conclusion: str | None) -> None:
         self.github.report_check(REPOSITORY, number, "test", conclusion)
         self.say(f"check `test` on #{number}: {conclusion or 'in progress'}")
+
+    def push(self, number: int) -> None:
+        self.github.push(REPOSITORY, number)
+        self.say(f"ada pushes another commit to #{number}")
+
+    def queue_checks(self, number: int) -> None:
+        self.github.open_suite(REPOSITORY, number)
+        self.say(f"GitHub queues a workflow for #{number}")
 
     def merge(self, number: int, by: str = "ada") -> str:
         sha = self.github.merge(REPOSITORY, number, by)

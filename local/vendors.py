@@ -23,12 +23,14 @@ from local.world.people import People
 from local.world.railway import RailwayWorld
 from local.world.telegram import TelegramWorld
 from shared import secrets
-from shared.config import Config, TargetConfig
+from shared.config import Config, RailwayToken, TargetConfig
 from shared.ports import Clock
 
 REPOSITORY = "acme/shop"
 PROJECT, SERVICE, ENVIRONMENT = "project-acme", "service-web", "environment-production"
 APP_ID = "123456"
+TOKEN_SECRET = "RAILWAY-PRODUCTION"
+"""Holds the project token of that environment."""
 PEOPLE = {"ada": "admin", "grace": "write", "mallory": "read"}
 TICK = 0.02
 
@@ -54,10 +56,17 @@ def make_keys() -> Keys:
     )
 
 
-def made_up_secrets() -> dict[str, str]:
-    """Values for every secret, as environment variables; no two processes make the same."""
-    made = {name: f"local-{name.lower()}-{random.SystemRandom().getrandbits(96):024x}" for name in secrets.NAMES}
+def made_up_secrets(*names: str) -> dict[str, str]:
+    """Values for these secrets, or all of Signalbox's own, as environment variables; no two processes make the same."""
+    names = names or secrets.NAMES
+    made = {name: f"local-{name.lower()}-{random.SystemRandom().getrandbits(96):024x}" for name in names}
     return {variable(name): value for name, value in made.items()}
+
+
+def _account_token(values: Mapping[str, str], configured: Config) -> str:
+    """Where no target uses one, nobody knows it."""
+    used = RailwayToken() in configured.railway_tokens
+    return values[variable(secrets.RAILWAY_API)] if used else made_up_secrets(secrets.RAILWAY_API).popitem()[1]
 
 
 def _names(targets: Sequence[TargetConfig]) -> list[str]:
@@ -98,11 +107,14 @@ class Vendors:
         )
         self.railway = RailwayWorld(
             clock=clock,
-            token=values[variable(secrets.RAILWAY_API)],
+            token=_account_token(values, configured),
             webhook_secret=values[variable(secrets.RAILWAY_WEBHOOK_SECRET)],
             deliver=self._to_railway_webhook,
             pace=pace,
         )
+        for token, (first, *_) in configured.railway_tokens.items():
+            if token.kind == "project":
+                self.railway.project_tokens[values[variable(token.secret)]] = (first.project_id, first.environment_id)
         self.telegram = TelegramWorld(token="12345:local-telegram-token")  # noqa: S106 - no real one
         self.n8n = N8nWorld(token=values[variable(secrets.N8N_API)], telegram=self.telegram)
         self.configured = configured
@@ -169,6 +181,8 @@ class Vendors:
             health_path=policy.health_path,
             commit_field=policy.commit_field or COMMIT_FIELD,
             commit_header=policy.commit_header or COMMIT_HEADER,
+            health_field=policy.health_field,
+            health_value=policy.health_value,
         )
 
     @staticmethod

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from shared.clients.health_body import HealthRule
 from shared.clients.probe import Answer
 from shared.config import TargetConfig
+from shared.policy import Policy
+from shared.redaction import shown_url
 from shared.services import Services
 
 if TYPE_CHECKING:  # only who calls Railway pays for its client
@@ -22,9 +27,19 @@ def address_of(services: Services, place: TargetConfig, service: ServiceState) -
 async def look(services: Services, place: TargetConfig, address: str) -> Answer:
     """Ask the health path once. Raises nothing: what cannot be reached is in the answer."""
     policy = place.policy
-    return await services.probe.look(
-        f"{address}/{policy.health_path.lstrip('/')}",
+    url = f"{address}/{policy.health_path.lstrip('/')}"
+    answer = await services.probe.look(
+        url,
         timeout=policy.health_timeout,
         commit_field=policy.commit_field,
         commit_header=policy.commit_header,
+        health=_rule(policy),
     )
+    return replace(answer, url=shown_url(url))
+
+
+def _rule(policy: Policy) -> HealthRule | None:
+    """Both or neither: the configuration is refused otherwise."""
+    if policy.health_field is None or policy.health_value is None:
+        return None
+    return HealthRule(policy.health_field, policy.health_value)

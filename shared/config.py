@@ -12,24 +12,38 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.run import target_id
+from shared.secrets import NAMES, RAILWAY_API
 from shared.watch_paths import problem
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _URL = re.compile(r"[!-~]+")
 _REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
+"""Source: cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create."""
 Given = Annotated[str, Meta(min_length=1)]
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
+class RailwayToken(Struct, frozen=True, order=True):
+    """A token of Railway: the secret that holds it, and its kind, which decides the header it is sent in.
+
+    A project token opens one environment of one project, an account or workspace token all that its owner has.
+    Source: docs.railway.com/reference/public-api.
+    """
+
+    secret: str = RAILWAY_API
+    kind: Literal["account", "project"] = "account"
+
+
 class TargetConfig(Struct, frozen=True, kw_only=True):
-    """A target as configured: its names, Railway's ids for it, the branch that goes there, its rules."""
+    """A target as configured: its names, Railway's ids and token for it, the branch that goes there, its rules."""
 
     id: str
     repository: str
@@ -43,6 +57,7 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] | None = None
     """What a merge has to change to be deployed here, in the form of .gitignore; None: as Railway's watch patterns say,
     and where there are none whatever it changes."""
+    railway_token: RailwayToken = RailwayToken()
 
     @property
     def name(self) -> str:
@@ -66,7 +81,7 @@ class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Railway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which kind of token the secret RAILWAY-API is; it decides the header it is sent in."""
+    """Which kind of token the secret RAILWAY-API is: for the environments that name no secret of their own."""
 
     token: Literal["account", "project"] = "account"
 
@@ -90,6 +105,18 @@ class Config(Struct, frozen=True, kw_only=True):
         if place.paths is not None:
             return bool(place.paths)
         return len({other.service for other in self.in_repository(place.repository)}) > 1
+
+    @property
+    def railway_tokens(self) -> dict[RailwayToken, tuple[TargetConfig, ...]]:
+        """Each token of Railway that is used, with the targets that use it, in the order of the file."""
+        tokens = dict.fromkeys(target.railway_token for target in self.targets)
+        return {token: tuple(t for t in self.targets if t.railway_token == token) for token in tokens}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of all secrets that the functions read: RAILWAY-API only where a target uses it."""
+        tokens = [token.secret for token in self.railway_tokens]
+        return (*tokens, *(name for name in NAMES if name != RAILWAY_API))
 
     def on_railway(self, environment_id: str, service_id: str) -> TargetConfig | None:
         wanted = (environment_id, service_id)
@@ -119,6 +146,7 @@ class _Service(Struct, frozen=True, forbid_unknown_fields=True):
 class _Environment(Struct, frozen=True, forbid_unknown_fields=True):
     environment_id: Given
     branch: Given = "main"
+    railway_token_secret: Given | None = None
     policy: dict[str, Any] = {}
 
 
@@ -152,12 +180,15 @@ class _Reader:
         rules = self._rules({}, top.policy, "policy")
         read = [self._try(self._repository, *entry, rules) for entry in top.repositories.items()]
         targets = [target for of_repository in read for target in of_repository or ()]
-        railway = self._try(self._convert, top.railway, Railway, "railway")
+        railway = self._try(self._convert, top.railway, Railway, "railway") or Railway()
+        common, unnamed = RailwayToken(RAILWAY_API, railway.token), RailwayToken()
+        targets = [replace(one, railway_token=common) if one.railway_token == unnamed else one for one in targets]
         n8n = None if top.n8n is None else self._try(self._n8n, top.n8n)
         self._try(self._refuse_shared_services, targets)
+        self._try(self._refuse_shared_tokens, targets)
         if not targets and not self._problems:
             raise self._error("repositories", "names no service with an environment: nothing would ever be deployed")
-        if self._problems or railway is None:
+        if self._problems:
             raise ConfigError("\n".join(self._problems))
         return Config(targets=tuple(targets), railway=railway, n8n=n8n)
 
@@ -188,6 +219,10 @@ class _Reader:
         self._check_name(key, name)
         environment = self._convert(raw, _Environment, key)
         rules = self._rules(policy, environment.policy, f"{key}.policy")
+        resolved = self._convert(rules, Policy, f"{key}.policy")
+        if (resolved.health_field is None) != (resolved.health_value is None):
+            missing = "health_field" if resolved.health_field is None else "health_value"
+            raise self._error(f"{key}.policy.{missing}", "health_field and health_value go together: name both")
         return TargetConfig(
             id=target_id(repository, service, name),
             repository=repository,
@@ -198,7 +233,8 @@ class _Reader:
             environment_id=environment.environment_id,
             branch=environment.branch,
             paths=of.paths,
-            policy=self._convert(rules, Policy, f"{key}.policy"),
+            railway_token=self._railway_token(f"{key}.railway_token_secret", environment.railway_token_secret),
+            policy=resolved,
         )
 
     def _rules(self, farther: dict[str, Any], table: dict[str, Any], key: str) -> dict[str, Any]:
@@ -222,16 +258,41 @@ class _Reader:
         self._check_url("n8n.url", n8n.url)
         return n8n
 
+    def _railway_token(self, key: str, name: str | None) -> RailwayToken:
+        """A secret that an environment names holds a project token; RAILWAY-API what the table [railway] says."""
+        if name is None:
+            return RailwayToken()
+        if not _SECRET.fullmatch(name):
+            raise self._error(key, "a secret's name is 1 to 255 letters, digits, hyphens and underscores")
+        if name in NAMES and name != RAILWAY_API:
+            raise self._error(key, f"{name} is another secret: name one of its own, such as RAILWAY-PRODUCTION")
+        return RailwayToken(name, "project")
+
+    def _refuse_shared_tokens(self, targets: list[TargetConfig]) -> None:
+        """Of a project token that is named for two environments, one of them would be refused by Railway."""
+        seen: dict[str, TargetConfig] = {}
+        for target in targets:
+            token = target.railway_token
+            # As environment variables, which they are on a laptop, names that differ in no more are one.
+            other = seen.setdefault(token.secret.upper().replace("-", "_"), target)
+            key = f"{_key_of(target)}.railway_token_secret"
+            if other.railway_token.secret != token.secret:
+                raise self._error(key, f"{token.secret} is too much like {other.railway_token.secret} of {other.id}")
+            if other.railway_token.kind != token.kind:
+                raise self._error(key, f"{token.secret} is the account token of other targets: name another secret")
+            same_place = (other.project_id, other.environment_id) == (target.project_id, target.environment_id)
+            # One for all, by [railway] token = "project", was always taken: `signalbox doctor` says what it opens.
+            if not same_place and token.kind == "project" and token.secret != RAILWAY_API:
+                why = "a project token opens one environment of one project: give this one a secret of its own"
+                raise self._error(key, f"{token.secret} is named by {other.id} too, and {why}")
+
     def _refuse_shared_services(self, targets: list[TargetConfig]) -> None:
         """Two targets on one Railway service instance would deploy over each other: each has its own lock."""
         seen: dict[tuple[str, str], TargetConfig] = {}
         for target in targets:
             other = seen.setdefault((target.environment_id, target.service_id), target)
             if other is not target:
-                raise self._error(
-                    f'repositories."{target.repository}".services.{target.service}.environments.{target.environment}',
-                    f"is the same Railway service and environment as {other.id}",
-                )
+                raise self._error(_key_of(target), f"is the same Railway service and environment as {other.id}")
 
     def _try(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """What it reads; None, with the problem kept, when it cannot."""
@@ -258,6 +319,10 @@ class _Reader:
 
     def _error(self, key: str, reason: str) -> ConfigError:
         return ConfigError(f"{self._source}: {key or 'top level'}: {reason}")
+
+
+def _key_of(target: TargetConfig) -> str:
+    return f'repositories."{target.repository}".services.{target.service}.environments.{target.environment}'
 
 
 def is_url(text: str) -> bool:

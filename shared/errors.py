@@ -9,10 +9,13 @@ SignalboxError
 │   ├── Unavailable         network down, 5xx, or refused before anything was sent: had no effect or may be repeated
 │   ├── RateLimited         429, or GitHub's 403 that means the same
 │   └── UnknownOutcome      a change was sent and its answer lost: look before sending again
-└── VendorError             the vendor understood and said no: repeating does not help
+└── VendorError             the vendor understood and said no; counts once it has lasted
     ├── NotFound
     ├── Unauthorized        the credentials are refused or lack a permission
-    └── Refused             a business refusal, such as "Commit not found" or a merge that is not allowed
+    └── Refused             a business refusal, such as a rollback that is not possible
+        └── Final           certain, whenever it is asked again: "Commit not found", a pull request that is closed
+
+Which answer of which vendor is which of these: shared/clients/answers.py.
 """
 
 from __future__ import annotations
@@ -65,7 +68,10 @@ class UnknownOutcome(TransientError):
 
 
 class VendorError(SignalboxError):
-    """A definite refusal by a vendor; `status` is the HTTP status, 200 for refusals inside a GraphQL answer."""
+    """A refusal in a vendor's own words, which one answer does not make certain.
+
+    `status` is the HTTP status, 200 for refusals inside a GraphQL answer.
+    """
 
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
@@ -82,6 +88,10 @@ class Unauthorized(VendorError):
 
 class Refused(VendorError):
     """Understood and declined."""
+
+
+class Final(Refused):
+    """Declined for a reason that waiting does not change."""
 
 
 class Code(enum.StrEnum):

@@ -1,18 +1,45 @@
-"""Why a deployment failed, as far as Railway tells: its status, and the end of its log."""
+"""Why a deployment failed, as far as Railway tells: its status, and the end of its log.
+
+Whatever the reason is, people and the failure analysis get the log: a version that answers 503 has written why.
+"""
 
 from __future__ import annotations
 
-from shared import log
-from shared.clients.railway import DeploymentState
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from shared import log, pipeline
+from shared.clients.railway import DeploymentState, Railway
 from shared.errors import Code, TransientError, VendorError
-from shared.outcome import Fail, NotDeployed
-from shared.services import Services
+from shared.outcome import Fail, NotDeployed, Outcome
+
+if TYPE_CHECKING:  # the sweep has no stages
+    from shared.stage import Claim
 
 LINES = 30
+_WITHOUT_LOG = frozenset(
+    {Code.DEPLOYMENT_REPLACED, Code.DEPLOY_SKIPPED, Code.TARGET_UNKNOWN, Code.VERIFY_INCONCLUSIVE, Code.NEWER_MERGE}
+)
+"""Reasons that say nothing against the deployment."""
+
+
+async def with_log(claim: Claim, railway: Railway, outcome: Outcome) -> Outcome:
+    """The outcome; where it is a failure of the deployment, also because its time is up, with the end of its log."""
+    judged = pipeline.judge(claim.run, outcome, claim.terms)
+    watched = claim.run.watched_deployment
+    if not isinstance(judged, Fail) or judged.log_tail or judged.code in _WITHOUT_LOG or watched is None:
+        return outcome
+    return replace(judged, log_tail=await tail_of(railway, watched))
+
+
+async def tail_of(railway: Railway, id: str) -> tuple[str, ...]:
+    """The end of what the application wrote, or of the build's log where it has not started; masked, oldest first."""
+    return await _tail(railway, id, "deployment_logs") or await _tail(railway, id, "build_logs")
 
 
 async def failure_of(
-    services: Services, deployment: DeploymentState, *, restoring: bool = False
+    railway: Railway, deployment: DeploymentState, *, restoring: bool = False
 ) -> Fail | NotDeployed | None:
     """What a final status other than live means; None for a deployment that is live or on its way.
 
@@ -24,13 +51,13 @@ async def failure_of(
     id = deployment.id
     match deployment.status:
         case "CRASHED":
-            tail = await log_tail(services, id)
+            tail = await _tail(railway, id, "deployment_logs")
             return Fail(Code.DEPLOY_CRASHED, f"deployment {id[:8]} crashed", tail)
         case "FAILED":
-            started = await log_tail(services, id)
+            started = await _tail(railway, id, "deployment_logs")
             if started:
                 return Fail(Code.DEPLOY_FAILED, f"deployment {id[:8]} started but never became healthy", started)
-            return Fail(Code.BUILD_FAILED, f"the build of {id[:8]} failed", await _tail(services, id, "build_logs"))
+            return Fail(Code.BUILD_FAILED, f"the build of {id[:8]} failed", await _tail(railway, id, "build_logs"))
         case "SKIPPED":
             skipped = why_skipped(deployment)
             return Fail(Code.DEPLOY_SKIPPED, skipped.message) if restoring else skipped
@@ -47,14 +74,9 @@ def why_skipped(deployment: DeploymentState) -> Fail | NotDeployed:
     return Fail(Code.DEPLOY_SKIPPED, f"Railway skipped {deployment.id[:8]}: {reason}")
 
 
-async def log_tail(services: Services, id: str) -> tuple[str, ...]:
-    """The end of what the application wrote."""
-    return await _tail(services, id, "deployment_logs")
-
-
-async def _tail(services: Services, id: str, kind: str) -> tuple[str, ...]:
+async def _tail(railway: Railway, id: str, kind: str) -> tuple[str, ...]:
     """A log that cannot be read must not hide that the deployment failed."""
-    read = services.railway.build_logs if kind == "build_logs" else services.railway.deployment_logs
+    read = railway.build_logs if kind == "build_logs" else railway.deployment_logs
     try:
         return await read(id, limit=LINES)
     except (TransientError, VendorError) as error:

@@ -14,7 +14,7 @@ from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code
 from shared.events import PullRequestLabelled
-from shared.gate import asked_by_label
+from shared.gate import asked_by_label, is_same_head
 from shared.run import Kind, Run, Trigger
 from shared.services import Services
 from shared.starting import new_run, runs_of, start
@@ -76,10 +76,15 @@ async def _start(services: Services, place: TargetConfig, pull: PullRequestState
 
 
 def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:
-    """Whether it is about this head and under way, or a command's that was under way after the label was set."""
-    if run.kind is not Kind.DEPLOY or run.pull_request is None or run.pull_request.head_sha != pull.head_sha:
+    """Whether it is about this head and under way, a command's that was under way after the label was set, or this
+    setting's own, which came to this head by bringing the branch up to date."""
+    if run.kind is not Kind.DEPLOY or run.pull_request is None:
         return False
-    return not run.status.terminal or (run.trigger.source == "command" and run.history[-1].at >= set_by.at)
+    if not run.status.terminal:
+        return is_same_head(run.pull_request.head_sha, pull)
+    own = run.trigger.source == "label" and run.trigger.id.split(" ")[0] == set_by.id
+    commanded = run.trigger.source == "command" and run.history[-1].at >= set_by.at
+    return run.pull_request.head_sha == pull.head_sha and (own or commanded)
 
 
 async def _refuse(

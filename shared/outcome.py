@@ -62,6 +62,13 @@ class Retry(Struct, frozen=True):
     retry_after: float | None = None
 
 
+class Rejected(Struct, frozen=True):
+    """A vendor refused what the stage asked of it. One refusal is no verdict: `code` is what it means once it lasts."""
+
+    message: str
+    code: Code = Code.VENDOR_REFUSED
+
+
 class Enqueue(Struct, frozen=True):
     """The target is not to be had now: the run stands in its queue."""
 
@@ -69,4 +76,4 @@ class Enqueue(Struct, frozen=True):
     otherwise: Code
 
 
-Outcome = Advance | Wait | Fail | NotDeployed | Retry | Enqueue
+Outcome = Advance | Wait | Fail | NotDeployed | Retry | Rejected | Enqueue

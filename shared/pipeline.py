@@ -14,13 +14,18 @@ from msgspec.structs import replace
 
 from shared import targets
 from shared.errors import Code
+from shared.leaving import BAD_DEPLOYMENT, may_be_live, unseen
 from shared.outbox import owe, scheduled
-from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Retry, Wait
+from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Rejected, Retry, Wait
 from shared.policy import Policy
 from shared.run import Failure, HistoryEntry, Kind, Lease, Lock, Rollback, Run, Stage, Status, Target
 
 NOTIFY = "notify"
 KEPT_HISTORY = 200
+ENOUGH_REFUSALS = 3
+"""Looks in a row that a vendor has to refuse, besides the time that the policy names, before that counts."""
+SOONEST_AGAIN = 5.0
+"""Seconds after the first refusal; after each further one twice as long, and no longer than `poll`."""
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -75,19 +80,6 @@ _NEXT = {
     Stage.ROLLBACK: Stage.MONITOR,
 }
 _REACHED = {Stage.DEPLOY: "merged", Stage.MONITOR: "deploying", Stage.VERIFY: "live"}
-_BAD_DEPLOYMENT = frozenset(
-    {
-        Code.BUILD_FAILED,
-        Code.DEPLOY_FAILED,
-        Code.DEPLOY_SKIPPED,
-        Code.DEPLOY_CRASHED,
-        Code.DEPLOY_TIMEOUT,
-        Code.UNHEALTHY,
-        Code.WRONG_VERSION,
-    }
-)
-"""Reasons to look at what serves and, if it is not the last good version, to go back. Apart from a deployment that was
-asked for and never seen, nothing else rolls back."""
 
 
 def begin(run: Run, terms: Terms, *, quietly: bool = False) -> Transition:
@@ -135,13 +127,15 @@ def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transitio
     if isinstance(outcome, Retry):
         return _again(run, outcome, terms)
     run = replace(run, lease=None, attempts=0, updated_at=terms.now)
+    if isinstance(outcome, Rejected):
+        return _refused(run, outcome, terms)
+    run = replace(run, refused_since=None, refusals=0, deadline=_moved_by_refusals(run, terms))
     if isinstance(outcome, Enqueue):
         return _enqueue(run, target, outcome, terms)
     run = replace(run, **outcome.changes)
-    if isinstance(outcome, Wait) and _before_the_target(run):
-        return _step_aside(run, target, outcome, terms)
     if isinstance(outcome, Wait):
-        return _wait(run, outcome, terms)
+        aside = _before_the_target(run)
+        return _step_aside(run, target, outcome, terms) if aside else _wait(run, outcome, terms)
     if isinstance(outcome, Fail):
         return _fail(run, target, outcome, terms)
     if isinstance(outcome, NotDeployed):
@@ -162,11 +156,14 @@ def touches_target(run: Run, outcome: Outcome) -> bool:
 def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
     """The outcome in the light of deadline and attempts: waiting past its time is failing."""
     late = run.deadline is not None and terms.now >= run.deadline
+    overdue = _is_over(run, terms)
     match outcome:
-        case Wait() if late and not _changes_clocks(run, outcome):
+        case Rejected() if (lasted := _lasted(run, terms)) is not None:
+            return Fail(outcome.code, f"{lasted}: {outcome.message}")
+        case Wait() if overdue and not _changes_clocks(run, outcome):
             code = Code.QUEUE_TIMEOUT if run.status is Status.QUEUED else outcome.otherwise
             return Fail(code, f"time ran out: {outcome.message}", changes=outcome.changes)
-        case Enqueue() if late and run.status is Status.QUEUED:
+        case Enqueue() if overdue and run.status is Status.QUEUED:
             return Fail(outcome.otherwise, f"time ran out: {outcome.message}")
         case Retry() if late:
             return Fail(Code.VENDOR_UNAVAILABLE, f"time ran out: {outcome.message}")
@@ -196,6 +193,42 @@ def _timed(run: Run, outcome: Wait, terms: Terms) -> Run:
     if outcome.suspends:
         return replace(run, suspended_since=terms.now, deadline=terms.after(terms.policy.approval_deadline))
     return replace(run, suspended_since=None, deadline=deadline_of(run.stage, terms))
+
+
+def _refused(run: Run, outcome: Rejected, terms: Terms) -> Transition:
+    """Wait, and ask again: a refusal that has not lasted says nothing. Even at the deadline, which moves meanwhile."""
+    since = run.refused_since or terms.now
+    until = since + timedelta(seconds=terms.policy.refusal_patience)
+    pause = min(terms.policy.poll, SOONEST_AGAIN * 2 ** min(run.refusals, 10))
+    due = terms.after(pause) if terms.now >= until else min(terms.after(pause), until)
+    status = run.status if run.status is Status.QUEUED else Status.WAITING
+    known = run.refused_since is not None
+    run = replace(run, status=status, stage_due=due, refused_since=since, refusals=run.refusals + 1)
+    if not known:
+        run = note(run, terms, f"refused, and tried again until {until:%H:%M:%S} UTC: {outcome.message}")
+    return Transition(scheduled(run))
+
+
+def _lasted(run: Run, terms: Terms) -> str | None:
+    """How long a refusal has lasted, with the present one, in words; None when it does not count yet."""
+    if run.refused_since is None or run.refusals + 1 < ENOUGH_REFUSALS:
+        return None
+    lasted = (terms.now - run.refused_since).total_seconds()
+    if lasted < terms.policy.refusal_patience:
+        return None
+    return f"refused {run.refusals + 1} times in {lasted:.0f} s"
+
+
+def _moved_by_refusals(run: Run, terms: Terms) -> datetime | None:
+    """The stage's deadline, later by the time in which a vendor refused to let it do anything."""
+    if run.deadline is None or run.refused_since is None:
+        return run.deadline
+    return run.deadline + (terms.now - run.refused_since)
+
+
+def _is_over(run: Run, terms: Terms) -> bool:
+    deadline = _moved_by_refusals(run, terms)
+    return deadline is not None and terms.now >= deadline
 
 
 def _wait(run: Run, outcome: Wait, terms: Terms) -> Transition:
@@ -274,6 +307,7 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
         taken_back = f"; {run.commit_sha[:7]} is quarantined" if run.commit_sha else ""
         held = ", and nothing is deployed automatically until somebody asks" if target.hold else ""
         return _end(run, target, status, outcome.message + taken_back + held, "rolled_back", terms)
+    target = targets.good_again(target)
     unseen = run.verification is not None and run.verification.unseen
     if run.kind is Kind.ROLLBACK:
         well = "live, not looked at" if unseen else "healthy again"
@@ -290,7 +324,9 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     message = f"{fail.code}: {fail.message}"
     if fail.code is Code.DEPLOYMENT_REPLACED and run.error is not None:
         return _end(run, target, Status.FAILED, message, "failed", terms)  # for its own reason, which is kept
-    failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=fail.log_tail)
+    # Of a rollback that fails, too, people want to read why it was begun.
+    tail = fail.log_tail or (run.error.log_tail if run.rollback is not None and run.error is not None else ())
+    failure = Failure(code=fail.code, message=fail.message, stage=run.stage, log_tail=tail)
     run = replace(run, error=failure)
     if fail.code in (Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE):
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
@@ -298,9 +334,12 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
         return _end(run, target, Status.CANCELLED, message, "cancelled", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)
-    if (fail.code in _BAD_DEPLOYMENT or _unseen(run)) and terms.policy.rollback == "automatic" and run.deployment:
+    if (fail.code in BAD_DEPLOYMENT or unseen(run)) and terms.policy.rollback == "automatic" and run.deployment:
         return _enter(replace(run, rollback=Rollback(reason=fail.code)), Stage.ROLLBACK, message, terms)
-    event = "unverified" if fail.code is Code.VERIFY_INCONCLUSIVE else "failed"
+    event = "failed"
+    if may_be_live(run, fail.code, terms.policy):
+        run, target = _left(run, target, message, terms)
+        event = "failed" if fail.code in BAD_DEPLOYMENT else "unverified"
     return _end(run, target, Status.FAILED, message, event, terms)
 
 
@@ -315,15 +354,21 @@ def _not_deployed(run: Run, target: Target, outcome: NotDeployed, terms: Terms) 
     return _end(run, target, Status.NOT_DEPLOYED, outcome.message, event, terms)
 
 
-def _unseen(run: Run) -> bool:
-    """Giving up after a deployment was asked for and before it was seen: it may go live all the same."""
-    asked = run.deployment is not None and run.deployment.requested_at is not None
-    return run.stage is Stage.DEPLOY and asked
+def _left(run: Run, target: Target, message: str, terms: Terms) -> tuple[Run, Target]:
+    """Not left free as if nothing had been: held until a version was verified, and said."""
+    reason = f"{run.id} ended with a version that may be live and is not verified: {message}"
+    return replace(run, left_unverified=True), targets.hold_unverified(target, run, reason, terms.now)
 
 
 def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, terms: Terms) -> Transition:
-    """The way back failed. Unless nothing was begun, or the old version never stopped serving, a person must look."""
-    if run.kind is Kind.ROLLBACK and rollback.requested_at is None:
+    """The way back failed. Unless nothing was begun, or the old version never stopped serving, a person must look.
+
+    Where nothing was begun, a version that lost its health is live still; what a command was to replace is its giver's.
+    """
+    if run.kind is Kind.ROLLBACK and rollback.requested_at is None and rollback.needed is not True:
+        if run.unasked and target.lock is None:
+            run, target = _left(run, target, message, terms)
+            return _end(run, target, Status.FAILED, message, "rollback_failed", terms)
         return _end(run, target, Status.FAILED, message, "failed", terms)
     if rollback.needed is not False:
         before = f"; locked before by {target.lock.by}: {target.lock.reason}" if target.lock else ""

@@ -29,7 +29,14 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A label that asks for a pull request's deployment, as the /deploy command does, for as long as it is there."""
     merge_method: Literal["merge", "squash", "rebase"] = "squash"
     ignored_checks: tuple[str, ...] = ()
-    """Names of checks whose result does not matter to the merge."""
+    """Names of checks whose result does not matter to the merge, or of Apps whose check suites do not."""
+    required_checks: tuple[str, ...] = ()
+    """Names of checks that have to be there and to pass before we merge. With them nothing is left to guess, so that
+    `settle` does not apply."""
+    settle: Seconds = 60.0
+    """How long a head has to be known to GitHub before its checks count as complete; 0 takes them as they are."""
+    update_branch: bool = False
+    """Bring a branch up to date with its base where the base's rules ask for that, before it is merged."""
     auto_deploy: Literal["off", "adopt"] = "off"
     """`adopt`: Railway itself deploys each push, so wait `adopt_wait` for its deployment before making one."""
     adopt_wait: Seconds = 60.0
@@ -38,12 +45,17 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health_timeout: LookSeconds = 10.0
     health_url: str | None = None
     """Where to probe when not at the service's Railway domain: scheme and host, without a path."""
+    health_field: Annotated[str, Meta(min_length=1)] | None = None
+    """Dotted path of a field of the JSON health answer that alone says whether the service is healthy."""
+    health_value: str | bool | int | float | None = None
+    """The value that `health_field` has, exactly, when it is."""
     commit_field: str | None = None
     """Dotted path of the commit in the JSON health answer, such as `build.commit`."""
     commit_header: HeaderName | None = None
     """Name of the response header that holds the commit."""
     failure_threshold: Count = 3
-    """Consecutive failed looks before a service counts as unhealthy."""
+    """Consecutive failed looks before a service counts as unhealthy. An application that does not listen yet has
+    `verify_deadline` for that."""
     bake: Seconds = 300.0
     """How long the new deployment must stay healthy before the run succeeds."""
 
@@ -59,6 +71,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How soon to look again when no webhook comes first."""
     max_attempts: Count = 10
     """Claims of one stage without progress before the run fails."""
+    refusal_patience: PositiveSeconds = 300.0
+    """How long a vendor's refusal must last before it counts; until then the stage waits and asks again."""
 
     rollback: Literal["automatic", "off"] = "automatic"
     watch: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 MASK = "[redacted]"
 
@@ -103,3 +103,12 @@ def redact(text: str) -> str:
 def names_secret(name: str) -> bool:
     """Whether what goes by this name (a field, a header) is to be masked whatever it looks like."""
     return _SECRET_NAME.search(name) is not None
+
+
+def shown_url(url: str) -> str:
+    """An address for people: scheme, host, port and path. The rest may hold a secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return redact(url)
+    return redact(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")

@@ -97,6 +97,10 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """When the call that makes one was about to be sent."""
     left_alone: str | None = None
     """Why the sweep does not check the health of this service, as Railway described it: see `Target.left_alone`."""
+    health_check_before: str | None = None
+    """The path at which Railway checked the version before this one, before it let that go live."""
+    health_check_lost: bool = False
+    """Railway checked the version before, and does not check this one."""
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -166,6 +170,8 @@ class Verification(Struct, frozen=True, kw_only=True):
     looked_at: datetime | None = None
     relapses: int = 0
     """How often a failed look ended a bake, which then had to begin anew."""
+    answered: bool = False
+    """The version itself has answered, well or not: from then on Railway's edge answering for it is a failure."""
 
     @property
     def unseen(self) -> bool:
@@ -206,6 +212,12 @@ class Run(Struct, frozen=True, kw_only=True):
     pull_request: PullRequest | None
     commit_sha: str | None
     """The commit that is deployed: the merge commit, known once merged."""
+    head_seen_at: datetime | None = None
+    """When the merge stage first looked at the pull request's head."""
+    updated_head: str | None = None
+    """The head of which GitHub was asked to bring it up to date with its base (update_branch)."""
+    unchecked: str | None = None
+    """What had not passed at the head of a pull request that people merged, in words."""
     trigger: Trigger
     stage: Stage
     status: Status
@@ -217,9 +229,17 @@ class Run(Struct, frozen=True, kw_only=True):
     """The attempts before this one, oldest first."""
     attempts: int = 0
     """Claims of this stage since its last commit; waiting costs none."""
+    refused_since: datetime | None = None
+    """Since when a vendor refuses what this stage asks; None again with the stage's next result."""
+    refusals: int = 0
+    """How often since then."""
+    left_unverified: bool = False
+    """It ended while a version of its own may be live that was not verified, or is bad; the target is held for it."""
     deployment: Deployment | None = None
     rollback: Rollback | None = None
     verification: Verification | None = None
+    address: str | None = None
+    """Where the service answers, as far as the run knows by now: scheme and host."""
     error: Failure | None = None
     reason: Code | None = None
     """Why nothing was deployed, where the run ended as `not_deployed`: that is no error."""
@@ -283,6 +303,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     reason: str
     at: datetime
     run_id: str
+    unverified: bool = False
+    """What is live may be a version that was not verified: a command deploys, and the hold stays until one is."""
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):

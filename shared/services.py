@@ -84,13 +84,20 @@ class Services:
             transport=self._transports.get("github"),
         )
 
+    def railway_for(self, place: config.TargetConfig) -> Railway:
+        """Railway, asked with the token of the target's own environment: there is no other way to ask it."""
+        return self.railway_with(place.railway_token)
+
+    def railway_with(self, token: config.RailwayToken) -> Railway:
+        return self._railway.using(token.secret, token.kind)
+
     @cached_property
-    def railway(self) -> Railway:
+    def _railway(self) -> Railway:
         from shared.clients.railway import Railway  # noqa: PLC0415 - as above
 
         return Railway(
             url=self.settings.railway_api_url,
-            token_kind=self.config.railway.token,
+            token_kind=config.RailwayToken().kind,
             secrets=self.secrets,
             transport=self._transports.get("railway"),
         )
@@ -130,7 +137,7 @@ class Services:
 
     async def close(self) -> None:
         """Close what was opened."""
-        for name in ("github", "railway", "n8n", "probe"):
+        for name in ("github", "_railway", "n8n", "probe"):
             client = self.__dict__.get(name)
             if client is not None:
                 await client.close()

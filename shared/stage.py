@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from shared import envelope, log, pipeline, targets
 from shared.amend import COLLISIONS, pause
-from shared.errors import BadInput, Code, Conflict, SecretMissing, TransientError, VendorError
-from shared.outcome import Fail, Outcome, Retry
+from shared.errors import BadInput, Code, Conflict, Final, SecretMissing, TransientError, VendorError
+from shared.outcome import Fail, Outcome, Rejected, Retry
 from shared.pipeline import Refusal, Terms, Transition
 from shared.ports import Create, Found, Update
 from shared.redaction import redact
@@ -232,8 +232,10 @@ async def _guarded(claim: Claim, services: Services, handler: Handler) -> Outcom
         return Retry(str(error), error.retry_after)
     except SecretMissing as error:
         return Retry(str(error))
-    except VendorError as error:
+    except Final as error:
         return Fail(Code.VENDOR_REFUSED, str(error))
+    except VendorError as error:
+        return Rejected(str(error))
     except Exception as error:  # noqa: BLE001 - a defect must not strand the run: it is tried again, then given up
         log.exception("unexpected error in a stage")
         return Retry(f"unexpected {type(error).__name__}; see the log")

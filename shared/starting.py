@@ -9,6 +9,7 @@ from shared import log, pipeline
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Conflict
+from shared.gate import is_same_head
 from shared.outcome import Message
 from shared.ports import Condition, Create
 from shared.run import Kind, PullRequest, Rollback, Run, Stage, Status, Target, Trigger, run_id
@@ -56,7 +57,7 @@ def _is_about(run: Run, pull: PullRequestState, commit: str) -> bool:
     """Whether the run will see this merge through: one that a command asked for an earlier head refuses to."""
     if run.commit_sha is not None:
         return run.commit_sha == commit
-    return run.pull_request is not None and run.pull_request.head_sha == pull.head_sha
+    return run.pull_request is not None and is_same_head(run.pull_request.head_sha, pull)
 
 
 async def runs_of(services: Services, place: TargetConfig, number: int) -> list[Run]:

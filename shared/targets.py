@@ -53,7 +53,7 @@ def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> 
     if called and target.lock is not None and run.kind is Kind.DEPLOY:
         return Enqueue(f"queued: the target is locked: {target.lock.reason}", Code.TARGET_LOCKED)
     resumed = run.kind is Kind.DEPLOY and run.trigger.source == "command"
-    hold = None if resumed else target.hold
+    hold = target.hold if not resumed or (target.hold and target.hold.unverified) else None
     taken = replace(target, active=run.id, queue=_without(target, run.id), hold=hold)
     return target if taken == target else replace(taken, updated_at=now)
 
@@ -135,15 +135,27 @@ def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
     quarantine = () if bad is None else (Quarantine(commit_sha=bad, run_id=run.id, reason=rollback.reason, at=now),)
     count = target.rollbacks_in_a_row + 1
     held = 0 < policy.hold_after_rollbacks <= count
-    hold = Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else target.hold
+    hold = Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else None
+    hold = hold or good_again(target).hold
     return replace(
         _well(target, run.verification, now),
         held_back=tuple(one for one in target.held_back if one.commit_sha != bad),
         verified=(current, *older)[:KEPT_VERIFIED],
+        address=run.address or target.address,
         rollbacks_in_a_row=count,
         hold=hold,
         quarantined=(*quarantine, *(q for q in target.quarantined if q.commit_sha != bad))[:KEPT_QUARANTINED],
     )
+
+
+def hold_unverified(target: Target, run: Run, reason: str, now: datetime) -> Target:
+    """Held, because a version of the run's may be live that was not verified."""
+    return replace(target, hold=Hold(reason=reason, at=now, run_id=run.id, unverified=True))
+
+
+def good_again(target: Target) -> Target:
+    """What is live was verified: a hold for what was not is over."""
+    return replace(target, hold=None) if target.hold is not None and target.hold.unverified else target
 
 
 def observe(target: Target, healthy: bool | None, detail: str, now: datetime, threshold: int) -> Target:

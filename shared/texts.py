@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import Code
-from shared.redaction import redact
-from shared.run import Kind, Run, Stage, Status, Target, Verdict
+from shared.redaction import redact, shown_url
+from shared.run import Deployment, Kind, Run, Stage, Status, Target, Verdict
 
 ADVICE: Mapping[Code, str] = {
     Code.CHECKS_FAILED: "Mend the checks and comment `/deploy` again.",
@@ -35,7 +35,7 @@ ADVICE: Mapping[Code, str] = {
     Code.DEPLOYMENT_REPLACED: "Nothing to do, if the other deployment was meant. Comment `/deploy` to deploy this one.",
     Code.UNHEALTHY: "See what the health path answers and the service's log, mend it, and merge the fix.",
     Code.WRONG_VERSION: "See whether the service shows its commit where `commit_field` or `commit_header` says.",
-    Code.VERIFY_INCONCLUSIVE: "Nothing was rolled back. Look at the service yourself; `/rollback` if it is bad.",
+    Code.VERIFY_INCONCLUSIVE: "Nothing was rolled back. See why the service could not be looked at.",
     Code.ROLLED_BACK_BY_COMMAND: "Merge a fix, or comment `/deploy --force <reason>` to deploy the commit again.",
     Code.ROLLBACK_TARGET_MISSING: "Name a verified commit, or deploy a good one; `/unlock` the target if it is locked.",
     Code.ROLLBACK_REFUSED: "Railway refused to roll back. Do it in its dashboard, then comment `/unlock`.",
@@ -84,7 +84,7 @@ _SEVERITIES = {
     "health_lost": "error",
     "webhooks_lost": "error",
     "drifted": "warning",
-    "unverified": "warning",
+    "unverified": "critical",
     "needs_approval": "warning",
 }
 
@@ -110,8 +110,8 @@ def headline(run: Run) -> str:
         return f"{_RETURNS.get(run.status, '↩️ returning')} to an earlier version on {place}"
     if run.reason is Code.TARGET_HELD:
         return f"⏸️ held back from {place}"
-    if _stuck(run):
-        return f"🚨 bad, and not taken back from {place}"
+    if _stuck(run) or run.left_unverified:
+        return f"🚨 {'bad, and not taken back from' if _stuck(run) else _left(run)} {place}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
         return f"❔ deployed, but not verified, on {place}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
@@ -121,9 +121,11 @@ def headline(run: Run) -> str:
 
 def comment(run: Run, console_url: str) -> str:
     """The run's comment on its pull request, as the run is now."""
-    parts = [f"### {headline(run)}", _who(run), *_why(run)]
+    parts = [f"### {headline(run)}", _who(run), *_where(run), *_unchecked(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
+    if run.deployment is not None and run.deployment.health_check_lost:
+        parts.append(_lost_health_check(run.deployment))
     parts.append(_timeline(run))
     if run.verification is not None:
         checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {harmless(c.detail)}" for c in run.verification.checks)
@@ -146,6 +148,26 @@ def _stuck(run: Run) -> bool:
     return run.status is Status.FAILED and run.rollback is not None and run.rollback.needed is not False
 
 
+def _left(run: Run) -> str:
+    """What may be live though it was not verified, as far as the run knows."""
+    if run.error is None or _is_bad(run):
+        return "unhealthy, and still live on"
+    return "live, but not verified, on" if run.error.stage is Stage.VERIFY else "perhaps live, but not verified, on"
+
+
+def _is_bad(run: Run) -> bool:
+    return run.error is not None and run.error.code in (Code.UNHEALTHY, Code.WRONG_VERSION, Code.DEPLOY_CRASHED)
+
+
+def _left_unverified(run: Run) -> str:
+    """What holds after a run gave up on a version of its own, and the next step."""
+    what = "The version is still live." if _is_bad(run) else "This version may be live, and it was not verified."
+    return (
+        f"{what} The target is held: no merge is deployed to it automatically until a version is verified. Look at the "
+        "service. If it is good, comment `/deploy` here to verify it; if it is not, comment `/rollback`."
+    )
+
+
 def _who(run: Run) -> str:
     commit = f"Commit `{run.commit_sha[:7]}`, asked" if run.commit_sha else "Asked"
     if run.trigger.source == "health":
@@ -154,6 +176,23 @@ def _who(run: Run) -> str:
         return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
     label = ", who set the label" * (run.trigger.source == "label")
     return f"{commit} for by @{run.trigger.actor}{label}.{_force(run)}"
+
+
+def _unchecked(run: Run) -> list[str]:
+    if run.unchecked is None:
+        return []
+    return [f"⚠️ It was merged although its checks had not passed: {harmless(_short(run.unchecked, LONGEST_MESSAGE))}"]
+
+
+def _where(run: Run) -> list[str]:
+    address = _address(run)
+    return [f"Address: {harmless(address)}"] if address else []
+
+
+def _address(run: Run) -> str:
+    """Where the service answers; "" while the run has not looked at it, and for a private service."""
+    known = run.address or (run.deployment.url if run.deployment else None)
+    return shown_url(known) if known else ""
 
 
 def _force(run: Run) -> str:
@@ -170,6 +209,8 @@ def _why(run: Run) -> list[str]:
     parts = [f"**`{run.error.code}`** {message}\n\n{ADVICE[run.error.code]}"]
     if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
         parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. The target is locked.")
+    if run.left_unverified:
+        parts.append(_left_unverified(run))
     if run.status is Status.ROLLED_BACK:
         parts.append(
             "The commit is quarantined here. While the target is held, a fix that is merged is not deployed by itself: "
@@ -216,8 +257,9 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "actor": run.trigger.actor,
         "reason": reason,
         "message": redact(run.error.message) if run.error else said,
-        "next_step": ADVICE[reason] if reason else None,
+        "next_step": _next_step(run),
         "log_tail": _log_tail(run),
+        "address": _address(run),
         "url": run_url(run.id, console_url) or (pull.url if pull else ""),
     }
 
@@ -225,7 +267,17 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
 def _severity(run: Run, event: str) -> str:
     """Somebody's own rollback that went well is no error."""
     by_hand = run.kind is Kind.ROLLBACK and run.status is Status.SUCCEEDED
+    if run.left_unverified and event in ("failed", "unverified"):
+        return "critical"
     return "info" if by_hand else _SEVERITIES.get(event, "info")
+
+
+def _next_step(run: Run) -> str | None:
+    if run.reason is not None:
+        return ADVICE[run.reason]
+    if run.error is None:
+        return None
+    return f"{_left_unverified(run)} {ADVICE[run.error.code]}" if run.left_unverified else ADVICE[run.error.code]
 
 
 def _sentence(run: Run) -> str:
@@ -234,7 +286,8 @@ def _sentence(run: Run) -> str:
     commit = f" · {run.commit_sha[:7]}" if run.commit_sha else ""
     reason = f" ({run.error.code})" if run.error else ""
     what = f"{headline(run).replace('**', '')}{reason}: {run.history[-1].message}"
-    return f"{what}{pull}{commit} · {run.trigger.actor}"
+    address = f" · {_address(run)}" if _address(run) else ""
+    return f"{what}{pull}{commit} · {run.trigger.actor}{address}"
 
 
 def target_notification(target: Target, event: str) -> dict[str, object]:
@@ -244,11 +297,19 @@ def target_notification(target: Target, event: str) -> dict[str, object]:
         "key": f"{target.id}:{event}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{target.id} {_news(target, name)}"),
+        "text": redact(f"{target.id} {_news(target, name)}{_at(target, name)}"),
         "target": target.id,
         "commit_sha": _serving_commit(target),
         "url": target.address or "",
+        "address": shown_url(target.address) if target.address else "",
     }
+
+
+def _at(target: Target, event: str) -> str:
+    """The service's address, where the news is of the service and does not name it already."""
+    address = shown_url(target.address) if target.address else ""
+    about_service = event in {"health_lost", "health_regained", "drifted", "drift_ended"}
+    return f" · {address}" if about_service and address and address not in target.health.detail else ""
 
 
 def pull_request_analysis(repository: str, number: int, head_sha: str) -> dict[str, object]:
@@ -329,6 +390,16 @@ def _way_back(run: Run) -> str:
     migrated = run.deployment is not None and run.deployment.migrates
     warning = " ⚠️ The deployment ran a pre-deploy command (a migration?), which is not undone." * migrated
     return f"The last verified version {commit} {done}.{rebuilt}{warning}"
+
+
+def _lost_health_check(deployment: Deployment) -> str:
+    return (
+        f"⚠️ Railway no longer checks this service before a version goes live: it checked the version before at "
+        f"`{harmless(deployment.health_check_before or '')}`, and this one nowhere. "
+        "Set the health check path in the service's settings in Railway's dashboard, in `.railway/railway.ts`, or "
+        "with `serviceInstanceUpdate` of Railway's API. If it stands in `railway.json` or `railway.toml`: Railway "
+        "reads these files until 2026-12-01, and not after."
+    )
 
 
 def _timeline(run: Run) -> str:

@@ -27,5 +27,7 @@ async def touches(services: Services, place: TargetConfig, number: int) -> bool:
 async def _patterns(services: Services, place: TargetConfig) -> tuple[str, ...]:
     if place.paths is not None:
         return place.paths
-    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    service = await services.railway_for(place).service(
+        environment_id=place.environment_id, service_id=place.service_id
+    )
     return service.watch_patterns

@@ -50,6 +50,9 @@ locals {
       # By then the queue has brought back what a function handed back: its longest backoff, and a minute for the way.
       SIGNALBOX_REDELIVERY = tostring(local.delivery.max_backoff + 60)
       SIGNALBOX_DATABASE   = var.database
+      # Put together, not read from the function: it would wait for itself. Every Cloud Run service has this address
+      # beside the one with a hash. Source: cloud.google.com/run/docs/triggering/https-request#deterministic.
+      SIGNALBOX_CONSOLE_URL = "https://signalbox-console-${data.google_project.this.number}.${var.region}.run.app"
     },
     length(var.secret_versions) == 0 ? {} : {
       SIGNALBOX_SECRET_VERSIONS = join(",", [for name, version in var.secret_versions : "${name}=${version}"])

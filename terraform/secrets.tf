@@ -2,7 +2,7 @@
 # `gcloud secrets versions add NAME --data-file=-`. Who may read which is in modules/function.
 
 resource "google_secret_manager_secret" "this" {
-  for_each = setsubtract(local.secrets, var.existing_secrets)
+  for_each = setsubtract(local.containers, var.existing_secrets)
 
   secret_id           = each.value
   deletion_protection = var.protect_data

@@ -28,5 +28,9 @@ resource "google_storage_bucket_object" "source" {
       condition     = fileexists("${path.module}/${var.packages}/${each.key}.zip")
       error_message = "There is no package ${var.packages}/${each.key}.zip: run `make package` first."
     }
+    precondition {
+      condition     = can(jsondecode(file(local.railway_file)).railway)
+      error_message = "${var.packages}/secrets.json does not name Railway's tokens: run `make package` first."
+    }
   }
 }

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import distribution
 import pytest
 from vendors import report
 
@@ -19,6 +20,8 @@ from shared.errors import ConfigError
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1,localhost,::1")))
 
+MEASURED = {"unit", "golden", "contract"}
+"""The folders whose tests count as coverage. What the others happen to execute proves less, and measuring is slow."""
 NOTED = "held against the vendors' contracts"
 _numbers = itertools.count(1)
 
@@ -51,6 +54,21 @@ def google(tmp_path_factory) -> Iterator[Emulators]:
 def new_project() -> Callable[[], str]:
     """Names of projects nobody used before: an emulator keeps each project's state apart."""
     return lambda: f"project-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """None where PYTEST_XDIST_AUTO_NUM_WORKERS says how many."""
+    return None if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else distribution.processes()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if distribution.folder(item) not in MEASURED:
+            item.add_marker("no_cover")
+    if getattr(config.option, "loadgroup", False):  # only in a process of several
+        distribution.arrange(items)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,10 +13,11 @@ from shared import stage, targets
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
-from shared.errors import Code, RateLimited, Refused, Unavailable, UnknownOutcome
+from shared.errors import Code, Final, RateLimited, Unavailable, UnknownOutcome, VendorError
 from shared.failed import why_skipped
-from shared.outcome import Advance, Fail, NotDeployed, Outcome, Wait
-from shared.run import Deployment, Run, Stage, Target, Verified
+from shared.health_check import checked_before
+from shared.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
+from shared.run import Deployment, Run, Stage, Target, Verdict, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
 
@@ -34,15 +35,16 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     place = services.config.target(run.target)
     if place is None or run.commit_sha is None:
         return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
-    known = await services.railway.deployments(
+    known = await services.railway_for(place).deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )
     target = await claim.target()
+    checked = checked_before(run, target, known)
     if target.current is None:
         await _remember_what_serves(claim, services, place)
     existing = find(run, known)
     if existing is not None:
-        return _adopt(run, existing, known)
+        return _with_address(_adopt(run, existing, known, checked), target)
     skipped = next((one for one in known if one.skipped and one.commit_sha == run.commit_sha), None)
     if skipped is not None and run.trigger.source in targets.AUTOMATIC:
         return _left_to_railway(run, skipped, known)
@@ -55,7 +57,14 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     refused = targets.refusal(run, target)
     if refused is not None:
         return refused
-    return await _create(claim, services, place, known)
+    return _with_address(await _create(claim, services, place, known, checked), target)
+
+
+def _with_address(outcome: Outcome, target: Target) -> Outcome:
+    """People are told where the service answers; verification looks whether that is still so."""
+    if not isinstance(outcome, Advance) or target.address is None:
+        return outcome
+    return replace(outcome, changes={**outcome.changes, "address": target.address})
 
 
 def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
@@ -77,7 +86,7 @@ def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
     return None
 
 
-def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState]) -> Advance:
+def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState], checked: str | None) -> Advance:
     intent = run.deployment or Deployment()
     ours = intent.requested_at is not None and existing.id not in intent.baseline
     others = tuple(deployment.id for deployment in known if deployment.id != existing.id)
@@ -87,6 +96,7 @@ def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState]) ->
         adopted=not ours,
         migrates=existing.migrates,
         baseline=intent.baseline if ours else others,
+        health_check_before=checked or intent.health_check_before,
     )
     verb = "found our" if ours else "adopted"
     return Advance(f"{verb} deployment {existing.id[:8]}", {"deployment": deployment})
@@ -97,7 +107,7 @@ def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentS
 
     Its CI failed, or nothing that the service watches has changed (Wait for CI, and watch paths).
     """
-    adopted = _adopt(run, skipped, known).changes
+    adopted = _adopt(run, skipped, known, None).changes
     return replace(why_skipped(skipped), changes=adopted)
 
 
@@ -133,7 +143,8 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
 
     Where nobody can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
     """
-    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    railway = services.railway_for(place)
+    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
     if serving is None or serving.commit_sha in (None, claim.run.commit_sha) or not service.stands(serving):
         return
@@ -161,26 +172,35 @@ async def _is_bad(services: Services, place: TargetConfig, base: str, *, asleep:
     answer = await look(services, place, base)
     if asleep and not answer.healthy:
         answer = await look(services, place, base)
-    return answer.status is not None and not answer.healthy
+    return answer.status is not None and answer.verdict(answered_before=True) is Verdict.FAIL
 
 
-async def _create(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
+async def _create(
+    claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState], checked: str | None
+) -> Outcome:
     """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
+    before = claim.run.deployment
     intent = replace(
-        claim.run.deployment or Deployment(),
+        before or Deployment(),
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
+        health_check_before=checked or (before.health_check_before if before else None),
     )
     await claim.checkpoint(deployment=intent)
     try:
-        id = await services.railway.deploy(
+        id = await services.railway_for(place).deploy(
             service_id=place.service_id, environment_id=place.environment_id, commit_sha=claim.run.commit_sha or ""
         )
     except (Unavailable, RateLimited):
-        await claim.checkpoint(deployment=replace(intent, requested_at=None))
+        await claim.checkpoint(deployment=before)
         raise
     except UnknownOutcome:
         return _lost(min(5.0, place.policy.poll))
-    except Refused as error:
-        return Fail(Code.DEPLOY_REFUSED, str(error), changes={"deployment": None})
+    except Final as error:
+        await claim.checkpoint(deployment=before)
+        return Fail(Code.DEPLOY_REFUSED, str(error))
+    except VendorError as error:
+        # Nothing was made by this call; an earlier one, whose answer was lost, is still to be looked for.
+        await claim.checkpoint(deployment=before)
+        return Rejected(str(error), Code.DEPLOY_REFUSED)
     return Advance(f"Railway started deployment {id[:8]}", {"deployment": replace(intent, id=id)})

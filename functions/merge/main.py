@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared import gate, stage, targets, touching
-from shared.clients.github import HeadMoved, NotMergeable, PullRequestState
+from shared.clients.github import BaseMoved, HeadMoved, NotMergeable, PullRequestState
 from shared.config import TargetConfig
-from shared.errors import Code
-from shared.outcome import Advance, Fail, NotDeployed, Outcome, Wait
-from shared.run import Stage
+from shared.errors import Code, Refused, Unauthorized
+from shared.gate import Behind, Look
+from shared.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
+from shared.run import PullRequest, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim, Overtaken
 
@@ -38,28 +39,67 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
     if pull.merged:
         return await _merged(claim, services, place, pull)
     if pull.head_sha != run.pull_request.head_sha:
-        return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+        return _follow(run.pull_request, pull, place)
+    refused = await _judge(claim, services, place, pull)
+    return refused or await claim.take_target() or await _merge(claim, services, place, pull)
+
+
+async def _judge(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome | None:
+    """None when it may be merged now."""
+    run = claim.run
     by_label = run.trigger.source == "label"
     if by_label and not gate.asked_by_label(pull, place.policy):
         return Fail(Code.LABEL_REMOVED, f"the label that {run.trigger.actor} set is not on the pull request any more")
     required = await services.github.required_checks(run.repository, pull.base)
-    verdict = gate.judge(pull, required, place.policy, patient=by_label)
-    if verdict is not None:
-        return verdict
-    return await claim.take_target() or await _merge(claim, services, place, pull)
+    now = claim.terms.now
+    look = Look(now, first=run.head_seen_at or now)
+    verdict = gate.judge(pull, required, place.policy, look, patient=by_label)
+    if isinstance(verdict, Behind):
+        return await _bring_up_to_date(claim, services, place, pull)
+    if isinstance(verdict, Wait):
+        return replace(verdict, changes={"head_seen_at": look.first})
+    return verdict
+
+
+def _follow(known: PullRequest, pull: PullRequestState, place: TargetConfig) -> Outcome:
+    """The run goes on with the head that GitHub made of the judged one at our request, and with no other."""
+    if not gate.is_same_head(known.head_sha, pull):
+        return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+    return Wait(
+        message=f"GitHub has brought the branch up to date with {pull.base}: it is at {pull.head_sha[:7]} now",
+        wake_in=place.policy.poll,
+        otherwise=Code.CHECKS_TIMEOUT,
+        changes={"pull_request": replace(known, head_sha=pull.head_sha), "head_seen_at": None},
+    )
+
+
+async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
+    """GitHub takes the request once for each head; it does it a little later, or shows that it cannot by a conflict."""
+    message, changes = f"asked GitHub to bring the branch up to date with {pull.base}", {"updated_head": pull.head_sha}
+    if claim.run.updated_head != pull.head_sha:
+        try:
+            await services.github.update_branch(place.repository, pull.number, head_sha=pull.head_sha)
+        except HeadMoved as error:
+            return Retry(str(error))
+        except (Refused, Unauthorized) as error:  # a fork's branch, or workflow files that the App may not change
+            message = f"the branch is behind {pull.base}, and GitHub does not bring it up to date: {error}"
+            changes = {}
+    return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.MERGE_REFUSED, changes=changes)
 
 
 async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
     """Take the target for a pull request that is merged already, as long as it was merged at our commit.
 
-    Not when a newer merge, which waits too or serves already, contains it.
+    Not when a newer merge, which waits too or serves already, contains it. People merge when they like; the run says
+    when what they merged had not passed its checks.
     """
     run = claim.run
     if pull.merge_sha is None:
         return Wait(
             message="merged; GitHub does not name the merge commit yet", wake_in=5, otherwise=Code.VENDOR_UNAVAILABLE
         )
-    if run.trigger.source in ("command", "label") and run.pull_request and pull.head_sha != run.pull_request.head_sha:
+    asked = run.pull_request if run.trigger.source in ("command", "label") else None
+    if asked is not None and not gate.is_same_head(asked.head_sha, pull):
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
@@ -67,7 +107,12 @@ async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: P
     untouched = await _untouched(claim, services, place, pull.merge_sha)
     if untouched is not None:
         return untouched
-    return await _take_unless_contained(claim, services, pull.merge_sha) or Advance(f"merged as {pull.merge_sha[:7]}")
+    refused = await _take_unless_contained(claim, services, pull.merge_sha)
+    if refused is not None:
+        return refused
+    amiss = gate.shortfall(pull, place.policy)
+    said = f"; its checks had not passed: {amiss}" if amiss else ""
+    return Advance(f"merged as {pull.merge_sha[:7]}{said}", {"unchecked": amiss})
 
 
 async def _untouched(claim: Claim, services: Services, place: TargetConfig, merged: str) -> NotDeployed | None:
@@ -105,14 +150,29 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
         sha = await services.github.merge(
             place.repository, pull.number, head_sha=pull.head_sha, method=place.policy.merge_method
         )
-    except HeadMoved:
+    except HeadMoved as error:
+        if place.policy.update_branch:  # another target's run may have had it brought up to date: look again
+            return Retry(str(error))
         return Fail(Code.HEAD_MOVED, _moved(None))
+    except BaseMoved as error:
+        if claim.run.attempts == 1:  # it seldom happens twice in a row
+            raise
+        return _not_yet(error, place)
     except NotMergeable as error:
+        patient = claim.run.trigger.source == "label"
+        if error.passes == "by itself" or (error.passes == "by people" and patient):
+            return _not_yet(error, place)
         return Fail(Code.MERGE_REFUSED, str(error))
     untouched = await _untouched(claim, services, place, sha)
     if untouched is not None:
         return replace(untouched, changes={"commit_sha": sha})
     return Advance(f"merged as {sha[:7]}", {"commit_sha": sha})
+
+
+def _not_yet(refusal: BaseMoved | NotMergeable, place: TargetConfig) -> Wait:
+    """Others may have the target meanwhile; the pull request is judged again before the next attempt."""
+    message = f"GitHub does not merge it yet: {refusal}"
+    return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.MERGE_REFUSED)
 
 
 def _moved(head: str | None) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functions_framework.aio
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shared import stage
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
-from shared.failed import failure_of
+from shared.failed import failure_of, with_log
+from shared.health_check import noted
 from shared.outcome import Advance, Fail, Outcome, Wait
 from shared.run import Stage
 from shared.services import Services, prepare
@@ -31,14 +33,18 @@ async def monitor(request: Request) -> Response:
 
 async def follow(claim: Claim, services: Services) -> Outcome:
     """One look at the deployment: live, failed, gone, or not yet."""
-    id = claim.run.watched_deployment
-    if id is None:
+    place, id = services.config.target(claim.run.target), claim.run.watched_deployment
+    if place is None or id is None:
         return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to follow")
-    deployment = await services.railway.deployment(id)
+    railway = services.railway_for(place)
+    deployment = await railway.deployment(id)
+    changes = noted(claim.run, deployment)
     if deployment.live:
-        return Advance(f"deployment {id[:8]} is live")
-    ended = await failure_of(services, deployment, restoring=claim.run.rollback is not None)
-    return ended or _not_yet(claim, deployment)
+        return Advance(f"deployment {id[:8]} is live", changes)
+    ended = await failure_of(railway, deployment, restoring=claim.run.rollback is not None)
+    if ended is not None:
+        return replace(ended, changes=changes)
+    return await with_log(claim, railway, _not_yet(claim, deployment))
 
 
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:

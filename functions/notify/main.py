@@ -151,7 +151,7 @@ async def _deployment_status(services: Services, run: Run) -> str:
             id,
             state=state,
             description=texts.description(run),
-            environment_url=(run.deployment.url if run.deployment else None) or "",
+            environment_url=run.address or (run.deployment.url if run.deployment else None) or "",
             log_url=texts.run_url(run.id, services.settings.signalbox_console_url),
         )
     return SENT

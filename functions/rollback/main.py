@@ -12,8 +12,9 @@ from starlette.responses import Response
 from shared import stage
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
-from shared.errors import Code, RateLimited, Refused, Unavailable
-from shared.outcome import Advance, Fail, Outcome, Wait
+from shared.errors import Code, Final, RateLimited, Unavailable, VendorError
+from shared.failed import tail_of
+from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.return_plan import NothingToDo, Return, plan
 from shared.run import Kind, Rollback, Run, Stage
 from shared.services import Services, prepare
@@ -50,7 +51,8 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     if awaited is not None:
         return awaited
     run = claim.run
-    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    railway = services.railway_for(place)
+    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     unfinished = _unfinished(run, known)
     if unfinished is not None:
         return await _cancel(services, place, unfinished)
@@ -87,8 +89,8 @@ async def _cancel(services: Services, place: TargetConfig, unfinished: Deploymen
     """Refused when it went live, or failed, since it was listed: then the next look finds it so."""
     message = f"cancelled deployment {unfinished.id[:8]}, which was still on its way"
     try:
-        await services.railway.cancel(unfinished.id)
-    except Refused as error:
+        await services.railway_for(place).cancel(unfinished.id)
+    except VendorError as error:
         message = f"deployment {unfinished.id[:8]} could not be cancelled: {error}"
     return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.ROLLBACK_TIMEOUT)
 
@@ -96,22 +98,32 @@ async def _cancel(services: Services, place: TargetConfig, unfinished: Deploymen
 async def _return(
     claim: Claim, services: Services, place: TargetConfig, decision: Return, known: list[DeploymentState]
 ) -> Outcome:
+    before = claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED)
     intent = replace(
-        claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED),
+        before,
         to=decision.to,
         needed=True,
         method="image" if decision.image else "rebuild",
         baseline=tuple(deployment.id for deployment in known),
         requested_at=claim.terms.now,
     )
-    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=decision.error or claim.run.error)
+    unasked = replace(intent, baseline=before.baseline, requested_at=before.requested_at)
+    """Where this call makes nothing: what an earlier one made, of a lost answer, is still to be recognised."""
+    failure = claim.run.error
+    if decision.error is not None:  # what lost its health on probation; nobody has read its log yet
+        failure = replace(decision.error, log_tail=await tail_of(services.railway_for(place), claim.run.trigger.id))
+    await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=failure)
     try:
         id = await _ask(services, place, decision)
     except (Unavailable, RateLimited):
-        await claim.checkpoint(rollback=replace(intent, requested_at=None))
+        await claim.checkpoint(rollback=unasked)
         raise
-    except Refused as error:
+    except Final as error:
+        await claim.checkpoint(rollback=unasked)
         return Fail(Code.ROLLBACK_REFUSED, str(error))
+    except VendorError as error:
+        await claim.checkpoint(rollback=unasked)
+        return Rejected(str(error), Code.ROLLBACK_REFUSED)
     if id is not None:
         return _advance(intent, id)
     return _find(claim, intent, await _deployments(services, place)) or _not_yet(claim)
@@ -120,9 +132,9 @@ async def _return(
 async def _ask(services: Services, place: TargetConfig, decision: Return) -> str | None:
     """The new deployment's id where Railway names it: a rollback answers no more than true."""
     if decision.image:
-        await services.railway.rollback(decision.to.deployment_id)
+        await services.railway_for(place).rollback(decision.to.deployment_id)
         return None
-    return await services.railway.deploy(
+    return await services.railway_for(place).deploy(
         service_id=place.service_id, environment_id=place.environment_id, commit_sha=decision.to.commit_sha
     )
 
@@ -162,6 +174,6 @@ def _unfinished(run: Run, known: list[DeploymentState]) -> DeploymentState | Non
 
 
 async def _deployments(services: Services, place: TargetConfig) -> list[DeploymentState]:
-    return await services.railway.deployments(
+    return await services.railway_for(place).deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )

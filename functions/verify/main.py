@@ -13,7 +13,8 @@ from shared import stage
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.errors import Code
-from shared.failed import failure_of, log_tail
+from shared.failed import failure_of, with_log
+from shared.health_check import noted
 from shared.outcome import Fail, Outcome
 from shared.run import Deployment, Rollback, Run, Stage
 from shared.services import Services, prepare
@@ -35,18 +36,25 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     id = run.watched_deployment
     if place is None or id is None:
         return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
-    service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
-    deployment = _in_place(run, service.active) or await services.railway.deployment(id)
-    failure = await failure_of(services, deployment, restoring=run.rollback is not None)
+    railway = services.railway_for(place)
+    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    deployment = _in_place(run, service.active) or await railway.deployment(id)
+    failure = await failure_of(railway, deployment, restoring=run.rollback is not None)
     if failure is not None:
         return failure
     base = address_of(services, place, service)
     answer = await look(services, place, base) if base and not service.cron_schedule else None
-    sight = Sight(deployment=deployment, answer=answer, cron_schedule=service.cron_schedule)
-    outcome = conclude(run, assess(run, place.policy, sight), terms)
-    if isinstance(outcome, Fail) and outcome.code is Code.DEPLOY_CRASHED:
-        outcome = replace(outcome, log_tail=await log_tail(services, deployment.id))
-    return replace(outcome, changes={**outcome.changes, **_seen(run, deployment.id, base, service.left_alone)})
+    sight = Sight(
+        deployment=deployment,
+        answer=answer,
+        unused=tuple(service.unused_domains),
+        cron_schedule=service.cron_schedule,
+    )
+    checks = assess(run, place.policy, sight)
+    outcome = conclude(run, checks, terms, answer)
+    run = replace(run, **noted(run, deployment))
+    changes = {**outcome.changes, **_seen(run, deployment.id, base, service.left_alone)}
+    return replace(await with_log(claim, railway, outcome), changes=changes)
 
 
 def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | None:
@@ -59,9 +67,9 @@ def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | 
     return own if own is not None and not own.gone else next(alike, own)
 
 
-def _seen(run: Run, id: str, base: str | None, left_alone: str | None) -> dict[str, Deployment | Rollback]:
+def _seen(run: Run, id: str, base: str | None, left_alone: str | None) -> dict[str, Deployment | Rollback | str | None]:
     """Which deployment it was, and where it answered: people get a link, and the sweep knows where to look."""
-    changes: dict[str, Deployment | Rollback] = {}
+    changes: dict[str, Deployment | Rollback | str | None] = {"address": base}
     if run.deployment is not None:
         own = run.deployment.id if run.rollback else id
         changes["deployment"] = replace(run.deployment, id=own, url=base, left_alone=left_alone)

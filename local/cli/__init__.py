@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
+from collections.abc import Mapping
 
 import click
 
-from local.cli.dead_letters import dead_letters
-from local.cli.demo import demo
-from local.cli.doctor import doctor
-from local.cli.github import github
-from local.cli.github_app import github_app
-from local.cli.package import package
-from local.cli.replay import replay
-from local.cli.runs import runs, show
-from local.cli.simulate import simulate
-from local.cli.smoke_test import smoke_test
-from local.cli.try_out import try_out
-from local.cli.up import up
-from local.cli.workflows import workflows
+MODULES: Mapping[str, str] = {
+    "demo": "demo:demo",
+    "up": "up:up",
+    "try": "try_out:try_out",
+    "runs": "runs:runs",
+    "show": "runs:show",
+    "package": "package:package",
+    "replay": "replay:replay",
+    "dead-letters": "dead_letters:dead_letters",
+    "doctor": "doctor:doctor",
+    "github": "github:github",
+    "github-app": "github_app:github_app",
+    "simulate": "simulate:simulate",
+    "smoke-test": "smoke_test:smoke_test",
+    "workflows": "workflows:workflows",
+}
+"""The module of each command here, and what it is called there."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Imports a command's module when the command is asked for: all of them together take a second to import."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(MODULES)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in MODULES and name not in self.commands:
+            module, _, command = MODULES[name].partition(":")
+            self.add_command(getattr(importlib.import_module(f"{__name__}.{module}"), command), name)
+        return super().get_command(context, name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="signalbox")
 def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal does not have is no reason to end
             stream.reconfigure(errors="replace")
-
-
-for command in (
-    demo,
-    up,
-    try_out,
-    runs,
-    show,
-    package,
-    replay,
-    dead_letters,
-    doctor,
-    github,
-    github_app,
-    simulate,
-    smoke_test,
-    workflows,
-):
-    main.add_command(command)

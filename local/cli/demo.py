@@ -14,7 +14,7 @@ from local.engines import KINDS, Kind
 from local.host import Host
 from local.performance import Report, perform
 from local.scenarios import SCENARIOS
-from local.scene import Line
+from local.timeline import Line
 from shared import log
 from shared.errors import SignalboxError
 from shared.settings import read

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from local.scene import Expectation, Line
+from local.timeline import Expectation, Line
 from shared.errors import SignalboxError
 from shared.run import Run
 

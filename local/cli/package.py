@@ -10,6 +10,8 @@ from rich.table import Table
 
 from local import packages
 from local.cli import output
+from local.doctor.railway_tokens import OWN_TOKEN, REPLACE_TOKEN
+from shared import config as configuration
 from shared.errors import SignalboxError
 
 
@@ -28,11 +30,16 @@ from shared.errors import SignalboxError
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the packages as JSON.")
 def package(out: Path, config: Path | None, as_json: bool) -> None:
-    """Write one zip per function, as Cloud Functions takes it; the same source gives the same bytes."""
+    """Write one zip per function, as Cloud Functions takes it; the same source gives the same bytes.
+
+    A token of Railway that is wider than its targets is warned of, on standard error.
+    """
     try:
         made = packages.build(out, config=config)
     except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    for warning in _warnings(configuration.load(config or packages.ROOT / packages.CONFIG)):
+        click.echo(f"warning: {config or packages.CONFIG}: {warning}", err=True)
     if as_json:
         output.as_json([{**asdict(one), "file": str(one.file)} for one in made])
         return
@@ -44,3 +51,16 @@ def package(out: Path, config: Path | None, as_json: bool) -> None:
     for one in made:
         table.add_row(one.function, f"{one.bytes:,}", one.sha256, str(len(one.requirements)))
     output.console().print(table)
+
+
+def _warnings(configured: configuration.Config) -> list[str]:
+    """Of each token of Railway that opens more than its targets, or that cannot open all of them; with what to do."""
+    found = []
+    for token, targets in configured.railway_tokens.items():
+        used = f"{token.secret}, for {', '.join(target.id for target in targets)}, is"
+        environments = {(target.project_id, target.environment_id) for target in targets}
+        if token.kind == "account":
+            found.append(f"{used} an account or workspace token, which opens all that its owner has. {REPLACE_TOKEN}")
+        elif len(environments) > 1:
+            found.append(f"{used} one project token, and they are {len(environments)} environments. {OWN_TOKEN}")
+    return found

@@ -24,7 +24,7 @@ from local.scene import PREVIOUS_COMMIT
 from local.serving import bind
 from local.vendors import APP_ID, variable
 from local.world.people import CHECK
-from shared import log, secrets
+from shared import log
 from shared.errors import ConfigError, SignalboxError
 from shared.settings import read
 
@@ -143,7 +143,7 @@ def _environment(host: Host) -> Iterator[None]:
     folder, factory = host.options.folder.absolute(), _FACTORIES[host.options.backend]
     variables = {
         **host.engine.environ,
-        **{variable(name): host.secrets[variable(name)] for name in secrets.NAMES},
+        **{variable(name): host.secrets[variable(name)] for name in host.vendors.configured.secrets},
         "GITHUB_APP_ID": APP_ID,
         "GITHUB_API_URL": host.urls["github"],
         "RAILWAY_API_URL": f"{host.urls['railway']}/graphql/v2",
@@ -162,7 +162,7 @@ def _environment(host: Host) -> Iterator[None]:
 
 
 def _show(host: Host, as_json: bool, logged_to: str) -> None:
-    shown = {variable(name): host.secrets[variable(name)] for name in secrets.NAMES}
+    shown = {variable(name): host.secrets[variable(name)] for name in host.vendors.configured.secrets}
     urls = {
         "github webhook": f"{host.urls['functions']}/github-webhook",
         "railway webhook": f"{host.urls['functions']}/railway-webhook",

@@ -57,7 +57,7 @@ def _environment(environ: Mapping[str, str]) -> tuple[list[str], Settings | None
 def checks(project: Project) -> list[Check]:
     return [
         Check(subjects=(Subject.SECRET,), find=partial(_secret, project, name), refused=GIVE_SECRET, about=name)
-        for name in secrets.NAMES
+        for name in project.services.config.secrets
     ]
 
 

@@ -41,6 +41,7 @@ class Subject(enum.StrEnum):
     RAILWAY_SOURCE = "Railway source"
     RAILWAY_ADDRESS = "Railway address"
     RAILWAY_HEALTH_CHECK = "Railway health check"
+    RAILWAY_CONFIG_FILE = "Railway config file"
     RAILWAY_OVERLAP = "Railway overlap"
     RAILWAY_AUTO_DEPLOY = "Railway auto-deploy"
     RAILWAY_BRANCH = "Railway branch"

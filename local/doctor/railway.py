@@ -1,25 +1,36 @@
-"""Railway: the token, and for each target whether it is there and set up so that Signalbox can deploy it."""
+"""Railway: the tokens, and for each target whether it is there and set up so that Signalbox can deploy it."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from functools import partial
 
+from local.doctor import railway_tokens
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped, warning
-from shared.clients.railway import Railway, ServiceState
-from shared.clients.railway_setup import Token, TokenKind
+from shared.clients.railway import CONFIG_FILES_UNTIL, DeploymentState, ServiceState
 from shared.config import TargetConfig
 from shared.errors import Unauthorized
 from shared.hearing import EVERY as NOTED_EVERY
 from shared.run import Target
 
+Find = Callable[[Project, TargetConfig], Awaitable[list[Finding]]]
 OVERLAP_VARIABLE = "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS"
 
-NEW_TOKEN = "Make a new token in Railway's settings and give the secret RAILWAY-API a version with it."
-SAY_KIND = "Say in signalbox.toml which kind it is: token in the table [railway]."
-OTHER_SCOPE = "Use an account or workspace token, or a project token of that environment."
+LOOK_YOURSELF = (
+    "Look at it in Railway's dashboard. The token opens the environment, or the line of the token says why not; "
+    "Railway does not let a project token see this."
+)
+MOVE_SETTINGS = (
+    "Set the same in the service's settings in Railway's dashboard, in .railway/railway.ts, or with "
+    "serviceInstanceUpdate of Railway's API; then delete the file."
+)
 COMPARE_IDS = "Compare the ids in signalbox.toml with the address of the service in Railway's dashboard."
 CONNECT = "Connect the service to this repository in its settings on Railway: only then can a commit be deployed."
+MOVE_DOMAIN = (
+    "Nothing to do while the domain is being moved. Behind a proxy such as Cloudflare's Railway cannot see where it "
+    "leads: name it in policy.health_url to check it all the same."
+)
 GIVE_DOMAIN = "Give the service a domain on Railway, or name the address to look at in policy.health_url."
 SET_HEALTH_CHECK = (
     "Set the health check path in the service's settings: without one Railway lets a version serve before it answers."
@@ -36,8 +47,8 @@ ADD_WEBHOOK = (
 
 
 def checks(project: Project) -> list[Check]:
-    token = Check(subjects=(Subject.RAILWAY_TOKEN,), find=partial(_token, project), refused=NEW_TOKEN)
-    return [token, *(check for place in project.services.config.targets for check in _of_target(project, place))]
+    of_targets = (check for place in project.services.config.targets for check in _of_target(project, place))
+    return [*railway_tokens.checks(project), *of_targets]
 
 
 def _of_target(project: Project, place: TargetConfig) -> list[Check]:
@@ -45,13 +56,14 @@ def _of_target(project: Project, place: TargetConfig) -> list[Check]:
         Subject.RAILWAY_SOURCE,
         Subject.RAILWAY_ADDRESS,
         Subject.RAILWAY_HEALTH_CHECK,
+        Subject.RAILWAY_CONFIG_FILE,
         Subject.RAILWAY_OVERLAP,
     )
     looks = (
-        ((Subject.RAILWAY_IDS,), _ids, COMPARE_IDS),
+        ((Subject.RAILWAY_IDS,), _if_shown(_ids, Subject.RAILWAY_IDS), COMPARE_IDS),
         (of_service, _service, COMPARE_IDS),
-        ((Subject.RAILWAY_AUTO_DEPLOY,), _auto_deploy, COMPARE_IDS),
-        ((Subject.RAILWAY_BRANCH,), _branch, COMPARE_IDS),
+        ((Subject.RAILWAY_AUTO_DEPLOY,), _if_shown(_auto_deploy, Subject.RAILWAY_AUTO_DEPLOY), COMPARE_IDS),
+        ((Subject.RAILWAY_BRANCH,), _if_shown(_branch, Subject.RAILWAY_BRANCH), COMPARE_IDS),
         ((Subject.RAILWAY_WEBHOOK,), _webhook, SEE_STORE),
     )
     return [
@@ -60,41 +72,22 @@ def _of_target(project: Project, place: TargetConfig) -> list[Check]:
     ]
 
 
-async def _token(project: Project) -> list[Finding]:
-    if project.config is None:
-        return [skipped(Subject.RAILWAY_TOKEN, "signalbox.toml cannot be read")]
-    kind, railway = project.config.railway.token, project.services.railway
-    try:
-        token = await railway.setup.token(kind)
-    except Unauthorized:
-        other: TokenKind = "project" if kind == "account" else "account"
-        if not await _accepted(railway, other):
-            raise
-        told = f"RAILWAY-API is a token of the kind {other}, and signalbox.toml says {kind}"
-        return [failed(Subject.RAILWAY_TOKEN, told, SAY_KIND)]
-    return [_scope(token, project.config.targets)]
+def _if_shown(find: Find, subject: Subject) -> Find:
+    """What Railway keeps from every project token is no failure of the project; which that is, it does not say."""
 
+    async def look(project: Project, place: TargetConfig) -> list[Finding]:
+        try:
+            return await find(project, place)
+        except Unauthorized as error:
+            if place.railway_token.kind != "project":
+                raise
+            return [warning(subject, str(error), LOOK_YOURSELF)]
 
-async def _accepted(railway: Railway, kind: TokenKind) -> bool:
-    try:
-        await railway.setup.token(kind)
-    except Unauthorized:
-        return False
-    return True
-
-
-def _scope(token: Token, targets: tuple[TargetConfig, ...]) -> Finding:
-    if token.kind == "account":
-        return ok(Subject.RAILWAY_TOKEN, f"opens {', '.join(token.workspaces) or 'no workspace by name'}")
-    scope = (token.project_id, token.environment_id)
-    outside = [target.id for target in targets if (target.project_id, target.environment_id) != scope]
-    if outside:
-        return failed(Subject.RAILWAY_TOKEN, f"does not open {', '.join(outside)}", OTHER_SCOPE)
-    return ok(Subject.RAILWAY_TOKEN, "a project token of the targets' environment")
+    return look
 
 
 async def _ids(project: Project, place: TargetConfig) -> list[Finding]:
-    found = await project.services.railway.setup.project(place.project_id)
+    found = await project.services.railway_for(place).setup.project(place.project_id)
     environment, service = found.environments.get(place.environment_id), found.services.get(place.service_id)
     if environment is None or service is None:
         missing = "environment" if environment is None else "service"
@@ -103,8 +96,16 @@ async def _ids(project: Project, place: TargetConfig) -> list[Finding]:
 
 
 async def _service(project: Project, place: TargetConfig) -> list[Finding]:
-    found = await project.services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
-    return [_source(found, place), _address(found, place), _health_check(found), _overlap(found)]
+    railway = project.services.railway_for(place)
+    found = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    live = next((one for one in found.active if one.serves), None)
+    return [
+        _source(found, place),
+        _address(found, place),
+        _health_check(found, live),
+        _config_file(found, live, project.services.clock.now()),
+        _overlap(found),
+    ]
 
 
 def _source(found: ServiceState, place: TargetConfig) -> Finding:
@@ -118,15 +119,49 @@ def _source(found: ServiceState, place: TargetConfig) -> Finding:
 
 def _address(found: ServiceState, place: TargetConfig) -> Finding:
     looked_at = place.policy.health_url or found.host
+    doubted = "; ".join(f"{domain} is not used: {why}" for domain, why in found.unused_domains.items())
     if looked_at is None:
-        return warning(Subject.RAILWAY_ADDRESS, "it has no domain: nothing can be verified", GIVE_DOMAIN)
+        also = f" ({doubted})" if doubted else ""
+        return warning(Subject.RAILWAY_ADDRESS, f"it has no domain{also}: nothing can be verified", GIVE_DOMAIN)
+    if doubted and place.policy.health_url is None:
+        told = f"is looked at on {looked_at}{place.policy.health_path}; {doubted}"
+        return warning(Subject.RAILWAY_ADDRESS, told, MOVE_DOMAIN)
     return ok(Subject.RAILWAY_ADDRESS, f"is looked at on {looked_at}{place.policy.health_path}")
 
 
-def _health_check(found: ServiceState) -> Finding:
+def _health_check(found: ServiceState, live: DeploymentState | None) -> Finding:
     if not found.healthcheck_path:
-        return warning(Subject.RAILWAY_HEALTH_CHECK, "none is set", SET_HEALTH_CHECK)
+        file = _only_in_file(found, live)
+        told = f"none is set but in {file}: see Railway config file" if file else "none is set"
+        return warning(Subject.RAILWAY_HEALTH_CHECK, told, SET_HEALTH_CHECK)
     return ok(Subject.RAILWAY_HEALTH_CHECK, f"is set: {found.healthcheck_path}")
+
+
+def _only_in_file(found: ServiceState, live: DeploymentState | None) -> str | None:
+    """The config file in which alone the health check stands."""
+    checked = live is not None and bool(live.health_check) and not found.healthcheck_path
+    return live.config_file if live is not None and checked else None
+
+
+def _config_file(found: ServiceState, live: DeploymentState | None, now: datetime) -> Finding:
+    """A deployment is configured by its service's settings and, until that day, by a file that comes before them."""
+    if live is None:
+        return skipped(Subject.RAILWAY_CONFIG_FILE, "nothing is live")
+    if live.config_file is None:
+        return ok(Subject.RAILWAY_CONFIG_FILE, "none: the service's settings are all that counts")
+    day = f"{CONFIG_FILES_UNTIL:%Y-%m-%d}"
+    if now < CONFIG_FILES_UNTIL:
+        told = f"what is live was configured by {live.config_file}, which Railway stops reading on {day}"
+    else:
+        told = f"what is live names {live.config_file}, which Railway no longer reads since {day}"
+    if _only_in_file(found, live):
+        told += (
+            f". The health check {live.health_check} stands only there: a later deployment goes live without it, "
+            "before the new version answers"
+        )
+    others = [name for name in live.file_settings if name != "deploy.healthcheckPath"]
+    lost = f". What it sets is lost unless the service's settings say the same: {', '.join(others)}" if others else ""
+    return warning(Subject.RAILWAY_CONFIG_FILE, told + lost, MOVE_SETTINGS)
 
 
 def _overlap(found: ServiceState) -> Finding:
@@ -138,7 +173,7 @@ def _overlap(found: ServiceState) -> Finding:
 
 
 async def _auto_deploy(project: Project, place: TargetConfig) -> list[Finding]:
-    found = await project.services.railway.setup.auto_deploy(**_where(place))
+    found = await project.services.railway_for(place).setup.auto_deploy(**_where(place))
     adopted = place.policy.auto_deploy == "adopt"
     if found.enabled and not adopted:
         told = "on, and not adopted: each merge would be deployed twice"
@@ -152,7 +187,7 @@ async def _auto_deploy(project: Project, place: TargetConfig) -> list[Finding]:
 
 
 async def _branch(project: Project, place: TargetConfig) -> list[Finding]:
-    triggers = await project.services.railway.setup.triggers(**_where(place))
+    triggers = await project.services.railway_for(place).setup.triggers(**_where(place))
     branches = sorted({trigger.branch for trigger in triggers})
     if not branches:
         return [skipped(Subject.RAILWAY_BRANCH, "Railway names none: nothing is deployed by a push")]

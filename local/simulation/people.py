@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
 from local.simulation.chance import Chance
+from local.simulation.ci import ContinuousIntegration
 from local.simulation.place import LABEL, Vendors
 from local.vendors import REPOSITORY
+from local.world.n8n_versions import NEWEST
+from local.world.railway_deployment import CustomDomain
 from shared.config import Config
 
 DAY = 420.0
 """Seconds in which people are about."""
+UPGRADE_DAYS = 0.1
+"""The share of days on which n8n is upgraded."""
+LATE = 70.0
+"""Seconds after which a slow version listens: less than any `verify_deadline` here."""
+OLD_HOST = "d" * 40
+"""What serves where a service was before it came to Railway, and is well."""
+DOMAIN_DAYS = 0.15
+"""The share of services that have a domain of their own."""
 _COMMENTS = (
     "/deploy",
     "/deploy",
@@ -41,6 +53,18 @@ _PLANS: tuple[tuple[float, str, dict[str, object]], ...] = (
     (0.02, "sleeps", {"sleep_after": 20.0}),
     (0.03, "crashes after a while", {"crash_after": 150.0}),
 )
+_ANSWERS: tuple[tuple[float, str, dict[str, object]], ...] = (
+    (0.07, "says that it is unhealthy", {"health": "unwell"}),
+    (0.07, "listens late", {"listens_after": LATE}),
+    (0.04, "gets its route late", {"routed_after": LATE}),
+)
+"""How else what is deployed may answer, where nothing of the above happens to it."""
+_DOMAINS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("leads here", {}),
+    ("leads to the old host", {"elsewhere": OLD_HOST}),
+    ("leads to the old host and is not verified", {"elsewhere": OLD_HOST, "verified": False}),
+    ("leads to the old host, without a certificate", {"elsewhere": OLD_HOST, "certificate": "VALIDATING_OWNERSHIP"}),
+)
 
 
 class Deed(Struct, frozen=True):
@@ -57,19 +81,28 @@ class People:
     def __init__(self, chance: Chance, configured: Config, vendors: Vendors) -> None:
         self._chance = chance
         self._configured = configured
+        self._vendors = vendors
         self._github = vendors.github
         self._railway = vendors.railway
+        self._n8n = vendors.n8n
         self._deeds: list[Deed] = []
         self._opened: dict[int, int] = {}
         """Pull requests by the order in which they were thought of."""
+        self.ci = ContinuousIntegration(chance, configured, vendors.github, latest=DAY + 45)
+        self._ci_of: dict[str, Callable[[], None] | None] = {}
+        """What CI does, of each head by its name, where it is not as usual."""
 
     def plan(self) -> list[Deed]:
+        self.ci.prepare(self._configured.targets[0].branch)
         for nth in range(self._chance.pick("pull requests", (1, 1, 2, 2, 3))):
             self._pull_request(nth)
         if self._rarely(0.2):
             commit = self._chance.pick("dashboard commit", ("", "e" * 40))
             self._add(self._sometime(60), "somebody deploys from the dashboard", lambda: self._dashboard(commit))
         self._prepare_deployments()
+        if self._chance.number("n8n is upgraded", 0, 1) < UPGRADE_DAYS:
+            self._add(self._chance.number("n8n is upgraded at", 60, DAY), "grace upgrades n8n", self._upgrade_n8n)
+        self._prepare_domains()
         return sorted(self._deeds, key=lambda deed: deed.at)
 
     def _prepare_deployments(self) -> None:
@@ -88,7 +121,30 @@ class People:
                 allowed = self._chance.occurs("plan", f"deployment {nth + 1} of {service} {what}")
                 self._railway.plan(service, rollback=back, **((plan | more) if allowed else more))
                 return
-        self._railway.plan(service, rollback=back, **more)
+        self._railway.plan(service, rollback=back, **(self._answers(service, nth) | more))
+
+    def _answers(self, service: str, nth: int) -> dict[str, object]:
+        value = self._chance.number(f"answers of {service}", 0, 1)
+        for share, what, plan in _ANSWERS:
+            value -= share
+            if value < 0:
+                return plan if self._chance.occurs("answers", f"deployment {nth + 1} of {service} {what}") else {}
+        return {}
+
+    def _prepare_domains(self) -> None:
+        """Some services have a domain of their own, which may lead to an old host all day, or be moved in between."""
+        for place in self._configured.targets:
+            if self._chance.number(f"domain of {place.id}", 0, 1) >= DOMAIN_DAYS:
+                continue
+            what, status = self._chance.pick(f"domain of {place.id} leads", _DOMAINS)
+            moves = self._chance.pick(f"domain of {place.id} moves", (False, False, True))
+            at = self._chance.number(f"domain of {place.id} moves at", 0, DAY)
+            if not self._chance.occurs("domain", f"the domain of {place.id} {what}"):
+                continue
+            custom = CustomDomain(domain=f"{place.service}.{place.environment}.example", **status)
+            self._vendors.add_domain(place, custom)
+            if moves:
+                self._add(at, f"the domain of {place.id} is moved", functools.partial(_move, custom))
 
     def _peculiar(self, service: str, nth: int) -> dict[str, object]:
         """What waits for a person's approval, or whose process ends by itself."""
@@ -106,6 +162,7 @@ class People:
         start = self._chance.number("opening", 0, DAY / 3)
         name = f"pull request {nth + 1}"
         self._add(start, f"{name} is opened", lambda: self._open(nth))
+        self._plan_ci(nth, name, start)
         passes = "failure" if self._rarely(0.06) else "success"
         self._add(start + self._chance.number("check", 1, 60), f"its check: {passes}", lambda: self._check(nth, passes))
         wish = self._chance.pick("wish", ("merge", "merge", "/deploy", "/deploy production", "/deploy web/production"))
@@ -115,7 +172,9 @@ class People:
         else:
             self._add(at, f"ada comments {wish} on {name}", lambda: self._comment(nth, wish, "ada"))
         if self._rarely(0.15):
-            self._add(self._sometime(start), f"grace pushes to {name}", lambda: self._push(nth))
+            at = self._sometime(start)
+            self._add(at, f"grace pushes to {name}", lambda: self._push(nth, f"the push to {name}"))
+            self._plan_ci(nth, f"the push to {name}", at)
         if self._rarely(0.06):
             self._add(start + 1, f"grace will push to {name} just before it is merged", lambda: self._interrupt(nth))
         if self._rarely(0.15):
@@ -126,6 +185,18 @@ class People:
             self._add_comment(nth, start)
         if any(place.policy.deploy_label for place in self._configured.targets):
             self._labels(nth, start)
+
+    def _plan_ci(self, nth: int, name: str, at: float) -> None:
+        def number() -> int | None:
+            return self._opened[nth] if self._is_open(nth) else None
+
+        def add(at: float, what: str, act: Callable[[], object]) -> None:
+            self._deeds.append(Deed(at, what, act))
+
+        self._ci_of[name] = self.ci.plan(name, at, add, number)
+        hurry, soon = self._chance.number("hurry", 0, 1) < 0.7, self._chance.number("hurried at", 0, 20)
+        if hurry and self._ci_of[name] is not None and self._chance.occurs("hurried", f"/deploy of {name}"):
+            add(at + soon, f"ada comments /deploy on {name}", lambda: self._comment(nth, "/deploy", "ada"))
 
     def _labels(self, nth: int, start: float) -> None:
         """Set, and often taken off, and set again."""
@@ -153,29 +224,46 @@ class People:
 
     # The deeds; each does nothing where it is not possible any more
 
+    def _upgrade_n8n(self) -> None:
+        """It is down, then says 200 to everything, then has no routes yet, then no webhooks: docs/n8n.md."""
+        down, migrating, starting, activating = (
+            self._chance.number(f"n8n is {state}", 2, longest)
+            for state, longest in (("down", 40), ("migrating", 120), ("starting", 40), ("activating", 20))
+        )
+        self._n8n.restart(NEWEST, down=down, migrating=migrating, starting=starting, activating=activating)
+
     def _open(self, nth: int) -> None:
         files = self._chance.pick("files", _FILES)
         number = self._github.open_pull_request(
             REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}", files=files
         )
         self._opened[nth] = number
-        self._github.report_check(REPOSITORY, number, "test", None)
+        unusual = self._ci_of[f"pull request {nth + 1}"]
+        if unusual is not None:
+            unusual()
+        else:
+            self._github.report_check(REPOSITORY, number, "test", None)
 
     def _is_open(self, nth: int) -> bool:
         number = self._opened.get(nth)
         return number is not None and self._github.pull(REPOSITORY, number).state == "open"
 
     def _check(self, nth: int, conclusion: str) -> None:
-        if self._is_open(nth):
+        if self._is_open(nth) and self._ci_of[f"pull request {nth + 1}"] is None:
             self._github.report_check(REPOSITORY, self._opened[nth], "test", conclusion)
 
     def _merge(self, nth: int) -> None:
         if self._is_open(nth):
             self._github.merge(REPOSITORY, self._opened[nth], "ada")
 
-    def _push(self, nth: int) -> None:
-        if self._is_open(nth):
-            self._github.push(REPOSITORY, self._opened[nth])
+    def _push(self, nth: int, name: str = "") -> None:
+        if not self._is_open(nth):
+            return
+        self._github.push(REPOSITORY, self._opened[nth])
+        unusual = self._ci_of.get(name)
+        if unusual is not None:
+            unusual()
+        else:
             self._github.report_check(REPOSITORY, self._opened[nth], "test", "success")
 
     def _interrupt(self, nth: int) -> None:
@@ -204,3 +292,9 @@ class People:
         place = self._configured.targets[0]
         sha = commit or self._github.repository(REPOSITORY).branches[place.branch]
         self._railway.dashboard_deploy(place.service_id, place.environment_id, sha)
+
+
+def _move(custom: CustomDomain) -> None:
+    """Its DNS record leads to Railway from now on, or away from it."""
+    custom.elsewhere = OLD_HOST if custom.elsewhere is None else None
+    custom.verified, custom.certificate = True, "VALID"

@@ -6,6 +6,7 @@ import importlib
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -19,15 +20,17 @@ from local import topology
 from local.secrets import EnvironmentSecrets
 from local.simulation.bus import Post, TroubledBus
 from local.simulation.chance import Chance
-from local.simulation.execution import LoopClock, current
+from local.simulation.execution import START, LoopClock, current
 from local.simulation.shortcut import whole
 from local.simulation.store import MemoryStore, TroubledStore
 from local.simulation.wire import Watch, Wire
-from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY
+from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY, variable
 from local.world.application import Application
 from local.world.github import GitHubWorld
 from local.world.n8n import N8nWorld
+from local.world.n8n_versions import OLDEST
 from local.world.railway import RailwayWorld
+from local.world.railway_deployment import CustomDomain
 from shared import config, secrets, services
 from shared.ports import Backend
 from shared.services import Services
@@ -35,15 +38,24 @@ from shared.settings import Settings
 
 Function = Callable[[Request], Awaitable[Response]]
 SECRETS_BEGIN = "simulated-"
-SECRETS = {name.upper().replace("-", "_"): f"{SECRETS_BEGIN}{name.lower()}-0123456789" for name in secrets.NAMES}
+OWN_TOKENS = {"production": "RAILWAY-PRODUCTION", "staging": "RAILWAY-STAGING"}
+"""By environment, the secret that holds its own project token on some days."""
+SECRETS = {
+    variable(name): f"{SECRETS_BEGIN}{name.lower()}-0123456789" for name in (*secrets.NAMES, *OWN_TOKENS.values())
+}
 FIRST_COMMIT = "0" * 40
 _INSTANCES = 3
 _POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)
+_REFUSING = ("deploy", "monitor", "verify", "rollback", *[None] * 46)
 _SKEW = 3.0
 """Seconds that an instance's clock may be off, either way."""
 LABEL = "ship it"
 LABEL_DAYS = 0.2
 """The share of days on which it asks for deployments."""
+OWN_TOKEN_DAYS = 0.4
+"""On which each environment has a token of its own, and nobody has an account token."""
+CONFIG_FILE_DAYS = 0.2
+"""On which the health check stands in railway.json alone, and Railway stops reading it at some time of the day."""
 _CONFIG = """
 [policy]
 commit_field = "commit"
@@ -66,6 +78,7 @@ service_id = "service-{service}"
 _ENVIRONMENT = """
 [repositories."{repository}".services.{service}.environments.{environment}]
 environment_id = "environment-{environment}"
+{token}
 """
 
 
@@ -79,16 +92,21 @@ class Weather(Struct, frozen=True):
     webhooks: float
     poisoned: str | None
     """A function, or the health probe, that cannot do its work all day."""
+    refusing: str | None
+    """A function that Railway refuses everything all day."""
 
 
 def weather_of(chance: Chance) -> Weather:
     """Each part by itself is fine, ordinary or awful: failures of one kind are found best among few of the others."""
     factors = (0.0, 0.5, 1.0, 1.0, 3.0)
-    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__ if name != "poisoned"}
+    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__[:-2]}
     poisoned = chance.pick("poisoned", _POISONED)
     if poisoned is not None and not chance.occurs("poisoned", poisoned):
         poisoned = None
-    return Weather(**parts, poisoned=poisoned)
+    refusing = chance.pick("refusing", _REFUSING)
+    if refusing is not None and not chance.occurs("refusing", refusing):
+        refusing = None
+    return Weather(**parts, poisoned=poisoned, refusing=refusing)
 
 
 def configuration(chance: Chance) -> config.Config:
@@ -101,8 +119,13 @@ def configuration(chance: Chance) -> config.Config:
         "auto_deploy": chance.pick("policy auto-deploy", ('"off"', '"off"', '"adopt"')),
         "rollback": chance.pick("policy rollback", ('"automatic"',) * 5 + ('"off"',)),
         "probation": chance.pick("policy probation", (0, 0, 900)),
+        "refusal_patience": chance.pick("policy refusals", (60, 60, 120)),
         "automatic": chance.pick("policy automatic", ("true",) * 5 + ("false",)),
     }
+    rules["settle"] = chance.pick("policy settle", (30, 60, 60))
+    rules["update_branch"] = chance.pick("policy update", ("true", "false"))
+    if chance.number("policy required", 0, 1) < 0.1:
+        rules["required_checks"] = '["test"]'
     if chance.number("policy label", 0, 1) < LABEL_DAYS:
         rules["deploy_label"] = f'"{LABEL}"'
     places = {"web": ["production"]}
@@ -111,13 +134,16 @@ def configuration(chance: Chance) -> config.Config:
     if chance.number("places service", 0, 1) < 0.25:
         places["api"] = ["production"]
     names_paths = chance.number("places paths", 0, 1) < 0.15
+    own_tokens = chance.number("own tokens", 0, 1) < OWN_TOKEN_DAYS
     tables = []
     for service, environments in places.items():
         tables.append(_SERVICE.format(repository=REPOSITORY, service=service, project=PROJECT))
         if names_paths:
             tables.append(f'paths = ["{service}/**", "common/**"]\n')
         named = {"repository": REPOSITORY, "service": service}
-        tables += [_ENVIRONMENT.format(environment=environment, **named) for environment in environments]
+        for environment in environments:
+            token = f'railway_token_secret = "{OWN_TOKENS[environment]}"' if own_tokens else ""
+            tables.append(_ENVIRONMENT.format(environment=environment, token=token, **named))
     policy = "\n".join(f"{name} = {value}" for name, value in rules.items())
     return config.parse(_CONFIG.format(policy=policy, services="".join(tables)), "simulated signalbox.toml")
 
@@ -142,11 +168,16 @@ class Vendors:
             deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
             pace=8.0,
         )
-        self.n8n = N8nWorld(token=SECRETS["N8N_API"])
+        if secrets.RAILWAY_API not in configured.secrets:
+            self.railway.token_kind = "project"
+        self.n8n = N8nWorld(token=SECRETS["N8N_API"], version=OLDEST)
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
         self._applications: dict[str, Application] = {}
         for place in configured.targets:
             domain = f"{place.service}-{place.environment}.up.railway.app"
+            if place.railway_token.kind == "project":
+                value = SECRETS[variable(place.railway_token.secret)]
+                self.railway.project_tokens[value] = (place.project_id, place.environment_id)
             self.railway.add_service(
                 project_id=PROJECT,
                 environment_id=place.environment_id,
@@ -161,6 +192,19 @@ class Vendors:
             self._applications[domain] = Application(
                 self.railway, service_id=place.service_id, environment_id=place.environment_id
             )
+
+    def add_domain(self, place: config.TargetConfig, custom: CustomDomain) -> None:
+        """Also answered by the service's application, which knows what answers there when it leads elsewhere."""
+        service = self.railway.service(place.service_id, place.environment_id)
+        service.custom_domains.append(custom)
+        self._applications[custom.domain] = self._applications[str(service.domain)]
+
+    def stop_reading_config_files(self, seconds: float) -> None:
+        """After so long. Until then the health check of every service stands in such a file, and nowhere else."""
+        self.railway.config_files_until = START + timedelta(seconds=seconds)
+        for service in self.railway.services:
+            service.config_file, service.file_healthcheck_path = "/railway.json", service.healthcheck_path
+            service.healthcheck_path = None
 
     async def edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All the applications, by their hosts."""
@@ -197,7 +241,7 @@ class Instances:
         self._apps = {"github": vendors.github.app, "railway": vendors.railway.app, "n8n": vendors.n8n.app}
         self._transports = {
             **{
-                name: Wire(name, app, chance, watch, weather.vendors, weather.poisoned)
+                name: Wire(name, app, chance, watch, weather.vendors, weather.poisoned, weather.refusing)
                 for name, app in self._apps.items()
             },
             "probe": Wire("application", vendors.edge, chance, watch, weather.vendors, weather.poisoned),

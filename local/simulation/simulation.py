@@ -24,6 +24,7 @@ from local.simulation.execution import Crash, Execution, LoopClock, current
 from local.simulation.lean import lean, replaced
 from local.simulation.people import DAY, People
 from local.simulation.place import (
+    CONFIG_FILE_DAYS,
     Instances,
     Vendors,
     configuration,
@@ -147,9 +148,11 @@ class Simulation:
         self.chance = Chance(seed, only)
         configured = configuration(self.chance)
         weather = weather_of(self.chance)
-        self.witness = Witness(configured)
+        self.witness = Witness(configured, refused_all_day=weather.refusing)
         self.vendors = Vendors(configured, self._webhook)
         self.vendors.github.shuffle = random.Random(seed)
+        if self.chance.number("config file", 0, 1) < CONFIG_FILE_DAYS:
+            self.vendors.stop_reading_config_files(self.chance.number("config file until", 0, DAY))
         self.witness.watch(self.vendors)
         delivery = read_topology().delivery
         self.post = Post(self.chance, delivery, self._push, self.witness.published, weather.delivery)
@@ -158,6 +161,7 @@ class Simulation:
         )
         self.people = People(self.chance, configured, self.vendors)
         self._habits = Habits(self.chance, self.vendors.railway, DAY)
+        self.witness.coming = self.people.ci.coming
         self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}
         self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
         self._silence = _silence(self.chance)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from local.simulation.chance import Chance
 from local.simulation.execution import Execution, check_alive, die, freeze
+from local.world.refusals import PASSING_REFUSALS, Answer
 
 _READ = {
     "crash before": 0.003,
@@ -40,6 +41,8 @@ _CHANGE = {
 }
 _POISON = {"server error": 0.7, "crash before": 0.3}
 _BLIND = {"not reached": 0.8}
+_REFUSED = 0.008
+"""How often a call is answered with one of the passing refusals, all of them together."""
 _TIMEOUT = 20.0
 """The clients' own (shared/clients/http.py)."""
 _SLOWEST = 50.0
@@ -57,23 +60,39 @@ class Watch(Protocol):
 class Wire(httpx.AsyncBaseTransport):
     """One instance's connection to one vendor. An application that is looked at can only be unreachable.
 
-    `poisoned` is a function (or the `probe`) whose calls fail.
+    `poisoned` is a function (or the `probe`) whose calls fail; `refusing`, one whose calls Railway refuses all day.
     """
 
     def __init__(
-        self, vendor: str, app: ASGIApp, chance: Chance, watch: Watch, weather: float, poisoned: str | None
+        self,
+        vendor: str,
+        app: ASGIApp,
+        chance: Chance,
+        watch: Watch,
+        weather: float,
+        poisoned: str | None,
+        refusing: str | None = None,
     ) -> None:
         self._vendor = vendor
         self._app = app
         self._chance = chance
         self._watch = watch
         self._poisoned = poisoned
+        self._refusing = refusing if vendor == "railway" else None
+        self._refusals = {path: _fitting(vendor, path, weather) for path in ("/graphql", "/")}
+        self._respite: dict[tuple[str, str], list[Execution]] = {}
+        """By function and what it is about: the execution that was refused last, and the one after it."""
         self._read = {what: odds * weather for what, odds in _READ.items()}
         self._change = {what: odds * weather for what, odds in _CHANGE.items()}
         self._probe = {what: _READ[what] * 3 * weather for what in ("crash before", "not reached")}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         execution = check_alive()
+        refusal = self._refusal(execution, request)
+        if refusal is not None:
+            await asyncio.sleep(0.3)
+            check_alive()
+            return httpx.Response(refusal.status, headers={"content-type": refusal.type}, content=refusal.body)
         label, odds = self._kind(request)
         if self._poisoned and not self._chance.calm:
             if self._vendor == "application" and self._poisoned == "probe":
@@ -92,6 +111,32 @@ class Wire(httpx.AsyncBaseTransport):
             return response
         execution.disturbed += 1
         return await self._trouble(execution, request, what, value)
+
+    def _refusal(self, execution: Execution, request: httpx.Request) -> Answer | None:
+        """An answer that says no, and has no effect; it passes."""
+        answers, odds = self._refusals["/graphql" if request.url.path.startswith("/graphql") else "/"]
+        if not answers or self._chance.calm:
+            return None
+        if self._refusing == execution.function:
+            return next(iter(answers.values()))
+        if self._spared(execution):
+            return None
+        what, _ = self._chance.incident(f"refusal by {self._vendor} in {execution.function}", odds)
+        if what is None:
+            return None
+        self._respite[execution.function, execution.about] = [execution]
+        return answers[what]
+
+    def _spared(self, execution: Execution) -> bool:
+        """Whether the same work was refused just now: for the rest of that execution and the whole of the next."""
+        respite = self._respite.get((execution.function, execution.about), [])
+        if not respite or execution in respite:
+            return bool(respite)
+        respite.append(execution)
+        if len(respite) > 2:
+            del self._respite[execution.function, execution.about]
+            return False
+        return True
 
     def _kind(self, request: httpx.Request) -> tuple[str, Mapping[str, float]]:
         if self._vendor == "application":
@@ -140,11 +185,17 @@ class Wire(httpx.AsyncBaseTransport):
             return httpx.Response(200, json={"errors": [problem], "data": None})
         if what == "refused" and self._vendor != "n8n":
             sent = dict(request.headers)
-            text = f"cannot do this with {sent.get('authorization', '')}"
+            text = f"cannot do this with {sent.get('authorization') or sent.get('project-access-token', '')}"
             if request.url.path.startswith("/graphql"):
                 return httpx.Response(200, json={"errors": [{"message": text}], "data": None})
             return httpx.Response(422, content=json.dumps({"message": text}))
         return httpx.Response(502, content=b"bad gateway")
+
+
+def _fitting(vendor: str, path: str, weather: float) -> tuple[dict[str, Answer], dict[str, float]]:
+    """The refusals that the vendor may answer there, by name, and the odds of each."""
+    found = {one.name: one for one in PASSING_REFUSALS.get(vendor, ()) if one.fits(path)}
+    return found, {name: _REFUSED * weather / len(found) for name in found}
 
 
 async def answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:

@@ -63,8 +63,10 @@ class Made(Struct, frozen=True):
 class Witness:
     """`violations`: what did not hold, in order. `steps`: all that happened."""
 
-    def __init__(self, configured: Config) -> None:
+    def __init__(self, configured: Config, refused_all_day: str | None = None) -> None:
         self.configured = configured
+        self.refused_all_day = refused_all_day
+        """The function that Railway refuses everything; all other refusals pass."""
         self.store = MemoryStore(self.committed)
         self.steps: list[Step] = []
         self.violations: list[Violation] = []
@@ -79,6 +81,10 @@ class Witness:
         self.enqueued: dict[str, datetime] = {}
         """When each run first stood in a queue."""
         self.merges: list[tuple[int, str, Execution]] = []
+        self.coming: set[str] = set()
+        """Heads on which CI is about to begin."""
+        self.asked: dict[str, str] = {}
+        """The head that each run was begun for."""
         self.lost: Counter[tuple[str, str]] = Counter()
         """Changes at GitHub of which the teller of a run never learned, by run and by what was made."""
         self.accepted: dict[bytes, events.Event] = {}
@@ -114,6 +120,8 @@ class Witness:
             self.note(execution.name, _described(before, after))
             if isinstance(after, Run):
                 self.stages[after.id].add(after.stage)
+                if after.pull_request is not None:
+                    self.asked.setdefault(after.id, after.pull_request.head_sha)
                 claimed = after.lease is not None and (not isinstance(before, Run) or before.lease != after.lease)
                 same_worker = isinstance(before, Run) and _owner(before) == _owner(after)
                 if claimed and not same_worker:
@@ -147,6 +155,7 @@ class Witness:
         """After a call that reached a vendor."""
         self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")
         self.check(invariants.call(self, execution, request.url.host))
+        self.check(invariants.called(self))
         self.look(execution)
 
     def look(self, execution: Execution = NOBODY) -> None:

@@ -1,11 +1,14 @@
 """n8n's public API, as far as workflows need it: list, read, create, replace, activate; credentials; executions.
 
 Observed on 2.8.4 and 2.41.1: success is 200 everywhere; names are not unique and a POST not idempotent; running
-executions are hidden from the list unless asked for; there is no call that runs a workflow.
+executions are hidden from the list unless asked for; there is no call that runs a workflow. 2.41 says that a workflow
+is active, or is not any more, before its webhooks are, and deletes none until they are gone.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
@@ -20,7 +23,10 @@ from shared.redaction import redact
 from shared.unreadable import UNREADABLE
 
 PAGE = 250
-"""The most that 2.8.4 gives at once."""
+"""The most that n8n gives at once; 2.8 refuses to give more."""
+DELETED_WITHIN = 60.0
+_LOOK_AGAIN = 0.1
+CONFLICT = 409
 RUNNING = ("new", "running", "waiting", "unknown")
 T = TypeVar("T")
 
@@ -120,14 +126,26 @@ class Api:
         await self._ask("PUT", f"workflows/{id}", changes=True, json=_sent(document))
 
     async def activate(self, id: str) -> None:
-        """Its webhooks may take a moment more to be there. Repeating it changes nothing."""
+        """Its webhooks may take a moment more to be there. Repeating it changes nothing. Raises Refused when another
+        workflow has a path of its: 409, and 400 by 2.8."""
         await self._ask("POST", f"workflows/{id}/activate", changes=True)
 
     async def deactivate(self, id: str) -> None:
         await self._ask("POST", f"workflows/{id}/deactivate", changes=True)
 
     async def delete(self, id: str) -> None:
-        await self._ask("DELETE", f"workflows/{id}", changes=True)
+        """Active or not. 2.41 answers 409 until it has switched it off, which it does in the background."""
+        patient_until = time.monotonic() + DELETED_WITHIN
+        while True:
+            try:
+                await self._ask("DELETE", f"workflows/{id}", changes=True)
+            except Refused as error:
+                if error.status != CONFLICT or time.monotonic() > patient_until:
+                    raise
+            else:
+                return
+            await self.deactivate(id)
+            await asyncio.sleep(_LOOK_AGAIN)
 
     async def credentials(self) -> tuple[Credential, ...]:
         return tuple([credential async for credential in self._pages("credentials", Credential)])

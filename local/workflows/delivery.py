@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +16,14 @@ from local.workflows import files
 from local.workflows.api import Api, Listed
 from local.workflows.files import Document, Filling, WorkflowFile
 from shared.clients.n8n import N8n
-from shared.errors import ConfigError, Unavailable
+from shared.errors import ConfigError, Refused, Unavailable
 
-REGISTERED_WITHIN = 20.0
-_LOOK_AGAIN = 0.2
+REGISTERED_WITHIN = 60.0
+GONE_WITHIN = 10.0
+"""Seconds by which the webhook of a workflow that was switched off is gone, unless another workflow has it, too."""
+ACTIVATED_AGAIN_AFTER = 5.0
+_LOOK_AGAIN = 0.05
+CONFLICT = "conflict with one of the webhooks"
 
 Done = Literal["created", "updated", "unchanged"]
 
@@ -60,7 +65,12 @@ class Server:
         filled = [(file, files.fill_in(file, self._filling)) for file in wanted]
         there = await self.api.workflows()
         known = [_only(file.name, there) for file in wanted]
-        return [await self._push(*one, listed) for one, listed in zip(filled, known, strict=True)]
+        pushed = [await self._push(*one, listed) for one, listed in zip(filled, known, strict=True)]
+        waiting = [self._until_registered(one) for one in pushed]
+        for failed in await asyncio.gather(*waiting, return_exceptions=True):
+            if failed is not None:
+                raise failed
+        return pushed
 
     async def pull(self, wanted: Sequence[WorkflowFile], folder: Path) -> list[WorkflowFile]:
         """Write what the server has of each into its file, and say which files changed."""
@@ -87,26 +97,62 @@ class Server:
 
     async def _push(self, file: WorkflowFile, document: Document, listed: Listed | None) -> Pushed:
         done: Done = "unchanged"
-        if listed is None:
-            id, done = await self.api.create(document), "created"
-        else:
-            id = listed.id
-            if files.strip(await self.api.workflow(id)) != document:
-                await self.api.replace(id, document)
-                done = "updated"
-        if listed is None or not listed.active:
-            await self.api.activate(id)
         path = files.webhook_path(document)
-        if path is not None:
-            await self._until_registered(file, path)
+        with _conflict_at(path):
+            if listed is None:
+                id, done = await self.api.create(document), "created"
+                await self.api.activate(id)
+            else:
+                id, there = listed.id, await self.api.workflow(listed.id)
+                if files.strip(there) != document:
+                    done = "updated"
+                if done == "updated" or not listed.active:
+                    await self._replace(listed, there, document)
         return Pushed(file.stem, id, done, path)
 
-    async def _until_registered(self, file: WorkflowFile, path: str) -> None:
-        """Newer versions of n8n activate in the background. Told by a call with a wrong token, which runs nothing."""
-        patient_until = time.monotonic() + REGISTERED_WITHIN
-        while not await self.webhooks.registered(path):
-            if time.monotonic() > patient_until:
-                raise Unavailable(f"{file.stem}: activated, but its webhook {path} is not there; see n8n's log")
+    async def _replace(self, listed: Listed, there: Document, document: Document) -> None:
+        """Switched off first: newer versions of n8n replace a webhook in the background, and nothing tells the old one
+        from the new. What n8n refuses leaves what was there before."""
+        if listed.active:
+            await self.api.deactivate(listed.id)
+        await self._until_gone(files.webhook_path(there))
+        try:
+            if files.strip(there) != document:
+                await self.api.replace(listed.id, document)
+            await self.api.activate(listed.id)
+        except Refused:
+            if listed.active:
+                await self.api.replace(listed.id, files.strip(there))
+                await self.api.activate(listed.id)
+            raise
+
+    async def _until_gone(self, path: str | None) -> None:
+        """Or until it is clear that it does not go: then n8n says why when the workflow is activated."""
+        patient_until = time.monotonic() + GONE_WITHIN
+        while path is not None and time.monotonic() < patient_until:
+            with contextlib.suppress(Refused, Unavailable):  # it is there, and asks for no token or for a lost one
+                if not await self.webhooks.registered(path):
+                    return
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    async def _until_registered(self, pushed: Pushed) -> None:
+        """Newer versions of n8n activate in the background. Told by a call with a wrong token, which runs nothing.
+
+        What does not come is activated again, which n8n answers with the reason when it knows one.
+        """
+        if pushed.path is None:
+            return
+        began, again = time.monotonic(), False
+        while not await self.webhooks.registered(pushed.path):
+            waited = time.monotonic() - began
+            if waited > REGISTERED_WITHIN:
+                raise Unavailable(
+                    f"{pushed.workflow}: activated, but its webhook {pushed.path} is not there; see n8n's log"
+                )
+            if not again and waited > ACTIVATED_AGAIN_AFTER:
+                again = True
+                with _conflict_at(pushed.path):
+                    await self.api.activate(pushed.id)
             await asyncio.sleep(_LOOK_AGAIN)
 
     async def _compare(self, file: WorkflowFile, listed: Listed | None) -> State:
@@ -120,6 +166,18 @@ class Server:
             path=files.webhook_path(wanted),
             differs="" if there is None else _difference(file.stem, there, wanted),
         )
+
+
+@contextlib.contextmanager
+def _conflict_at(path: str | None) -> Iterator[None]:
+    """Say what to do about a conflict: n8n names no path. Its status is 400 or, since 2.41, 409."""
+    try:
+        yield
+    except Refused as error:
+        if CONFLICT not in str(error):
+            raise
+        advice = f"Another workflow of this n8n has {path}: change it there, or in [n8n] of signalbox.toml."
+        raise Refused(f"{error}\n{advice}", status=error.status) from error
 
 
 def _only(name: str, there: Sequence[Listed]) -> Listed | None:

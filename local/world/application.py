@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,7 +18,11 @@ COMMIT_HEADER = "x-commit-sha"
 
 
 class Application:
-    """One service's domain, as an ASGI app; the commit is in a JSON field (a dotted path) and in a header."""
+    """One service's domains, as an ASGI app; the commit is in a JSON field (a dotted path) and in a header.
+
+    A custom domain whose record leads elsewhere is answered as the host there would: well, by another commit. Where the
+    policy names a `health_field`, a healthy version's has the `health_value`.
+    """
 
     def __init__(
         self,
@@ -27,34 +33,66 @@ class Application:
         health_path: str = "/health",
         commit_field: str = COMMIT_FIELD,
         commit_header: str = COMMIT_HEADER,
+        health_field: str | None = None,
+        health_value: object = None,
     ) -> None:
         self._railway = railway
         self._service = (service_id, environment_id)
         self._commit_field = commit_field
         self._commit_header = commit_header
+        self._health_field = health_field
+        self._health_value = health_value
         self._app = Starlette(routes=[Route(f"/{health_path.partition('?')[0].lstrip('/')}", self._health)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
-    async def _health(self, request: Request) -> Response:  # noqa: ARG002
+    async def _health(self, request: Request) -> Response:
+        elsewhere = self._elsewhere(request.url.hostname or "")
+        if elsewhere is not None:
+            return self._answer("ok", elsewhere)
         deployment = self._railway.serving(*self._service)
-        if deployment is None or deployment.status == "CRASHED" or deployment.stopped:
-            return _edge_error()
+        if deployment is None:
+            return _edge(404)
+        if deployment.status == "CRASHED" or deployment.stopped:
+            return _edge(502)
         if deployment.status == "SLEEPING":
             self._railway.wake(deployment)
-            return _edge_error()
-        commit = _shown_commit(deployment)
-        failing = deployment.plan.health == "failing"
-        body = {"status": "error" if failing else "ok"} | (_nested(self._commit_field, commit) if commit else {})
-        headers = {self._commit_header: commit} if commit else {}
-        return JSONResponse(body, status_code=503 if failing else 200, headers=headers)
+            return _edge(502)
+        if self._since_live(deployment) < timedelta(seconds=deployment.plan.routed_after):
+            return _edge(404)
+        if self._since_live(deployment) < timedelta(seconds=deployment.plan.listens_after):
+            return _edge(502)
+        health = deployment.plan.health
+        word = {"ok": "ok", "failing": "error", "unwell": "unhealthy"}[health]
+        return self._answer(word, _shown_commit(deployment), status=503 if health == "failing" else 200)
+
+    def _answer(self, word: str, commit: str | None, *, status: int = 200) -> Response:
+        body: dict[str, object] = {"status": word}
+        if self._health_field is not None and word == "ok":
+            _put(body, self._health_field, self._health_value)
+        if commit is not None:
+            _put(body, self._commit_field, commit)
+        return JSONResponse(body, status_code=status, headers={self._commit_header: commit} if commit else {})
+
+    def _elsewhere(self, host: str) -> str | None:
+        customs = self._railway.service(*self._service).custom_domains
+        return next((custom.elsewhere for custom in customs if custom.domain == host), None)
+
+    def _since_live(self, deployment: Deployment) -> timedelta:
+        return self._railway.clock.now() - (deployment.live_at or deployment.created_at)
 
 
-def _nested(path: str, value: str) -> dict[str, object]:
-    """`build.commit` is {"build": {"commit": value}}."""
+def _put(body: dict[str, object], path: str, value: object) -> None:
+    """At a dotted path: `build.commit` is {"build": {"commit": value}}."""
     name, _, rest = path.partition(".")
-    return {name: _nested(rest, value) if rest else value}
+    if not rest:
+        body[name] = value
+        return
+    inner = body.get(name)
+    within: dict[str, object] = inner if isinstance(inner, dict) else {}
+    body[name] = within
+    _put(within, rest, value)
 
 
 def _shown_commit(deployment: Deployment) -> str | None:
@@ -67,7 +105,11 @@ def _shown_commit(deployment: Deployment) -> str | None:
             return None
 
 
-def _edge_error() -> Response:
-    """What the edge says when nothing behind it answers."""
-    body = {"status": "error", "code": 502, "message": "Application failed to respond", "request_id": "simulated"}
-    return JSONResponse(body, status_code=502)
+_EDGE = {404: "Application not found", 502: "Application failed to respond"}
+
+
+def _edge(status: int) -> Response:
+    """What the edge says by itself: 404 without a route, 502 when nothing listens, also while a service wakes."""
+    body = {"status": "error", "code": status, "message": _EDGE[status], "request_id": "simulated"}
+    headers = {"server": "railway-edge", "x-railway-fallback": "true"}
+    return JSONResponse(body, status_code=status, headers=headers)

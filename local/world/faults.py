@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class Fault(Struct, kw_only=True):
     """What goes wrong with the next `times` calls whose method, path or body contains `when`.
 
-    `after_effect`: the vendor does its work first and the caller still sees the fault. `lost`: no answer at all.
-    `slow`: seconds that it takes.
+    `body` is sent as JSON, bytes as they are. `after_effect`: the vendor does its work first and the caller still sees
+    the fault. `lost`: no answer at all. `slow`: seconds that it takes.
     """
 
     when: str = ""
@@ -101,7 +101,9 @@ class _Answer(Struct):
 
 
 def _fault_answer(fault: Fault) -> _Answer:
-    body = b"" if fault.body is None else json.dumps(fault.body).encode()
+    body = (
+        fault.body if isinstance(fault.body, bytes) else b"" if fault.body is None else json.dumps(fault.body).encode()
+    )
     headers: Mapping[str, str] = {"content-type": "application/json", **fault.headers}
     start: Message = {
         "type": "http.response.start",

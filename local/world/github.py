@@ -9,17 +9,17 @@ from local.world import github_events as events
 from local.world.faults import Faulty
 from local.world.github_access import Access
 from local.world.github_api import Api
+from local.world.github_ci import Reporting
 from local.world.github_hooks import Deliver, Webhooks
 from local.world.github_limits import Limits
 from local.world.github_manifests import Manifests
 from local.world.github_model import (
-    GITHUB_ACTIONS,
-    Check,
     Comment,
     Deployment,
     Dispatch,
     Ids,
     Labelling,
+    Protection,
     PullRequest,
     Repository,
 )
@@ -34,7 +34,7 @@ class NotMergeable(Exception):
     """In GitHub's words."""
 
 
-class GitHubWorld:
+class GitHubWorld(Reporting):
     """GitHub as a scenario sees it: each method is something a person or a CI system does there.
 
     `app` answers the API. Nothing is delivered before `tick`. Repository names are `owner/name`.
@@ -59,6 +59,8 @@ class GitHubWorld:
         self.merges: list[tuple[str, int, str]] = []
         self.reactions: list[tuple[str, int, str]] = []
         self.on_merge: list[MergeHook] = []
+        self.on_update: list[Callable[[str, int], None]] = []
+        """Called with repository and number when a branch was brought up to date."""
         self.delivery_copies = 1
         self.shuffle: random.Random | None = None
         self.access = Access(
@@ -108,8 +110,19 @@ class GitHubWorld:
     def repository(self, name: str) -> Repository:
         return self.repositories[name.lower()]
 
-    def require_checks(self, repository: str, branch: str, contexts: list[str]) -> None:
-        self.repository(repository).required_checks[branch] = list(contexts)
+    def require_checks(
+        self, repository: str, branch: str, contexts: list[str], *, app_id: int | None = None, strict: bool = False
+    ) -> None:
+        """By a ruleset. `app_id`: of this App alone; `strict`: on a branch that is up to date."""
+        repo = self.repository(repository)
+        repo.required_checks[branch] = list(contexts)
+        repo.required_of |= {context: app_id for context in contexts if app_id is not None}
+        if strict:
+            repo.strict.add(branch)
+
+    def protect(self, repository: str, branch: str, contexts: list[str]) -> None:
+        """Classic branch protection, which the rules of the branch do not show."""
+        self.repository(repository).protected[branch] = Protection(tuple(contexts))
 
     def require_review(self, repository: str, branch: str) -> None:
         self.repository(repository).review_branches.add(branch)
@@ -166,22 +179,52 @@ class GitHubWorld:
             draft=draft,
             from_fork=from_fork,
             files=files,
+            based_on=repo.branches[base],
         )
+        self._announce(repo, pull)
         self.webhooks.enqueue("pull_request", events.pull_request_event("opened", repo, pull), repo, author)
         return number
 
     def push(self, repository: str, number: int) -> str:
         """A new commit on the pull request's branch."""
         repo, pull = self.repository(repository), self.pull(repository, number)
-        before, after = pull.head_sha, self.ids.sha()
-        pull.head_sha = repo.branches[pull.branch] = after
-        repo.parents[after] = before
-        pull.mergeable_known, pull.updated_at = False, self.clock.now()
-        pushed = events.push_event(repo, pull.branch, before, events.commit(after, pull), pull.author)
-        self.webhooks.enqueue("push", pushed, repo, pull.author)
-        content = events.pull_request_event("synchronize", repo, pull, before=before, after=after)
-        self.webhooks.enqueue("pull_request", content, repo, pull.author)
+        after = self.ids.sha()
+        repo.parents[after] = pull.head_sha
+        return self._head_moves(repo, pull, after, pull.author)
+
+    def force_push(self, repository: str, number: int, sha: str) -> None:
+        """The branch goes to a commit that GitHub knows already, with all that was reported of it."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        pull.turns.append(("HeadRefForcePushedEvent", self.clock.now()))
+        self._head_moves(repo, pull, sha, pull.author)
+
+    def update_branch(self, repository: str, number: int, by: str) -> str:
+        """GitHub merges the base into the pull request's branch, as its button does."""
+        repo, pull = self.repository(repository), self.pull(repository, number)
+        after, pull.based_on = self.ids.sha(), repo.branches[pull.base]
+        pull.updates[after] = (by, pull.head_sha, pull.based_on)
+        repo.parents[after] = pull.head_sha
+        self._head_moves(repo, pull, after, by)
+        for hook in self.on_update:
+            hook(repo.full_name, number)
         return after
+
+    def _head_moves(self, repo: Repository, pull: PullRequest, after: str, by: str) -> str:
+        before = pull.head_sha
+        pull.head_sha = repo.branches[pull.branch] = after
+        pull.mergeable_known, pull.updated_at = False, self.clock.now()
+        self._announce(repo, pull)
+        pushed = events.push_event(repo, pull.branch, before, events.commit(after, pull), by)
+        self.webhooks.enqueue("push", pushed, repo, by)
+        content = events.pull_request_event("synchronize", repo, pull, before=before, after=after)
+        self.webhooks.enqueue("pull_request", content, repo, by)
+        return after
+
+    def _announce(self, repo: Repository, pull: PullRequest) -> None:
+        """A push opens a suite of each App that may write checks, ours among them if it may."""
+        ours = [self.own_app["id"]] if self.access.permissions.get("checks") == "write" else []
+        for app_id in [*repo.apps, *ours]:
+            self._suite(pull, app_id, None)
 
     def commit(self, repository: str, branch: str, by: str) -> str:
         """Somebody pushes to a branch that is no pull request's; one that does not exist comes off the default one."""
@@ -212,6 +255,8 @@ class GitHubWorld:
         repo, pull = self.repository(repository), self.pull(repository, number)
         before = {"ref": {"from": pull.base}, "sha": {"from": pull.base_sha}}
         pull.base, pull.base_sha, pull.updated_at = base, repo.branches[base], self.clock.now()
+        pull.based_on = pull.base_sha
+        pull.turns.append(("BaseRefChangedEvent", self.clock.now()))
         pull.mergeable_known = False
         content = events.pull_request_event("edited", repo, pull) | {"changes": {"base": before}}
         self.webhooks.enqueue("pull_request", content, repo, by)
@@ -220,6 +265,7 @@ class GitHubWorld:
         """No draft any more."""
         repo, pull = self.repository(repository), self.pull(repository, number)
         pull.draft, pull.updated_at = False, self.clock.now()
+        pull.turns.append(("ReadyForReviewEvent", self.clock.now()))
         content = events.pull_request_event("ready_for_review", repo, pull)
         self.webhooks.enqueue("pull_request", content, repo, pull.author)
 
@@ -273,57 +319,13 @@ class GitHubWorld:
         pulls = self.repository(repository).pulls.values()
         return next(pull.files for pull in pulls if pull.merge_sha == sha)
 
-    # Checks and reviews
-
-    def report_check(
-        self,
-        repository: str,
-        number: int,
-        name: str,
-        conclusion: str | None,
-        required: bool = False,
-        app_id: int = GITHUB_ACTIONS,
-    ) -> None:
-        """A check run of the head, concluded or (None) in progress; the suite completes with its last run."""
-        repo, pull = self.repository(repository), self.pull(repository, number)
-        check = self._report(pull, name, conclusion, required, app_id)
-        if conclusion is None:
-            return
-        self.webhooks.enqueue("check_run", events.check_run_event(repo, pull, check), repo, pull.author)
-        if all(each.conclusion for each in pull.head_checks() if each.app_id == app_id):
-            self.webhooks.enqueue("check_suite", events.check_suite_event(repo, pull, check), repo, pull.author)
-
-    def supersede_check(self, repository: str, number: int, name: str) -> None:
-        """Another event starts the check's workflow anew: its earlier run stays listed, beside the one to come."""
-        pull = self.pull(repository, number)
-        earlier = pull.checks[pull.head_sha].pop(name)
-        pull.superseded.setdefault(pull.head_sha, []).append(earlier)
-
-    def report_status(self, repository: str, number: int, context: str, state: str, required: bool = False) -> None:
-        """A commit status of the head: `pending`, `success`, `failure` or `error`."""
-        repo, pull = self.repository(repository), self.pull(repository, number)
-        check = self._report(pull, context, None if state == "pending" else state, required, None)
-        self.webhooks.enqueue("status", events.status_event(repo, pull, check), repo, pull.author)
-
-    def _report(self, pull: PullRequest, name: str, conclusion: str | None, required: bool, app: int | None) -> Check:
-        now = self.clock.now()
-        check = Check(
-            id=self.ids.number(),
-            name=name,
-            conclusion=conclusion,
-            required=required,
-            app_id=app,
-            url=f"https://ci.example/{pull.head_sha[:12]}/{name.replace(' ', '-')}",
-            started_at=now,
-            completed_at=now if conclusion else None,
-        )
-        pull.checks.setdefault(pull.head_sha, {})[name] = check
-        return check
+    # Reviews
 
     def review(self, repository: str, number: int, state: str, author: str) -> None:
         """`approved` or `changes_requested`; a person's later review replaces the earlier."""
         repo, pull = self.repository(repository), self.pull(repository, number)
         pull.reviews[author], pull.updated_at = state, self.clock.now()
+        pull.reviewed.append((pull.head_sha, self.clock.now()))
         content = events.review_event(repo, pull, self.ids.number(), author, state)
         self.webhooks.enqueue("pull_request_review", content, repo, author)
 

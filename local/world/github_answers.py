@@ -140,8 +140,9 @@ def rules(repo: Repository, branch: str) -> list[JSON]:
     if branch in repo.merge_queues:
         found.append({"type": "merge_queue", "parameters": _QUEUE})
     if contexts := repo.required_checks.get(branch, []):
-        checks = [{"context": context} for context in contexts]
-        parameters = {"strict_required_status_checks_policy": False, "required_status_checks": checks}
+        of = repo.required_of
+        checks = [{"context": one} | ({"integration_id": of[one]} if one in of else {}) for one in contexts]
+        parameters = {"strict_required_status_checks_policy": branch in repo.strict, "required_status_checks": checks}
         found.append({"type": "required_status_checks", "parameters": parameters})
     found.append({"type": "deletion"})
     origin = {"ruleset_source_type": "Repository", "ruleset_source": repo.full_name, "ruleset_id": repo.id}

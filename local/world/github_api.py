@@ -38,6 +38,7 @@ class Api:
             ("POST", f"{repo}/pulls", self._open),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", self._merge),
             ("GET", f"{repo}/pulls/{{number:int}}/files", self._files),
+            ("PUT", f"{repo}/pulls/{{number:int}}/update-branch", self._update_branch),
             ("POST", f"{repo}/actions/workflows/{{workflow}}/dispatches", self._dispatch),
             ("GET", f"{repo}/rules/branches/{{branch:path}}", self._rules),
             ("GET", f"{repo}/compare/{{basehead}}", self._compare),
@@ -140,7 +141,7 @@ class Api:
     async def _graphql(self, request: Request) -> Response:
         access, body = self._world.access, await request.json()
         headers = self._world.limits.charge(access.owner(request), "graphql")
-        response = JSONResponse(github_graphql.answer(body, access.visible(request)))
+        response = JSONResponse(github_graphql.answer(body, access.visible(request), self._world.bot))
         response.raw_headers += headers
         return response
 
@@ -184,6 +185,7 @@ class Api:
     async def _merge(self, request: Request, repo: Repository) -> Response:
         pull, body = _pull(request, repo), await request.json()
         if (refusal := repo.refusal(pull)) is not None:
+            pull.merging = max(0, pull.merging - 1)
             raise Problem(405, refusal)
         if pull.base_moved:
             pull.base_moved = False
@@ -199,6 +201,19 @@ class Api:
         """No more than the first 3,000 of them."""
         pull = _pull(request, repo)
         return _paged(request, [answers.changed_file(repo, pull, name) for name in pull.files[:MOST_FILES]])
+
+    async def _update_branch(self, request: Request, repo: Repository) -> Response:
+        """GitHub answers before it has done so; here it is done."""
+        pull, body = _pull(request, repo), await request.json()
+        if body.get("expected_head_sha", pull.head_sha) != pull.head_sha:
+            raise Problem(422, "expected head sha didn\u2019t match current head ref.")
+        if pull.based_on == repo.branches[pull.base]:
+            raise Problem(422, "There are no new commits on the base branch.")
+        if pull.conflicting:
+            raise Problem(422, "merge conflict between base and head")
+        self._world.update_branch(repo.full_name, pull.number, self._world.bot)
+        url = f"https://github.com/repos/{repo.full_name}/pulls/{pull.number}"
+        return JSONResponse({"message": "Updating pull request branch.", "url": url}, 202)
 
     async def _rules(self, request: Request, repo: Repository) -> Response:
         return _paged(request, answers.rules(repo, request.path_params["branch"]))

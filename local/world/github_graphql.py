@@ -9,22 +9,30 @@ from typing import Any
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
 
-from local.world.github_model import PASSED, Check, PullRequest, Repository
+from local.world.github_model import (
+    GITHUB_ACTIONS,
+    PASSED,
+    Check,
+    Labelling,
+    PullRequest,
+    Repository,
+    Suite,
+)
 from local.world.github_payloads import client_id
 
 LARGEST_PAGE = 100
 
 
-def answer(body: dict[str, Any], find: Callable[[str], Repository | None]) -> dict[str, Any]:
-    """The JSON of an answer with HTTP 200: data, errors, or both. `find` takes `owner/name`."""
+def answer(body: dict[str, Any], find: Callable[[str], Repository | None], viewer: str) -> dict[str, Any]:
+    """The JSON of an answer with HTTP 200: data, errors, or both. `find` takes `owner/name`; `viewer` asks."""
     try:
-        document = _document(body["query"])
+        document, errors = _document(body["query"]), _mistakes(body["query"])
     except GraphQLError as error:
         return {"errors": [_format(error)]}
-    errors = validate(_schema(), document)
     if errors:
         return {"errors": [_format(error) for error in errors]}
-    root = {"repository": functools.partial(_repository, find)}
+    asking = {"login": viewer, "url": f"https://github.com/{viewer}"}
+    root = {"repository": functools.partial(_repository, find), "viewer": asking}
     result = execute_sync(_schema(), document, root, variable_values=body.get("variables"))
     content: dict[str, Any] = {"data": result.data}
     if result.errors:
@@ -37,9 +45,15 @@ def _schema() -> GraphQLSchema:
     return build_schema((Path(__file__).parent / "github.graphql").read_text())
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=128)
 def _document(query: str) -> DocumentNode:
     return parse(query)
+
+
+@functools.lru_cache(maxsize=128)
+def _mistakes(query: str) -> tuple[GraphQLError, ...]:
+    """What is wrong with the document by the schema; found once, as it costs more than to execute it."""
+    return tuple(validate(_schema(), _document(query)))
 
 
 def _format(error: GraphQLError) -> dict[str, Any]:
@@ -127,6 +141,7 @@ def _shown(repository: Repository, pull: PullRequest) -> dict[str, Any]:
         "isCrossRepository": pull.from_fork,
         "labels": functools.partial(_labels, pull),
         "timelineItems": functools.partial(_timeline, pull),
+        "reviews": functools.partial(_reviews, pull),
         "commits": {"totalCount": 1, "nodes": [{"commit": _commit(repository, pull)}]},
     }
 
@@ -136,29 +151,79 @@ def _labels(pull: PullRequest, _info: Any, first: int | None = None, **_: Any) -
     return {"totalCount": len(pull.labels), "nodes": [{"name": name} for name in pull.labels[:first]]}
 
 
-def _timeline(pull: PullRequest, _info: Any, last: int | None = None, **_: Any) -> dict[str, Any]:
-    """Of what happened, only that labels were set: nobody asks for more. Oldest first, as at GitHub."""
+def _reviews(pull: PullRequest, _info: Any, last: int | None = None, **_: Any) -> dict[str, Any]:
     _check_page(last)
-    nodes = [
-        {
-            "__typename": "LabeledEvent",
-            "id": f"LE_{event.id}",
-            "createdAt": event.at.isoformat(),
-            "actor": {"__typename": "Bot" if event.by.endswith("[bot]") else "User", "login": event.by},
-            "label": {"name": event.label},
-        }
-        for event in pull.labellings
-    ]
+    nodes = [{"submittedAt": at.isoformat(), "commit": {"oid": sha}} for sha, at in pull.reviewed]
     return {"totalCount": len(nodes), "nodes": nodes[-(last or 0) :]}
 
 
+def _timeline(
+    pull: PullRequest,
+    _info: Any,
+    last: int | None = None,
+    itemTypes: Sequence[str] = (),  # noqa: N803 - GitHub's name
+    **_: Any,
+) -> dict[str, Any]:
+    """Of what happened, only what somebody asks for. Oldest first, as at GitHub."""
+    _check_page(last)
+    nodes: list[dict[str, Any]] = []
+    if "LABELED_EVENT" in itemTypes:
+        nodes += [_labelled(event) for event in pull.labellings]
+    nodes += [{"__typename": kind, "createdAt": at.isoformat()} for kind, at in pull.turns if _ITEMS[kind] in itemTypes]
+    return {"totalCount": len(nodes), "nodes": nodes[-(last or 0) :]}
+
+
+_ITEMS = {
+    "ReadyForReviewEvent": "READY_FOR_REVIEW_EVENT",
+    "ReopenedEvent": "REOPENED_EVENT",
+    "BaseRefChangedEvent": "BASE_REF_CHANGED_EVENT",
+    "HeadRefForcePushedEvent": "HEAD_REF_FORCE_PUSHED_EVENT",
+}
+
+
+def _labelled(event: Labelling) -> dict[str, Any]:
+    return {
+        "__typename": "LabeledEvent",
+        "id": f"LE_{event.id}",
+        "createdAt": event.at.isoformat(),
+        "actor": {"__typename": "Bot" if event.by.endswith("[bot]") else "User", "login": event.by},
+        "label": {"name": event.label},
+    }
+
+
 def _commit(repository: Repository, pull: PullRequest) -> dict[str, Any]:
-    checks = pull.head_checks()
-    listed = [*pull.superseded.get(pull.head_sha, []), *checks]
-    if not listed:
-        return {"oid": pull.head_sha, "statusCheckRollup": None}
-    contexts = functools.partial(_contexts, [_context(repository, pull, check) for check in listed])
-    return {"oid": pull.head_sha, "statusCheckRollup": {"state": _rollup(checks), "contexts": contexts}}
+    by, *merged = pull.updates.get(pull.head_sha, (pull.author,))
+    parents = merged or [sha for sha in [repository.parents.get(pull.head_sha)] if sha]
+    signature = {"__typename": "GpgSignature", "isValid": True, "wasSignedByGitHub": True} if merged else None
+    suites = [_suite(pull, suite) for suite in pull.head_suites()]
+    listed = [_context(repository, pull, check) for check in pull.listed_checks()]
+    contexts = {"state": _rollup(pull.head_checks()), "contexts": functools.partial(_page, listed)}
+    return {
+        "oid": pull.head_sha,
+        "author": {"name": by, "email": f"1+{by}@users.noreply.github.com"},
+        "signature": signature,
+        "parents": {"nodes": [{"oid": sha} for sha in parents], "totalCount": len(parents)},
+        "checkSuites": functools.partial(_page, suites),
+        "statusCheckRollup": contexts if listed else None,
+    }
+
+
+def _suite(pull: PullRequest, suite: Suite) -> dict[str, Any]:
+    checks = pull.checks_of(suite)
+    status, conclusion = suite.state(checks)
+    return {
+        "status": status.upper(),
+        "conclusion": conclusion.upper() if conclusion else None,
+        "createdAt": suite.created_at.isoformat(),
+        "app": _app(suite.app_id),
+        "checkRuns": {"totalCount": len(checks)},
+    }
+
+
+def _app(id: int) -> dict[str, Any]:
+    actions = id == GITHUB_ACTIONS
+    slug, name = ("github-actions", "GitHub Actions") if actions else (f"app-{id}", f"App {id}")
+    return {"databaseId": id, "clientId": client_id(id), "slug": slug, "name": name}
 
 
 def _rollup(checks: list[Check]) -> str:
@@ -167,7 +232,7 @@ def _rollup(checks: list[Check]) -> str:
     return "PENDING" if any(check.conclusion is None for check in checks) else "SUCCESS"
 
 
-def _contexts(
+def _page(
     nodes: list[dict[str, Any]], _info: Any, first: int | None = None, after: str | None = None, **_: Any
 ) -> dict[str, Any]:
     _check_page(first)
@@ -189,6 +254,7 @@ def _context(repository: Repository, pull: PullRequest, check: Check) -> dict[st
             "__typename": "StatusContext",
             "context": check.name,
             "state": (check.conclusion or "pending").upper(),
+            "createdAt": (check.completed_at or check.started_at).isoformat(),
             "targetUrl": check.url,
             "isRequired": required,
         }
@@ -199,9 +265,11 @@ def _context(repository: Repository, pull: PullRequest, check: Check) -> dict[st
         "status": "COMPLETED" if check.conclusion else "IN_PROGRESS",
         "conclusion": check.conclusion.upper() if check.conclusion else None,
         "startedAt": check.started_at.isoformat(),
+        "completedAt": check.completed_at.isoformat() if check.completed_at else None,
         "detailsUrl": check.url,
         "isRequired": required,
         "checkSuite": {
-            "app": {"databaseId": check.app_id, "clientId": client_id(check.app_id), "slug": f"app-{check.app_id}"}
+            "createdAt": next(one.created_at for one in pull.head_suites() if one.id == check.suite).isoformat(),
+            "app": _app(check.app_id),
         },
     }

@@ -45,6 +45,40 @@ class Check(Struct, kw_only=True):
     url: str
     started_at: datetime
     completed_at: datetime | None
+    suite: int | None = None
+    """The suite's id; None for a commit status."""
+
+
+class Suite(Struct, kw_only=True):
+    """What an App has announced of a commit: the checks that it reports, if it ever does."""
+
+    id: int
+    app_id: int
+    workflow: str | None
+    """Of GitHub Actions, which has a suite for each run of one."""
+    created_at: datetime
+    conclusion: str | None = None
+    """Of one that ended without any check."""
+    more: bool = False
+    """Jobs are to come that are not listed yet."""
+
+    def state(self, checks: list[Check]) -> tuple[str, str | None]:
+        """Its status and conclusion, as GitHub derives them from the suite's checks."""
+        conclusions = {check.conclusion for check in checks}
+        if self.conclusion is not None:
+            return "completed", self.conclusion
+        if not checks:
+            return "queued", None
+        if self.more or None in conclusions:
+            return "in_progress", None
+        bad = sorted(one for one in conclusions if one and one not in PASSED)
+        return "completed", bad[0] if bad else "success"
+
+
+class Protection(Struct, frozen=True):
+    """A branch's classic protection, which the rules of a branch do not show."""
+
+    contexts: tuple[str, ...]
 
 
 class Comment(Struct, kw_only=True):
@@ -117,6 +151,18 @@ class PullRequest(Struct, kw_only=True):
     """By commit and name."""
     superseded: dict[str, list[Check]] = field(default_factory=dict)
     """By commit: earlier runs, which are listed still and judged no more."""
+    suites: dict[str, list[Suite]] = field(default_factory=dict)
+    """By commit, oldest first."""
+    reviewed: list[tuple[str, datetime]] = field(default_factory=list)
+    """At which commit each review was, and when."""
+    turns: list[tuple[str, datetime]] = field(default_factory=list)
+    """What lets workflows begin again without a new commit: the event's type in GraphQL, and when."""
+    based_on: str = ""
+    """The newest commit of the base that its branch contains."""
+    updates: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Of each commit that brought the branch up to date: who asked for it, the head before, and the base's."""
+    merging: int = 0
+    """So many more attempts find another merge in progress."""
 
     @property
     def merged(self) -> bool:
@@ -129,6 +175,15 @@ class PullRequest(Struct, kw_only=True):
     def head_checks(self) -> list[Check]:
         return list(self.checks.get(self.head_sha, {}).values())
 
+    def listed_checks(self) -> list[Check]:
+        return [*self.superseded.get(self.head_sha, []), *self.head_checks()]
+
+    def head_suites(self) -> list[Suite]:
+        return self.suites.get(self.head_sha, [])
+
+    def checks_of(self, suite: Suite) -> list[Check]:
+        return [check for check in self.listed_checks() if check.suite == suite.id]
+
 
 class Repository(Struct, kw_only=True):
     id: int
@@ -140,7 +195,14 @@ class Repository(Struct, kw_only=True):
     pulls: dict[int, PullRequest] = field(default_factory=dict)
     comments: dict[int, Comment] = field(default_factory=dict)
     deployments: list[Deployment] = field(default_factory=list)
+    apps: list[int] = field(default_factory=list)
+    """Apps that may write checks: GitHub opens a suite for each on every push, and some never report."""
     required_checks: dict[str, list[str]] = field(default_factory=dict)
+    required_of: dict[str, int] = field(default_factory=dict)
+    """The App that a required check has to be of, by its name."""
+    protected: dict[str, Protection] = field(default_factory=dict)
+    strict: set[str] = field(default_factory=set)
+    """Branches whose rules ask for pull requests that are up to date."""
     review_branches: set[str] = field(default_factory=set)
     merge_queues: set[str] = field(default_factory=set)
     workflows: set[str] = field(default_factory=set)
@@ -176,7 +238,15 @@ class Repository(Struct, kw_only=True):
         return self.full_name.partition("/")[2]
 
     def is_required(self, pull: PullRequest, check: Check) -> bool:
-        return check.required or check.name in self.required_checks.get(pull.base, [])
+        by_rule = check.name in self._required(pull) and self.required_of.get(check.name) in (None, check.app_id)
+        return check.required or by_rule
+
+    def _required(self, pull: PullRequest) -> list[str]:
+        protection = self.protected.get(pull.base)
+        return [*self.required_checks.get(pull.base, []), *(protection.contexts if protection else ())]
+
+    def is_behind(self, pull: PullRequest) -> bool:
+        return pull.base in self.strict and pull.based_on != self.branches[pull.base]
 
     def review_decision(self, pull: PullRequest) -> str | None:
         if pull.base not in self.review_branches:
@@ -188,20 +258,31 @@ class Repository(Struct, kw_only=True):
 
     def unmet_rules(self, pull: PullRequest) -> list[str]:
         """Why a rule forbids the merge, in GitHub's words; empty when none does."""
-        checks = {check.name: check for check in pull.head_checks()}
-        required = [check.name for check in checks.values() if check.required]
-        unmet = []
-        for name in dict.fromkeys([*self.required_checks.get(pull.base, []), *required]):
-            check = checks.get(name)
-            if check is None or check.conclusion is None:
-                unmet.append(f'Required status check "{name}" is expected.')
-            elif check.conclusion not in PASSED:
-                unmet.append(f'Required status check "{name}" is failing.')
+        required = [check.name for check in pull.head_checks() if check.required]
+        unmet = self._unmet_checks(pull, [*self.required_checks.get(pull.base, []), *required])
+        if self.is_behind(pull):
+            unmet.append("Head branch must be up to date with the base branch.")
         if self.review_decision(pull) not in {None, "APPROVED"}:
             unmet.append("At least 1 approving review is required by reviewers with write access.")
         if pull.base in self.merge_queues:
             unmet.append("Changes must be made through the merge queue")
         return unmet
+
+    def _unmet_checks(self, pull: PullRequest, names: list[str]) -> list[str]:
+        checks = {check.name: check for check in pull.head_checks() if self.is_required(pull, check)}
+        unmet = []
+        for name in dict.fromkeys(names):
+            check = checks.get(name)
+            if check is None or check.conclusion is None:
+                unmet.append(f'Required status check "{name}" is expected.')
+            elif check.conclusion not in PASSED:
+                unmet.append(f'Required status check "{name}" is failing.')
+        return unmet
+
+    def unmet_protection(self, pull: PullRequest) -> list[str]:
+        """The same of the branch's classic protection."""
+        protection = self.protected.get(pull.base)
+        return self._unmet_checks(pull, list(protection.contexts)) if protection else []
 
     def mergeable(self, pull: PullRequest) -> str:
         if not pull.mergeable_known or pull.state == "closed":
@@ -213,7 +294,10 @@ class Repository(Struct, kw_only=True):
             return "UNKNOWN"
         if pull.conflicting:
             return "DIRTY"
-        if pull.draft or self.unmet_rules(pull):
+        unmet = [*self.unmet_rules(pull), *self.unmet_protection(pull)]
+        if self.is_behind(pull) and len(unmet) == 1:
+            return "BEHIND"
+        if pull.draft or unmet:
             return "BLOCKED"
         unstable = any(check.conclusion not in PASSED for check in pull.head_checks())
         return "UNSTABLE" if unstable else "CLEAN"
@@ -228,4 +312,8 @@ class Repository(Struct, kw_only=True):
             return "Pull Request is not mergeable"
         if unmet := self.unmet_rules(pull):
             return "Repository rule violations found\n\n" + "\n\n".join(unmet)
+        if unmet := self.unmet_protection(pull):
+            return unmet[0] if len(unmet) == 1 else f"{len(unmet)} of {len(unmet)} required status checks are expected."
+        if pull.merging:
+            return "Merge already in progress"
         return None

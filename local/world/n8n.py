@@ -1,4 +1,4 @@
-"""n8n, as 2.8.4 answers (see docs/n8n.md): workflows that its API was given, and the notification workflow, played.
+"""n8n, as 2.8.4 or 2.41.1 answers (docs/n8n.md): workflows that its API was given, and the notification workflow.
 
 Like the real one it has no idempotency: the same call twice is two executions. The notification workflow of this
 project remembers the keys of what it told, and does not tell it again.
@@ -6,6 +6,7 @@ project remembers the keys of what it told, and does not tell it again.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 from typing import Any, Literal
@@ -18,9 +19,10 @@ from starlette.routing import Route
 
 from local.world.faults import Faulty
 from local.world.n8n_api import Executed, PublicApi
+from local.world.n8n_versions import NEWEST, Version
 from local.world.telegram import TelegramWorld
 
-State = Literal["migrating", "starting", "active", "inactive"]
+State = Literal["down", "migrating", "starting", "active", "inactive", "failing"]
 CHAT = "-1001234"
 _TRIES = 2  # the workflow's Telegram node
 _REMEMBERED = 200  # keys, by the workflow
@@ -30,7 +32,8 @@ _CUTS = {"text": 2500, "next_step": 700, "url": 500}
 class N8nWorld:
     """`app` is the server, `notifications` the payloads that its workflow accepted, `headers` what came with each.
 
-    `state`: "migrating" and "starting" are the two traps of n8n's start-up, "inactive" has the workflow switched off.
+    `state`: "down" takes no connection, "migrating" and "starting" are the two traps of n8n's start-up, "inactive" has
+    the workflow switched off, and in "failing" it fails before it answers. `restart` goes through the others.
     `path` is where a notification workflow is from the beginning; with None there is what `api` is given. `other` is
     the path of a workflow that takes anything and says `ok`; `asked` is what it was given.
     """
@@ -43,11 +46,14 @@ class N8nWorld:
         telegram: TelegramWorld | None = None,
         api_key: str = "local-n8n-api-key",
         chat: str = CHAT,
+        version: Version = NEWEST,
     ) -> None:
         self.token = token
         self.path = path
-        self.state: State = "active"
-        self.api = PublicApi(api_key)
+        self._state: State = "active"
+        self._starting: list[tuple[float, State]] = []
+        """Until when, by the loop's time, it is in which state."""
+        self.api = PublicApi(api_key, version)
         self.other: str | None = None
         self.asked: list[Any] = []
         self.notifications: list[dict[str, Any]] = []
@@ -61,13 +67,42 @@ class N8nWorld:
         ]
         self.app = Faulty(Starlette(routes=routes))
 
+    @property
+    def state(self) -> State:
+        if self._starting:
+            now = asyncio.get_running_loop().time()
+            self._starting = [one for one in self._starting if one[0] > now]
+        return self._starting[0][1] if self._starting else self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state, self._starting = state, []
+
+    def restart(
+        self, version: Version, *, down: float, migrating: float, starting: float, activating: float = 0.0
+    ) -> None:
+        """Come up as that version, with all that it has, after so many seconds in each state. In the last one there are
+        routes, and no webhooks yet."""
+        self.api.version = version
+        ends = asyncio.get_running_loop().time()
+        phases: list[tuple[State, float]] = [
+            ("down", down),
+            ("migrating", migrating),
+            ("starting", starting),
+            ("inactive", activating),
+        ]
+        self._starting = [(ends := ends + seconds, state) for state, seconds in phases]
+
     async def _any(self, request: Request) -> Response:
-        if self.state == "migrating":
+        state = self.state
+        if state == "down":
+            raise httpx.ConnectError("connection refused")
+        if state == "migrating":
             return HTMLResponse("n8n is starting up. Please wait")
         path: str = request.path_params["path"]
-        if self.state != "starting" and path.startswith("webhook/"):
+        if state != "starting" and path.startswith("webhook/"):
             return await self._webhook(path.removeprefix("webhook/"), request)
-        if self.state != "starting" and path.startswith("api/v1/"):
+        if state != "starting" and path.startswith("api/v1/"):
             return await self.api.answer(path.removeprefix("api/v1/"), request)
         return HTMLResponse(f"<pre>Cannot {request.method} /{html.escape(path)}</pre>", 404)
 
@@ -89,6 +124,10 @@ class N8nWorld:
             refused = {"www-authenticate": 'Basic realm="Webhook"'}
             return PlainTextResponse("Authorization data is wrong!", 403, refused)
         execution = self.api.run(found["id"] if found else "", request.headers, payload)
+        if self.state == "failing":
+            execution.end("error", at="Valid?", error="something in it cannot be evaluated")
+            status, said = self.api.rules.failed_before_answer
+            return JSONResponse(said, status) if said else Response(status_code=status)
         if path == self.other:
             self.asked.append(payload)
             return JSONResponse({"ok": True, "execution_id": execution.id})

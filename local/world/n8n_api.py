@@ -1,12 +1,13 @@
-"""n8n's public API as 2.8.4 has it, awkward parts included: workflows, credentials, executions.
+"""n8n's public API as 2.8.4 or 2.41.1 has it, awkward parts included: workflows, credentials, executions.
 
 Creating answers 200; names are not unique; what n8n adds to a workflow is refused when it is sent back; a workflow is
 checked only when it is activated, and then not much; running executions are hidden; nothing here runs a workflow.
+2.41.1 answers that a workflow is active, or is not any more, before its webhooks are; what differs otherwise is in
+n8n_versions.py. All of it was seen at the real ones (docs/n8n.md).
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -17,13 +18,10 @@ from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-Document = dict[str, Any]
-LARGEST_PAGE = 250
-WEBHOOK = "n8n-nodes-base.webhook"
+from local.world.n8n_versions import NEWEST, RULES, WEBHOOK, Document, Rules, Version
+from local.world.n8n_webhooks import Webhooks, paths_of
+
 TRIGGERS = (WEBHOOK, "n8n-nodes-base.scheduleTrigger")
-_REQUIRED = ("name", "nodes", "connections", "settings")
-_READ_ONLY = ("id", "active", "createdAt", "updatedAt", "tags")
-_ACCEPTED = (*_REQUIRED, "staticData", "shared")
 
 
 class _Refused(Exception):
@@ -51,14 +49,20 @@ class PublicApi(Struct):
     """What the server keeps, and what it answers below `/api/v1`."""
 
     key: str
+    version: Version = NEWEST
+    webhooks: Webhooks = field(default_factory=Webhooks)
     workflows: dict[str, Document] = field(default_factory=dict)
     credentials: dict[str, Document] = field(default_factory=dict)
     executions: list[Executed] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
+    @property
+    def rules(self) -> Rules:
+        return RULES[self.version]
+
     def active_at(self, path: str) -> Document | None:
-        """The workflow whose webhook has the path. One without `webhookId` is elsewhere, as the real one's is."""
-        return next((one for one in self.workflows.values() if one["active"] and path in _paths(one)), None)
+        """The workflow, as it was when its webhook came to be at the path."""
+        return self.webhooks.at(path)
 
     def lacks_credentials(self, workflow: Document) -> bool:
         """Whether its webhook refers to a credential that is not there, which is noticed at the first call."""
@@ -83,9 +87,9 @@ class PublicApi(Struct):
     def _check_key(self, request: Request) -> None:
         given = request.headers.get("x-n8n-api-key")
         if given is None:
-            raise _Refused(401, "'X-N8N-API-KEY' header required")
+            raise _Refused(401, self.rules.without_key)
         if given != self.key:
-            raise _Refused(401, "unauthorized")
+            raise _Refused(401, self.rules.wrong_key)
 
     async def _answer(self, what: str, request: Request) -> Response:
         raw = await request.body()
@@ -108,7 +112,7 @@ class PublicApi(Struct):
     def _about_workflows(self, asked: tuple[str, ...], query: Mapping[str, str], body: Any) -> Document:
         match asked:
             case ["GET"]:
-                return _page([*self.workflows.values()], query)
+                return self._page([*self.workflows.values()], query)
             case ["POST"]:
                 return self._create(body)
             case ["GET", id]:
@@ -116,7 +120,7 @@ class PublicApi(Struct):
             case ["PUT", id]:
                 return self._replace(id, body)
             case ["DELETE", id]:
-                return self.workflows.pop(self._workflow(id)["id"])
+                return self._delete(id)
             case ["POST", id, "activate"]:
                 return self._activate(id)
             case ["POST", id, "deactivate"]:
@@ -126,7 +130,7 @@ class PublicApi(Struct):
     def _about_credentials(self, asked: tuple[str, ...], query: Mapping[str, str], body: Any) -> Document:
         match asked:
             case ["GET"]:
-                return _page([_without_secrets(one) for one in self.credentials.values()], query)
+                return self._page([_without_secrets(one) for one in self.credentials.values()], query)
             case ["POST"]:
                 id = f"credential{next(self._ids):06}"
                 self.credentials[id] = {"id": id, "name": body["name"], "type": body["type"], "data": body["data"]}
@@ -136,12 +140,15 @@ class PublicApi(Struct):
     def _about_executions(self, asked: tuple[str, ...], query: Mapping[str, str]) -> Document:
         match asked:
             case ["GET"]:
-                return _page([_shown(one, data=False) for one in self._listed(query)], query)
+                return self._page([_shown(one, data=False) for one in self._listed(query)], query)
             case ["GET", id]:
                 found = [one for one in self.executions if one.id == id]
                 if not found:
                     raise _Refused(404, "Not Found")
                 return _shown(found[0], data=query.get("includeData") == "true")
+            case ["POST", id, "retry"]:
+                if any(one.id == id and one.status == "success" for one in self.executions):
+                    raise _Refused(self.rules.retry_of_a_success, "The execution succeeded, so it cannot be retried.")
         raise _not_allowed(asked)
 
     def _workflow(self, id: str) -> Document:
@@ -151,16 +158,35 @@ class PublicApi(Struct):
 
     def _create(self, body: Any) -> Document:
         id = f"workflow{next(self._ids):08}"
-        made = {**_checked(body), "id": id, "active": False, "createdAt": _now()}
+        made = {**self._checked(body), "id": id, "active": False, "createdAt": _now()}
         return self._keep(made)
 
     def _replace(self, id: str, body: Any) -> Document:
         there = self._workflow(id)
-        return self._keep({**there, **_checked(body)})
+        changed = {**there, **self._checked(body)}
+        if there["active"]:
+            self._check_paths(changed)
+            self.webhooks.register(changed, self.rules.switches_in)
+        return self._keep(changed)
+
+    def _delete(self, id: str) -> Document:
+        workflow = self._workflow(id)
+        if self.rules.keeps_what_is_active and workflow["active"]:
+            raise _Refused(409, "Cannot delete a published workflow. Unpublish it before deleting.")
+        if self.rules.keeps_what_is_active and self.webhooks.of(id):
+            raise _Refused(409, "Workflow is still being unpublished. Please try again in a few moments.")
+        self.webhooks.drop(id, 0.0)
+        return self.workflows.pop(id)
+
+    def _checked(self, body: Any) -> Document:
+        problem = self.rules.problem(body)
+        if problem is not None:
+            raise _Refused(400, problem)
+        return self.rules.completed(body)
 
     def _keep(self, document: Document) -> Document:
         """With what n8n adds."""
-        settings = {"callerPolicy": "workflowsFromSameOwner", "availableInMCP": False, **document["settings"]}
+        settings = {**self.rules.added_settings, **document["settings"]}
         added = {"isArchived": False, "triggerCount": 0, "versionId": f"v{next(self._ids)}", "meta": None}
         kept = {"staticData": None, "pinData": None, **document, **added, "settings": settings, "updatedAt": _now()}
         self.workflows[document["id"]] = kept
@@ -174,17 +200,32 @@ class PublicApi(Struct):
             if "authentication" in node["parameters"] and not node.get("credentials"):
                 issue = f'Node "{node["name"]}":\n  - Missing required credential: httpHeaderAuth'
                 raise _Refused(400, f"Cannot publish workflow: 1 node have configuration issues:\n\n{issue}")
-        for path in _paths(workflow):
-            other = self.active_at(path)
-            if other is not None and other is not workflow:
-                raise _Refused(400, "There is a conflict with one of the webhooks.")
+        self._check_paths(workflow)
         workflow["active"] = True
+        self.webhooks.register(workflow, self.rules.switches_in)
         return workflow
+
+    def _check_paths(self, workflow: Document) -> None:
+        """What is not there yet is no conflict: of two that want a path at the same time, the first has it."""
+        for path in paths_of(workflow):
+            other = self.active_at(path)
+            if other is not None and other["id"] != workflow["id"]:
+                raise _Refused(self.rules.conflict, "There is a conflict with one of the webhooks.")
 
     def _deactivate(self, id: str) -> Document:
         workflow = self._workflow(id)
         workflow["active"] = False
+        self.webhooks.drop(id, self.rules.switches_in)
         return workflow
+
+    def _page(self, rows: list[Any], query: Mapping[str, str]) -> Document:
+        problem = self.rules.problem_of_a_list(query)
+        if problem is not None:
+            raise _Refused(400, problem)
+        limit, cursor = self.rules.page(query), query.get("cursor")
+        begin = int(cursor) if cursor else 0
+        end = begin + limit
+        return {"data": rows[begin:end], "nextCursor": str(end) if end < len(rows) else None}
 
     def _listed(self, query: Mapping[str, str]) -> list[Executed]:
         """Newest first; those that run only when they are asked for."""
@@ -202,41 +243,6 @@ def _not_allowed(asked: tuple[str, ...]) -> _Refused:
 
 def _without_secrets(credential: Document) -> Document:
     return {name: value for name, value in credential.items() if name != "data"}
-
-
-def _checked(body: Any) -> Document:
-    """A deep copy of what may be sent. One problem is told at a time."""
-    if not isinstance(body, dict):
-        raise _Refused(400, "request/body must be object")
-    for name in _REQUIRED:
-        if name not in body:
-            raise _Refused(400, f"request/body must have required property '{name}'")
-    for name in body:
-        if name in _READ_ONLY:
-            raise _Refused(400, f"request/body/{name} is read-only")
-        if name not in _ACCEPTED:
-            raise _Refused(400, "request/body must NOT have additional properties")
-    return copy.deepcopy(body)
-
-
-def _paths(workflow: Document) -> list[str]:
-    """Where its webhooks answer: below the workflow's id and the node's name, without a `webhookId`."""
-    return [
-        node["parameters"]["path"]
-        if node.get("webhookId")
-        else f"{workflow['id']}/{node['name'].lower()}/{node['parameters']['path']}"
-        for node in workflow["nodes"]
-        if node["type"] == WEBHOOK
-    ]
-
-
-def _page(rows: list[Any], query: Mapping[str, str]) -> Document:
-    limit, cursor = int(query.get("limit", 100)), query.get("cursor")
-    if limit > LARGEST_PAGE:
-        raise _Refused(400, f"request/query/limit must be <= {LARGEST_PAGE}")
-    begin = int(cursor) if cursor else 0
-    end = begin + limit
-    return {"data": rows[begin:end], "nextCursor": str(end) if end < len(rows) else None}
 
 
 def _shown(one: Executed, *, data: bool) -> Document:

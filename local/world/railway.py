@@ -9,19 +9,22 @@ from __future__ import annotations
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from graphql import GraphQLError
 from msgspec import structs
 
 from local.world.faults import Faulty
+from local.world.railway_access import Scope
 from local.world.railway_api import graphql_app
 from local.world.railway_deployment import IN_PROGRESS, SERVING, TRANSITIONS, Deployment, Plan, Service
 from local.world.railway_limits import Limits
 from local.world.railway_webhooks import Deliver, Webhooks
 from shared.ports import Clock
 
+CONFIG_FILES_UNTIL = datetime(2026, 12, 1, tzinfo=UTC)
+"""From then on no deployment reads railway.json or railway.toml: docs.railway.com/config-as-code."""
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -46,6 +49,13 @@ class RailwayWorld:
         self.token = token
         self.token_kind: Literal["account", "project"] | None = None
         """None: it is taken as either."""
+        self.project_tokens: dict[str, Scope] = {}
+        """What each of them opens, beside `token`."""
+        self.refused_to_project_tokens: set[str] = set()
+        """Root fields that no project token may use."""
+        self.trespasses: list[str] = []
+        """Calls that were refused because their token is of another environment, or none at all."""
+        self.config_files_until = CONFIG_FILES_UNTIL
         self.pace = timedelta(seconds=pace)
         self.retention = retention
         self.limits = Limits(clock)
@@ -217,6 +227,7 @@ class RailwayWorld:
         same = structs.replace(target.plan, needs_approval=False, crash_after=None, exit_after=None)
         new = self._create(target.service, target.commit_sha, "rollback", "API", same)
         new.has_image, new.visible, new.restores = True, False, id
+        new.config_file, new.healthcheck_path = target.config_file, target.healthcheck_path
         return True
 
     def redeploy(self, id: str, *, use_previous_image: bool) -> Deployment:
@@ -319,7 +330,11 @@ class RailwayWorld:
             plan=plans.popleft() if plans else unplanned or Plan(),
             created_at=now,
             due=now + self.pace,
+            healthcheck_path=service.healthcheck_path,
         )
+        if service.config_file is not None and now < self.config_files_until:
+            deployment.config_file = service.config_file
+            deployment.healthcheck_path = service.file_healthcheck_path or service.healthcheck_path
         self._deployments.append(deployment)
         self.created.append(deployment)
         return deployment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -17,7 +18,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from local.world.railway_deployment import ENDED, Deployment
+from local.world.railway_access import Access
+from local.world.railway_deployment import ENDED, CustomDomain, Deployment
 from local.world.railway_operations import OperationResolvers, page, timestamp
 from local.world.railway_setup import SetupResolvers
 
@@ -29,14 +31,36 @@ _ACTIVE = {"SUCCESS", "SLEEPING", "REMOVING"}
 _CAPITAL = re.compile(r"([A-Z])")
 
 
+@functools.cache
 def load_schema() -> GraphQLSchema:
-    """The schema, whose resolvers are called with Python's spelling of the arguments."""
+    """The schema, whose resolvers are called with Python's spelling of the arguments.
+
+    Parsed once in a process: a world for each test would parse it anew, which takes longer than most tests.
+    """
     schema = build_schema(SDL.read_text(encoding="utf-8"))
     for root in (schema.query_type, schema.mutation_type):
         for field in root.fields.values() if root else ():
             for name, argument in field.args.items():
                 argument.out_name = _CAPITAL.sub(r"_\1", name).lower()
     return schema
+
+
+@functools.lru_cache(maxsize=128)
+def _document(text: str) -> DocumentNode:
+    return parse(text)
+
+
+@functools.lru_cache(maxsize=128)
+def _mistakes(text: str) -> tuple[GraphQLError, ...]:
+    """What is wrong with the document by the schema; found once, as it costs more than to execute it."""
+    return tuple(validate(load_schema(), _document(text)))
+
+
+def _valid(text: str) -> DocumentNode:
+    """Raises GraphQLError for what is no document, or not one of this schema."""
+    for mistake in _mistakes(text):
+        raise GraphQLError(mistake.message, mistake.nodes, extensions={"code": "GRAPHQL_VALIDATION_FAILED"})
+    return _document(text)
 
 
 def graphql_app(world: RailwayWorld) -> ASGIApp:
@@ -50,8 +74,9 @@ class _Endpoint:
         self._world = world
         self._schema = load_schema()
         resolvers = (_Resolvers(world), SetupResolvers(world), OperationResolvers(world))
-        self._root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
-        self._documents: dict[str, DocumentNode] = {}
+        self._access = Access(world)
+        root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
+        self._root = {name: self._access.guarded(name, resolve) for name, resolve in root.items()}
         self._traces = itertools.count(7850594425975341941)
 
     async def answer(self, request: Request) -> JSONResponse:
@@ -66,9 +91,9 @@ class _Endpoint:
 
     async def _execute(self, request: Request) -> JSONResponse:
         try:
-            kind = self._authorize(request)
+            caller = self._access.caller(request.headers)
             asked = json.loads(await request.body())
-            document = self._document(asked["query"])
+            document = _valid(asked["query"])
         except GraphQLError as error:
             return self._refused([error])
         except (ValueError, LookupError, TypeError):
@@ -77,7 +102,7 @@ class _Endpoint:
             self._schema,
             document,
             root_value=self._root,
-            context_value=kind,
+            context_value=caller,
             variable_values=asked.get("variables"),
             operation_name=asked.get("operationName"),
         )
@@ -85,27 +110,6 @@ class _Endpoint:
             return JSONResponse({"data": result.data})
         _raise_our_own(result.errors)
         return self._refused(result.errors)
-
-    def _authorize(self, request: Request) -> str:
-        """The kind of the token, which comes in its one header: both at once are refused, as is none."""
-        bearer, project = request.headers.get("authorization"), request.headers.get("project-access-token")
-        kind = "project" if bearer is None else "account"
-        wrong_kind = self._world.token_kind not in {None, kind}
-        if bearer is None and project is not None and (wrong_kind or project != self._world.token):
-            raise GraphQLError("Project Token not found")
-        given = {(f"Bearer {self._world.token}", None), (None, self._world.token)}
-        if wrong_kind or (bearer, project) not in given:
-            raise GraphQLError("Not Authorized")
-        return kind
-
-    def _document(self, text: str) -> DocumentNode:
-        if text not in self._documents:
-            document = parse(text)
-            for invalid in validate(self._schema, document):
-                invalid.extensions = {"code": "GRAPHQL_VALIDATION_FAILED"}
-                raise invalid
-            self._documents[text] = document
-        return self._documents[text]
 
     def _refused(self, errors: Sequence[GraphQLError]) -> JSONResponse:
         """Railway uses INTERNAL_SERVER_ERROR for business refusals, too."""
@@ -188,8 +192,8 @@ class _Resolvers:
             "latestDeployment": self._view(known[0]) if known else None,
             "activeDeployments": [self._view(d) for d in known if d.status in _ACTIVE],
             "domains": {
-                "customDomains": [],
-                "serviceDomains": [{"domain": service.domain}] if service.domain else [],
+                "customDomains": [_custom_domain(one) for one in service.custom_domains],
+                "serviceDomains": [{"domain": service.domain, "syncStatus": "ACTIVE"}] if service.domain else [],
             },
         }
 
@@ -213,6 +217,19 @@ class _Resolvers:
         }
 
 
+def _custom_domain(custom: CustomDomain) -> dict[str, Any]:
+    arrived = "DNS_RECORD_STATUS_PROPAGATED" if custom.elsewhere is None else "DNS_RECORD_STATUS_REQUIRES_UPDATE"
+    return {
+        "domain": custom.domain,
+        "syncStatus": "ACTIVE",
+        "status": {
+            "verified": custom.verified,
+            "certificateStatus": f"CERTIFICATE_STATUS_TYPE_{custom.certificate}",
+            "dnsRecords": [{"purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE", "status": arrived}],
+        },
+    }
+
+
 def _meta(deployment: Deployment) -> dict[str, Any]:
     service = deployment.service
     known = {
@@ -227,8 +244,16 @@ def _meta(deployment: Deployment) -> dict[str, Any]:
     if not deployment.has_image:
         return known
     migration = {"preDeployCommand": ["migrate"]} if deployment.plan.migrates else {}
-    manifest = {"build": {"builder": "DOCKERFILE"}, "deploy": {"healthcheckPath": "/health", **migration}}
-    return {**known, "imageDigest": deployment.image, "serviceManifest": manifest}
+    checked = {"healthcheckPath": deployment.healthcheck_path} if deployment.healthcheck_path else {}
+    manifest = {"build": {"builder": "DOCKERFILE"}, "deploy": {**checked, **migration}}
+    in_file = {"healthcheckPath": service.file_healthcheck_path, **service.file_deploy}
+    return {
+        **known,
+        "imageDigest": deployment.image,
+        "serviceManifest": manifest,
+        "configFile": deployment.config_file,
+        "fileServiceManifest": {"deploy": in_file} if deployment.config_file else {},
+    }
 
 
 def _matches(deployment: Deployment, wanted: dict[str, Any]) -> bool:

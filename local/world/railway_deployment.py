@@ -48,11 +48,29 @@ class Plan(Struct, frozen=True, kw_only=True):
     sleep_after: float | None = None
     exit_after: float | None = None
     """The process ends with code 0: Railway goes on calling the deployment SUCCESS, and stopped."""
-    health: Literal["ok", "failing"] = "ok"
+    health: Literal["ok", "failing", "unwell"] = "ok"
+    """`failing`: 503; `unwell`: 200, with a body that says it is unhealthy."""
+    routed_after: float = 0.0
+    """So long after it went live the edge has no route to it, and answers 404 by itself."""
+    listens_after: float = 0.0
+    """So long after it went live the application does not listen, and the edge answers 502 by itself."""
     shows_commit: Literal["own", "previous"] | None = "own"
     migrates: bool = False
     build_log: tuple[str, ...] = ("installing dependencies", "build finished")
     log: tuple[str, ...] = ("starting", "listening")
+
+
+class CustomDomain(Struct, kw_only=True):
+    """A domain of the user's own, as Railway sees it.
+
+    `elsewhere` is the commit that answers where its DNS record leads instead, such as to the old host; None: it leads
+    here. `verified` is about the TXT record of its owner.
+    """
+
+    domain: str
+    verified: bool = True
+    elsewhere: str | None = None
+    certificate: Literal["VALID", "ISSUING", "VALIDATING_OWNERSHIP", "ISSUE_FAILED"] = "VALID"
 
 
 class Service(Struct, kw_only=True):
@@ -67,11 +85,18 @@ class Service(Struct, kw_only=True):
     branch: str
     domain: str | None
     auto_deploy: bool
+    custom_domains: list[CustomDomain] = field(default_factory=list)
     waits_for_ci: bool = False
     """What a push deploys waits until its commit's checks have passed, and is skipped when they have not."""
     image: str | None = None
     """Deployed from an image, not from the repository."""
     healthcheck_path: str | None = "/health"
+    """In its own settings."""
+    config_file: str | None = None
+    """Such as /railway.json: what stands in it comes before the settings, and never changes them."""
+    file_healthcheck_path: str | None = None
+    file_deploy: dict[str, object] = field(default_factory=dict)
+    """What else that file has in its section deploy."""
     overlap_seconds: int | None = 5
     cron_schedule: str | None = None
     """The process is begun by a schedule: once live it has ended until the next tick."""
@@ -99,6 +124,9 @@ class Deployment(Struct, kw_only=True, eq=False):
     plan: Plan
     created_at: datetime
     due: datetime | None
+    healthcheck_path: str | None = None
+    """What Railway asks before it lets the deployment go live."""
+    config_file: str | None = None
     status: str = "INITIALIZING"
     history: list[tuple[str, datetime]] = field(default_factory=list)
     """Each status and since when, after the first."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SetupResolvers:
-    """One method for each root field. The context of a request is the kind of token it came with."""
+    """One method for each root field. The context of a request is its Caller."""
 
     def __init__(self, world: RailwayWorld) -> None:
         self._world = world
@@ -28,19 +28,20 @@ class SetupResolvers:
         }
 
     def _api_token(self, info: Any) -> dict[str, Any]:
-        if info.context != "account":
+        if info.context.kind != "account":
             raise GraphQLError("Not Authorized")
         return {"workspaces": [{"id": "workspace-1", "name": "Workspace"}]}
 
     def _project_token(self, info: Any) -> dict[str, Any]:
-        if info.context != "project":
+        if info.context.kind != "project":
             raise GraphQLError("Project Token not found")
-        place = self._world.services[0]
+        first = self._world.services[0]
+        project_id, environment_id = info.context.scope or (first.project_id, first.environment_id)
         return {
             "id": "project-token-1",
             "name": "signalbox",
-            "projectId": place.project_id,
-            "environmentId": place.environment_id,
+            "projectId": project_id,
+            "environmentId": environment_id,
         }
 
     def _project(self, _: Any, id: str) -> dict[str, Any]:

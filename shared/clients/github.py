@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -14,21 +15,26 @@ from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_labelling import Labelling, LabellingAnswer
-from shared.clients.github_pull_request import (
-    QUERY,
-    CheckState,
-    PullRequestAnswer,
-    PullRequestPage,
-    PullRequestState,
-    assemble,
-)
+from shared.clients.github_merging import Passes, RequiredCheck, passes
+from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
+from shared.clients.github_pull_request_query import QUERY
 from shared.clients.github_registration import Delivery, Registration, undelivered
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.ports import Clock
 from shared.secrets import Secrets
 
-__all__ = ["CheckState", "Delivery", "GitHub", "HeadMoved", "NotMergeable", "PullRequestState"]
+__all__ = [
+    "BaseMoved",
+    "CheckState",
+    "Delivery",
+    "GitHub",
+    "HeadMoved",
+    "NotMergeable",
+    "PullRequestState",
+    "RequiredCheck",
+]
 
+log = logging.getLogger("signalbox")
 T = TypeVar("T")
 
 DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued", "pending", "success"]
@@ -47,9 +53,24 @@ class HeadMoved(Refused):
 class NotMergeable(Refused):
     """GitHub will not merge it as it stands: conflict, closed, already merged, a rule, the merge queue, the method."""
 
+    @property
+    def passes(self) -> Passes:
+        """Whether, and by whom, that changes."""
+        return passes(self.said)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, status=405)
+        self.said = text.partition(": 405 ")[2] or text
+        """By GitHub, without what was asked of it."""
+
+
+class BaseMoved(Unavailable):
+    """The base moved under the merge, which had no effect."""
+
 
 class _RequiredCheck(Struct):
     context: str
+    integration_id: int | None = None
 
 
 class _RuleParameters(Struct):
@@ -126,15 +147,16 @@ class GitHub:
         """What GitHub knows about the App itself."""
 
     async def pull_request(self, repository: str, number: int) -> PullRequestState:
-        """The pull request with the checks of its head, our own check run left out.
+        """The pull request with the checks and check suites of its head, our own left out.
 
-        One query per hundred checks (GraphQL reference: PullRequest, StatusCheckRollup). Raises Unavailable when GitHub
-        is between two heads.
+        One query per hundred of them (GraphQL reference: PullRequest, StatusCheckRollup, CheckSuite). Raises
+        Unavailable when GitHub is between two heads.
         """
-        pages = [await self._pull_request_page(repository, number, None)]
-        while cursor := pages[-1].next_cursor():
-            pages.append(await self._pull_request_page(repository, number, cursor))
-        return assemble(pages, self.app.app_id)
+        answer = await self._pull_request_page(repository, number, (None, None))
+        pages = [answer.page()]
+        while cursors := pages[-1].cursors():
+            pages.append((await self._pull_request_page(repository, number, cursors)).page())
+        return assemble(pages, self.app.app_id, answer.asked_by())
 
     async def activity(self, repository: str) -> Activity:
         """The newest merges, and when the newest pull request was opened, in one query (GraphQL: pullRequests)."""
@@ -148,13 +170,13 @@ class GitHub:
         body = {"query": github_labelling.QUERY, "variables": {"owner": owner, "name": name, "number": number}}
         return (await self._query(repository, body, LabellingAnswer)).latest(label)
 
-    async def required_checks(self, repository: str, branch: str) -> frozenset[str]:
-        """Names of the checks that rulesets demand on the branch (REST: "Get rules for a branch").
+    async def required_checks(self, repository: str, branch: str) -> frozenset[RequiredCheck]:
+        """The checks that rulesets demand on the branch (REST: "Get rules for a branch").
 
         Classic branch protection is not in it: `CheckState.required` tells about those once they have reported. Where
         GitHub's plan has no rulesets (a private repository on the free one) nothing is demanded.
         """
-        names: set[str] = set()
+        required: set[RequiredCheck] = set()
         url: str | None = f"/repos/{repository}/rules/branches/{quote(branch, safe='')}?per_page=100"
         while url:
             try:
@@ -164,8 +186,9 @@ class GitHub:
                     break
                 raise
             demanding = [rule.parameters for rule in rules if rule.type == "required_status_checks" and rule.parameters]
-            names.update(check.context for parameters in demanding for check in parameters.required_status_checks)
-        return frozenset(names)
+            checks = [check for parameters in demanding for check in parameters.required_status_checks]
+            required.update(RequiredCheck(check.context, check.integration_id) for check in checks)
+        return frozenset(required)
 
     async def contains(self, repository: str, commit: str, *, within: str) -> bool:
         """Whether `commit` is an ancestor of `within`; False too where one of them is gone, as after a forced push.
@@ -173,10 +196,8 @@ class GitHub:
         REST: "Compare two commits", without its list of files, which only the first page has.
         """
         url = f"/repos/{repository}/compare/{commit}...{within}?page=2&per_page=1"
-        try:
-            return (await self._get(url, _Comparison, repository)).status == "ahead"
-        except NotFound:
-            return False
+        comparison = await self._get_if_known(url, _Comparison, repository)
+        return comparison is not None and comparison.status == "ahead"
 
     async def changed_files(self, repository: str, number: int) -> frozenset[str] | None:
         """Paths of what the pull request changes, of a renamed file both; None where GitHub cuts the list short."""
@@ -195,7 +216,7 @@ class GitHub:
     ) -> str:
         """Merge exactly `head_sha` and return the commit this makes on the base (REST: "Merge a pull request").
 
-        Raises HeadMoved when the head is another one, NotMergeable with GitHub's reason, and Unavailable when the base
+        Raises HeadMoved when the head is another one, NotMergeable with GitHub's reason, and BaseMoved when the base
         moved under the merge, which had no effect then. After UnknownOutcome read the pull request first.
         """
         url, body = f"/repos/{repository}/pulls/{number}/merge", {"sha": head_sha, "merge_method": method}
@@ -205,11 +226,25 @@ class GitHub:
             if error.status == 409:
                 raise HeadMoved(str(error), status=409) from error
             if error.status == 405 and "Base branch was modified" in str(error):
-                raise Unavailable(str(error)) from error
+                raise BaseMoved(str(error)) from error
             if error.status == 405:
-                raise NotMergeable(str(error), status=405) from error
+                raise NotMergeable(str(error)) from error
             raise
         return decode(response, _Merged, changes=True).sha
+
+    async def update_branch(self, repository: str, number: int, *, head_sha: str) -> None:
+        """Ask GitHub to merge the base into the pull request's branch, if its head still is `head_sha`.
+
+        GitHub answers before it has done so (REST: "Update a pull request branch"). Raises HeadMoved when the head is
+        another one; asking twice has no second effect.
+        """
+        url, body = f"/repos/{repository}/pulls/{number}/update-branch", {"expected_head_sha": head_sha}
+        try:
+            await self.app.request("PUT", url, repository=repository, changes=True, json=body)
+        except Refused as error:
+            if error.status == 422 and "expected head sha" in str(error):
+                raise HeadMoved(str(error), status=422) from error
+            raise
 
     async def permission(self, repository: str, user: str) -> str:
         """`admin`, `write`, `read` or `none`, as in REST: "Get repository permissions for a user".
@@ -217,15 +252,19 @@ class GitHub:
         maintain shows as write, triage as read; whoever GitHub does not know there has `none`.
         """
         url = f"/repos/{repository}/collaborators/{quote(user, safe='')}/permission"
-        try:
-            return (await self._get(url, _Permission, repository)).permission
-        except NotFound:
-            return "none"
+        found = await self._get_if_known(url, _Permission, repository)
+        return "none" if found is None else found.permission
 
     async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
-        """Put our reaction on a comment; a second one of the same kind changes nothing."""
+        """Put our reaction on a comment; a second one of the same kind changes nothing.
+
+        Raises NotFound for a comment that is deleted, which GitHub has to say twice.
+        """
         url = f"/repos/{repository}/issues/comments/{comment_id}/reactions"
-        await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        try:
+            await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
+        except NotFound:
+            await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
 
     async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
         """Make `body` the text of our comment that holds `marker`, an HTML comment, and return its address.
@@ -241,8 +280,9 @@ class GitHub:
             try:
                 url = f"/repos/{repository}/issues/comments/{existing.id}"
                 return (await self._change("PATCH", url, _Comment, repository, {"body": text})).html_url
-            except NotFound:  # deleted since it was listed
-                pass
+            except NotFound:  # deleted since it was listed, unless it is listed still
+                if await self._own_comment(repository, number, marker) is not None:
+                    raise
         url = f"/repos/{repository}/issues/{number}/comments"
         return (await self._change("POST", url, _Comment, repository, {"body": text})).html_url
 
@@ -313,10 +353,13 @@ class GitHub:
     async def close(self) -> None:
         await self.app.close()
 
-    async def _pull_request_page(self, repository: str, number: int, after: str | None) -> PullRequestPage:
+    async def _pull_request_page(
+        self, repository: str, number: int, after: tuple[str | None, str | None]
+    ) -> PullRequestAnswer:
         owner, _, name = repository.partition("/")
-        variables = {"owner": owner, "name": name, "number": number, "after": after}
-        return (await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)).page()
+        checks, suites = after
+        variables = {"owner": owner, "name": name, "number": number, "after": checks, "afterSuites": suites}
+        return await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)
 
     async def _query(self, repository: str, body: dict[str, Any], type: type[T]) -> T:
         response = await self.app.request("POST", "/graphql", repository=repository, changes=False, json=body)
@@ -341,6 +384,17 @@ class GitHub:
     async def _get(self, url: str, type: type[T], repository: str) -> T:
         response = await self.app.request("GET", url, repository=repository, changes=False)
         return decode(response, type, changes=False)
+
+    async def _get_if_known(self, url: str, type: type[T], repository: str) -> T | None:
+        """None where GitHub says twice that there is no such thing: one 404 decides nothing."""
+        try:
+            return await self._get(url, type, repository)
+        except NotFound:
+            log.info("not found; asked once more")
+        try:
+            return await self._get(url, type, repository)
+        except NotFound:
+            return None
 
     async def _page(self, url: str, type: type[T], repository: str) -> tuple[T, str | None]:
         response = await self.app.request("GET", url, repository=repository, changes=False)

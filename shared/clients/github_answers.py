@@ -9,15 +9,14 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from shared.clients.answers import GITHUB, Said, error_of
 from shared.clients.http import LONGEST_WAIT, retry_after
-from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.errors import Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
-SECONDARY_LIMIT_WAIT = 60.0
-"""At least a minute when no time is named (docs: "Rate limits for the REST API", exceeding the rate limit)."""
 _LONGEST_DETAIL = 500
 
 
@@ -39,45 +38,37 @@ class _GraphQLErrors(Struct):
     """In the place of all else, as REST has it."""
 
 
-def raise_refusal(response: httpx.Response, now: datetime) -> None:
-    """Return for a 2xx. Raises Unauthorized, RateLimited, NotFound or Refused with GitHub's own words otherwise.
+def raise_refusal(response: httpx.Response, now: datetime, *, changes: bool, fresh: bool = False) -> None:
+    """Return for a 2xx. Raises what GITHUB in answers.py makes of the rest, with GitHub's own words.
 
     Redirects (a repository renamed or moved) are refusals too: none is followed, the setting has to be corrected.
+    `changes`: as in `send`. `fresh`: GitHub itself made the token a moment ago.
     """
     if response.is_success:
         return
-    status, said = response.status_code, _said(response)
-    text = redact(f"{response.request.method} {response.request.url.path}: {status} {said}".strip())
-    if status == 403 and (wait := _limit_wait(response, said, now)) is not None:
-        raise RateLimited(text, retry_after=wait)
-    if status in {401, 403}:
-        raise Unauthorized(text, status=status)
-    if status == 404:
-        raise NotFound(text, status=status)
-    raise Refused(text, status=status)
+    message, foreign = _said(response)
+    wait = named_wait(response, now)
+    said = Said(status=response.status_code, message=message, foreign=foreign, names_wait=wait is not None, fresh=fresh)
+    shown = "an answer that is not GitHub's own" if foreign else message
+    text = redact(f"{response.request.method} {response.request.url.path}: {response.status_code} {shown}".strip())
+    raise error_of(said, GITHUB, text, changes=changes, wait=wait)
 
 
 def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
     """Raise what the `errors` of a GraphQL answer mean; GitHub sends them with HTTP 200.
 
-    Any error counts, even beside usable data: half an answer about checks must not pass for a whole one. The secondary
-    limit is told by its words alone (docs: "Rate limits and query limits for the GraphQL API").
+    Any error counts, even beside usable data: half an answer about checks must not pass for a whole one. We send GitHub
+    no mutation this way. The secondary limit is told by its words alone (docs: "Rate limits and query limits for the
+    GraphQL API").
     """
     found = decode(response, _GraphQLErrors, changes=False)
     errors = found.errors or ([_GraphQLError(found.message)] if found.message else [])
     if not errors:
         return
-    kinds = {error.type for error in errors}
-    text = redact("graphql: " + "; ".join(error.message for error in errors)[:_LONGEST_DETAIL])
-    if kinds & {"RATE_LIMITED", "RATE_LIMIT"} or "secondary rate limit" in text.lower():
-        raise RateLimited(text, retry_after=named_wait(response, now) or SECONDARY_LIMIT_WAIT)
-    if "NOT_FOUND" in kinds:
-        raise NotFound(text, status=200)
-    if "FORBIDDEN" in kinds:
-        raise Unauthorized(text, status=200)
-    if any(error.message.startswith("Something went wrong") for error in errors):  # GitHub's text for its own failures
-        raise Unavailable(text)
-    raise Refused(text, status=200)
+    message = "; ".join(error.message for error in errors)[:_LONGEST_DETAIL]
+    said = Said(status=200, message=message, kinds=frozenset(error.type for error in errors))
+    text = redact(f"graphql: {message}")
+    raise error_of(said, GITHUB, text, changes=False, wait=named_wait(response, now))
 
 
 def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
@@ -112,12 +103,13 @@ def next_page(response: httpx.Response) -> str | None:
     return address
 
 
-def _said(response: httpx.Response) -> str:
+def _said(response: httpx.Response) -> tuple[str, bool]:
+    """GitHub's words, and whether they are somebody else's: GitHub refuses with JSON, or with nothing at all."""
     try:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
     except UNREADABLE:
-        return ""
-    return f"{refusal.message} {bytes(refusal.errors).decode(errors='replace')}".strip()[:_LONGEST_DETAIL]
+        return "", bool(response.content.strip())
+    return f"{refusal.message} {bytes(refusal.errors).decode(errors='replace')}".strip()[:_LONGEST_DETAIL], False
 
 
 def named_wait(response: httpx.Response, now: datetime) -> float | None:
@@ -129,11 +121,3 @@ def named_wait(response: httpx.Response, now: datetime) -> float | None:
     if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
         return min(max(1.0, float(reset) - now.timestamp()), LONGEST_WAIT)
     return None
-
-
-def _limit_wait(response: httpx.Response, said: str, now: datetime) -> float | None:
-    """Seconds to wait by GitHub's rules, None when this is not about a rate limit."""
-    named = named_wait(response, now)
-    if named is None and "secondary rate limit" in said.lower():
-        return SECONDARY_LIMIT_WAIT
-    return named

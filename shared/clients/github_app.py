@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -64,10 +65,11 @@ class GitHubApp:
         """
         credential = await self._credential(repository)
         response = await self._send(method, url, credential, changes, request)
-        if response.status_code == 401:  # refused before any effect, so even a change may be sent again
+        again = response.status_code == 401
+        if again:  # refused before any effect, so even a change may be sent again
             self._forget(repository, credential)
             response = await self._send(method, url, await self._credential(repository), changes, request)
-        raise_refusal(response, self._clock.now())
+        raise_refusal(response, self._clock.now(), changes=changes, fresh=again and repository is not None)
         return response
 
     async def close(self) -> None:
@@ -139,7 +141,7 @@ class GitHubApp:
         claims = {"iat": now - 60, "exp": now + 540, "iss": self.app_id}
         stored = await self._secrets.value(GITHUB_APP_PRIVATE_KEY)
         try:
-            return jwt.encode(claims, _pem(stored), algorithm="RS256")
+            return jwt.encode(claims, _parsed(_pem(stored)), algorithm="RS256")
         except (ValueError, TypeError, jwt.PyJWTError, UnsupportedAlgorithm):
             wanted = "an RSA private key as PEM, or as base64 of it"
             raise Unauthorized(f"the secret {GITHUB_APP_PRIVATE_KEY} is not usable: it must hold {wanted}") from None
@@ -147,6 +149,17 @@ class GitHubApp:
 
 def _owner(repository: str) -> str:
     return repository.partition("/")[0].lower()
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(pem: str) -> Any:
+    """The private key, parsed and checked once: OpenSSL takes tens of milliseconds, and PyJWT asks it twice.
+
+    Raises what `jwt.encode` raises for a key that it cannot use.
+    """
+    import jwt  # noqa: PLC0415 - as in _sign
+
+    return jwt.get_algorithm_by_name("RS256").prepare_key(pem)
 
 
 def _pem(stored: str) -> str:

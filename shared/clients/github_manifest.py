@@ -43,7 +43,7 @@ async def convert(code: str, *, base_url: str, transport: httpx.AsyncBaseTranspo
     async with open_client(base_url, headers=HEADERS, transport=transport) as client:
         url = f"/app-manifests/{quote(code, safe='')}/conversions"
         response = await send(client, "POST", url, changes=True)
-    raise_refusal(response, datetime.now(UTC))
+    raise_refusal(response, datetime.now(UTC), changes=True)
     made = decode(response, NewApp, changes=True)
     remember(made.pem, made.webhook_secret or "")
     return made

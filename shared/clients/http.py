@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from shared.clients.answers import EVERYWHERE, LIMIT_WAIT, Meaning, Said, meaning
 from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
 from shared.redaction import redact
 
@@ -101,11 +102,11 @@ async def send(
         raise Unavailable(f"{method} {_where(client, url)}: not reached: {describe(error)}") from error
     except UNANSWERED as error:
         raise lost(f"{method} {_where(client, url)}: no answer: {describe(error)}") from error
-    if response.status_code == 429:
-        raise RateLimited(
-            f"{method} {_where(client, url)}: 429", retry_after=(limit_wait or retry_after)(response) or 60.0
-        )
-    if response.status_code >= 500:
+    means = meaning(Said(status=response.status_code), EVERYWHERE)
+    if means is Meaning.LIMITED:
+        wait = (limit_wait or retry_after)(response) or LIMIT_WAIT
+        raise RateLimited(f"{method} {_where(client, url)}: {response.status_code}", retry_after=wait)
+    if means is Meaning.PASSING:
         raise lost(f"{method} {_where(client, url)}: {response.status_code}", retry_after=retry_after(response))
     return response
 

@@ -13,8 +13,9 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from shared.clients.answers import N8N, Said, error_of, is_page
 from shared.clients.http import NOT_SENT, UNANSWERED, describe, open_client, retry_after, send
-from shared.errors import NotFound, RateLimited, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
+from shared.errors import Refused, SignalboxError, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import N8N_API, Secrets
 from shared.unreadable import UNREADABLE
@@ -110,16 +111,11 @@ def _text(response: httpx.Response) -> str:
 
 
 def _failure(where: str, response: httpx.Response, answer: _Answer | None) -> SignalboxError:
-    status = response.status_code
+    status, page = response.status_code, is_page(response.content, response.headers.get("content-type", ""))
     said = f"{where}: {status} {answer.text if answer else redact(_text(response)[:_LONGEST])}".rstrip()
-    if status in (401, 403):
-        return Unauthorized(said, status=status)
-    if status == 429:
-        return RateLimited(said, retry_after=retry_after(response) or 60.0)
-    if status >= 500:
-        return UnknownOutcome(said, retry_after=retry_after(response))
-    if status == 404:  # JSON: no such workflow is active. HTML: the routes are not there yet.
-        return NotFound(said, status=status) if answer else Unavailable(f"{where}: 404, n8n is still starting")
+    if status == 404 and answer is None:  # JSON: no such workflow is active. Otherwise the routes are not there yet.
+        return Unavailable(f"{where}: 404, n8n is still starting")
     if response.is_success and answer is None:
         return Unavailable(said) if _STARTING in _text(response) else UnknownOutcome(said)
-    return Refused(said, status=status)
+    told = Said(status=status, message=answer.text if answer else "", foreign=page)
+    return error_of(told, N8N, said, changes=True, wait=retry_after(response))

@@ -10,16 +10,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 from msgspec import Struct
 
+from shared.clients import health_body
+from shared.clients.health_body import HealthRule
 from shared.clients.http import USER_AGENT, NoCookies, describe, is_loopback
-from shared.redaction import redact
-from shared.unreadable import UNREADABLE
+from shared.redaction import redact, shown_url
+from shared.run import Verdict
 
 LARGEST_BODY = 64 * 1024
 CONNECT_TIMEOUT = 5.0
 LONGEST_COMMIT = 100
+LONGEST_REDIRECT = 200
 
 _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -27,6 +29,16 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 """All that is assigned for public use (RFC 4291 §2.4); `is_global` takes site-local addresses for public, too."""
 _GZIP_OR_DEFLATE = 47
 """zlib's `wbits` for either."""
+_EDGE_HEADER = "x-railway-fallback"
+_EDGE_ANSWERS = {404: "Application not found", 502: "Application failed to respond"}
+"""How Railway's edge answers by itself: with this header set to `true`, and this message in a JSON body.
+
+404 while it has no route to the service (nothing is live yet, or the service is paused or waking), 502 when nothing
+accepts the connection at the service's port (not listening yet, crashed, or another port). Railway documents the words
+(docs.railway.com, Errors, "Application Failed to Respond") but not the header; that both come with it, and that an
+application's own answer does not, is what many public captures of 2025 and 2026 show (confidence B). Without the header
+the body counts when it is exactly the edge's: `status` "error", `code`, `message` and `request_id` (also B).
+"""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -34,13 +46,37 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     `reached` is False when no connection came about, or was not tried: that says nothing about the application, since
     Railway's edge always answers. Then `status` is None, as it is for a connection that brought no HTTP answer.
+    `by_edge`: Railway's edge answered by itself, so that nobody has heard from the application.
     """
 
     reached: bool
     status: int | None = None
+    by_edge: bool = False
     healthy: bool = False
     commit: str | None = None
     detail: str
+    url: str = ""
+    """What was asked, for people, where whoever looked says so: without a query, which may hold a secret."""
+
+    @property
+    def said(self) -> str:
+        """The detail, with the address that it came from; last, as GitHub shows no more than 140 characters."""
+        return f"{self.detail}, at {self.url}" if self.url else self.detail
+
+    @property
+    def by_application(self) -> bool:
+        """The application itself answered, whatever it said."""
+        return self.status is not None and not self.by_edge
+
+    def verdict(self, *, answered_before: bool) -> Verdict:
+        """What this look means for the health of a version: the one judgement, wherever health is judged.
+
+        No connection says nothing. Nor does an answer of the edge's own, as long as the application may still be
+        starting; once it has answered, it means that the application is gone.
+        """
+        if not self.reached or (self.by_edge and not answered_before):
+            return Verdict.INCONCLUSIVE
+        return Verdict.PASS if self.healthy else Verdict.FAIL
 
 
 class Probe:
@@ -73,6 +109,7 @@ class Probe:
         timeout: float,  # noqa: ASYNC109 - it bounds the whole look, and running out is an answer, not an error
         commit_field: str | None = None,
         commit_header: str | None = None,
+        health: HealthRule | None = None,
     ) -> Answer:
         """GET once, within `timeout` seconds in all. Whatever the network or the server does is in the answer."""
         connection = _Connection()
@@ -89,7 +126,7 @@ class Probe:
             return Answer(reached=False, detail=f"not reached: {describe(error)}")
         except (httpx.TransportError, httpx.DecodingError) as error:
             return Answer(reached=True, detail=redact(f"no proper answer: {type(error).__name__} {error}".strip()))
-        return _judge(response, body, commit_field, commit_header)
+        return _judge(response, body, commit_field, commit_header, health)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -196,22 +233,43 @@ def _unpacked(body: bytes, packing: str) -> bytes:
         raise httpx.DecodingError(str(error)) from error
 
 
-def _judge(response: httpx.Response, body: bytes, field: str | None, header: str | None) -> Answer:
+def _judge(
+    response: httpx.Response, body: bytes, field: str | None, header: str | None, health: HealthRule | None
+) -> Answer:
     said = f"{response.status_code} {response.reason_phrase}".strip()
-    if response.next_request is not None:  # only its host: the rest of an address may hold a secret
-        said = f"{said}, redirects to {response.next_request.url.raw_host.decode()}"
-        return Answer(reached=True, status=response.status_code, detail=said)
-    commit, remark = _commit(response, body, field, header)
+    status = response.status_code
+    if response.next_request is not None:
+        led = shown_url(str(response.next_request.url))[:LONGEST_REDIRECT]
+        return Answer(reached=True, status=status, detail=f"{said}, redirects to {led}")
+    value = health_body.decode(body) if len(body) <= LARGEST_BODY else None
+    if _by_edge(response, value):
+        said = f"{said}, from Railway's edge and not from the application"
+        return Answer(reached=True, status=status, by_edge=True, detail=said)
+    opinion = health_body.judge(value, health, response.headers.get("content-type", ""))
+    commit, remark = _commit(response, body, value, field, header)
+    opined = f", {opinion.said}" if opinion.said and response.is_success else ""
     return Answer(
         reached=True,
-        status=response.status_code,
-        healthy=response.is_success,
+        status=status,
+        healthy=response.is_success and opinion.healthy,
         commit=commit,
-        detail=f"{said}{remark}",
+        detail=f"{said}{opined}{remark}",
     )
 
 
-def _commit(response: httpx.Response, body: bytes, field: str | None, header: str | None) -> tuple[str | None, str]:
+def _by_edge(response: httpx.Response, value: Any) -> bool:
+    message = _EDGE_ANSWERS.get(response.status_code)
+    if response.headers.get(_EDGE_HEADER, "").strip().lower() == "true":
+        return not response.is_success
+    if message is None or not isinstance(value, dict):
+        return False
+    said = (value.get("status"), value.get("code"), value.get("message"))
+    return said == ("error", response.status_code, message) and "request_id" in value
+
+
+def _commit(
+    response: httpx.Response, body: bytes, value: Any, field: str | None, header: str | None
+) -> tuple[str | None, str]:
     """The commit that the answer names, and, when it should and does not, a remark that says so."""
     if header is not None:
         commit = _readable(response.headers.get(header))
@@ -220,13 +278,9 @@ def _commit(response: httpx.Response, body: bytes, field: str | None, header: st
         return None, ""
     if len(body) > LARGEST_BODY:
         return None, ", body larger than 64 KiB"
-    try:
-        value = msgspec.json.decode(body)
-    except UNREADABLE:
+    if value is None:
         return None, ", body is not JSON"
-    for name in field.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    commit = _readable(value)
+    commit = _readable(health_body.at_path(value, field))
     return commit, "" if commit else f", without a field {field}"
 
 

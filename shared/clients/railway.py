@@ -6,7 +6,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.clients import railway_wire as wire
-from shared.clients.http import open_client, send
+from shared.clients.answers import RAILWAY, Said, error_of, is_page
+from shared.clients.http import open_client, retry_after, send
 from shared.clients.railway_setup import Setup, TokenKind
-from shared.errors import NotFound, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
+from shared.errors import Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.secrets import RAILWAY_API, Secrets
 from shared.unreadable import UNREADABLE
@@ -24,6 +25,8 @@ from shared.unreadable import UNREADABLE
 log = logging.getLogger("signalbox")
 
 PAGE = 100
+CONFIG_FILES_UNTIL = datetime(2026, 12, 1, tzinfo=UTC)
+"""From then on Railway reads neither railway.json nor railway.toml: docs.railway.com/config-as-code."""
 LONGEST_LINE = 500
 
 _IN_PROGRESS = {"INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING"}
@@ -36,9 +39,6 @@ _PAUSED = {"NEEDS_APPROVAL", "WAITING", "QUEUED"}
 _ENDED_INSTANCES = {"EXITED", "STOPPED", "CRASHED"}
 _WATCHED_FILES = "watched files"
 """Railway's own words: "No changes to watched files"; the other known ones are "CI check suite failed"."""
-_CREDENTIAL_MESSAGES = {"not authorized", "project token not found", "two factor authentication required"}
-_CREDENTIAL_CODES = {"UNAUTHENTICATED", "FORBIDDEN"}
-_GENERIC = "problem processing request"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
@@ -65,6 +65,12 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
     migrates: bool = False
     """It ran a preDeployCommand, which a rollback does not undo."""
     running_instances: int = 0
+    health_check: str | None = None
+    """The path that Railway checks before the deployment goes live; empty for none, None where Railway does not say."""
+    config_file: str | None = None
+    """The railway.json or railway.toml that configured it."""
+    file_settings: tuple[str, ...] = ()
+    """What that file sets, as far as Railway says, such as `deploy.healthcheckPath`."""
 
     @property
     def in_progress(self) -> bool:
@@ -126,7 +132,11 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     """What runs now, in Railway's order: the predecessor stays among them, REMOVING, until it has drained."""
     latest_id: str | None
     host: str | None
+    """A custom domain that certainly leads here, else Railway's own; None where there is neither."""
+    unused_domains: dict[str, str] = {}
+    """Custom domains that may lead elsewhere, and why that is thought."""
     healthcheck_path: str | None
+    """By the service's own settings. A config file comes before them and never changes them."""
     image: str | None
     repository: str | None
     on_its_way: bool = False
@@ -156,7 +166,7 @@ class ServiceState(Struct, frozen=True, kw_only=True):
 class Railway:
     """One instance's connection to Railway.
 
-    Every call raises Unauthorized, NotFound, Refused, RateLimited, SecretMissing, and Unavailable (a query) or
+    Every call raises Unauthorized, NotFound, Refused, Final, RateLimited, SecretMissing, and Unavailable (a query) or
     UnknownOutcome (a mutation that may have taken effect: Railway has no idempotency keys, so look before repeating).
     """
 
@@ -166,14 +176,22 @@ class Railway:
         url: str,
         token_kind: TokenKind,
         secrets: Secrets,
+        secret: str = RAILWAY_API,
         transport: httpx.AsyncBaseTransport | None = None,
+        client: httpx.AsyncClient | None = None,
     ) -> None:
+        """`secret` holds the token, which is of the kind `token_kind`; `client` is a connection that is open."""
         self._url = url
+        self._secret = secret
         self._token_kind = token_kind
         self._secrets = secrets
-        self._client = open_client(url, transport=transport)
+        self._client = client or open_client(url, transport=transport)
         self.setup = Setup(self.call)
         """How the project is set up."""
+
+    def using(self, secret: str, token_kind: TokenKind) -> Railway:
+        """The same connection with another token. To close one is to close both."""
+        return Railway(url=self._url, secrets=self._secrets, secret=secret, token_kind=token_kind, client=self._client)
 
     async def deploy(self, *, service_id: str, environment_id: str, commit_sha: str) -> str:
         """Start a deployment of the commit and return its id. Two calls make two deployments."""
@@ -208,12 +226,15 @@ class Railway:
     async def service(self, *, environment_id: str, service_id: str) -> ServiceState:
         found = await self.call(wire.SERVICE, wire.Service, environmentId=environment_id, serviceId=service_id)
         source = found.source or wire.Source()
-        hosts = [domain.domain for domain in found.domains.custom_domains + found.domains.service_domains]
+        unused = {one.domain: why for one in found.domains.custom_domains if (why := _doubt(one))}
+        custom = [one.domain for one in found.domains.custom_domains if one.domain not in unused]
+        hosts = custom + [one.domain for one in found.domains.service_domains if not one.going]
         return ServiceState(
             active=tuple(_state(deployment) for deployment in found.active_deployments),
             latest_id=None if found.latest_deployment is None else found.latest_deployment.id,
             on_its_way=found.latest_deployment is not None and found.latest_deployment.status in _ON_ITS_WAY,
             host=hosts[0] if hosts else None,
+            unused_domains=unused,
             healthcheck_path=found.healthcheck_path,
             image=source.image,
             repository=source.repo,
@@ -260,40 +281,54 @@ class Railway:
         changes = document.startswith("mutation")
         name = _name(document)
         request = {"operationName": name, "query": document, "variables": variables}
-        headers = await self._credentials(token_kind or self._token_kind)
+        token_kind = token_kind or self._token_kind
+        headers = await self._credentials(token_kind)
         response = await send(self._client, "POST", self._url, changes=changes, headers=headers, json=request)
-        if response.status_code in {401, 403}:
-            self._secrets.clear()
-            raise Unauthorized(f"Railway {name}: HTTP {response.status_code}", status=response.status_code)
         try:
             reply = msgspec.json.decode(response.content, type=wire.Reply)
-            if not reply.errors:
+            if not reply.errors and response.is_success:
                 return msgspec.json.decode(reply.result, type=kind)
         except UNREADABLE as error:
-            text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
-            raise _lost(changes)(text) from error
-        raise self._refusal(reply.errors[0], name, changes)
+            if response.status_code not in {401, 403}:
+                text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
+                raise _lost(changes)(text) from error
+            reply = wire.Reply()
+        problem = reply.errors[0] if reply.errors else wire.Problem()
+        raise self._refusal(problem, response, name, changes, self._why(document, token_kind))
 
     async def _credentials(self, kind: TokenKind) -> dict[str, str]:
         """The one header of this kind of token: Railway is never to be sent both."""
-        token = await self._secrets.token(RAILWAY_API)
+        token = await self._secrets.token(self._secret)
         if kind == "project":
             return {"Project-Access-Token": token}
         return {"Authorization": f"Bearer {token}"}
 
-    def _refusal(self, problem: wire.Problem, name: str, changes: bool) -> SignalboxError:
-        """Railway has one code for refusals and for failures of its own, so the message has to tell them apart."""
-        message = problem.message.lower()
+    def _why(self, document: str, kind: TokenKind) -> str:
+        """What a refused project token may lack. Railway has one answer for a wrong scope and a missing permission."""
+        if kind != "project":
+            return ""
+        return (
+            f". {self._secret} holds a project token, which opens one environment of one project: either this is "
+            f"another one, or Railway does not let a project token use `{wire.root_of(document)}`. "
+            "`signalbox doctor` says which environment it opens"
+        )
+
+    def _refusal(
+        self, problem: wire.Problem, response: httpx.Response, name: str, changes: bool, why: str
+    ) -> SignalboxError:
+        """What RAILWAY in answers.py makes of it; after a refused credential the secret is read again."""
         code = _text(problem.extensions.code) if problem.extensions else None
-        text = redact(f"Railway {name}: {problem.message or 'refused'} (trace {problem.trace_id})")
-        if message in _CREDENTIAL_MESSAGES or code in _CREDENTIAL_CODES:
+        status = response.status_code
+        page = is_page(response.content, response.headers.get("content-type", ""))
+        silent = "refused" if response.is_success else f"HTTP {status}" + ", not Railway's own answer" * page
+        words = problem.message or silent
+        text = redact(f"Railway {name}: {words}" + f" (trace {problem.trace_id})" * (problem.trace_id is not None))
+        said = Said(status=status, message=problem.message, kinds=frozenset([code] if code else []), foreign=page)
+        error = error_of(said, RAILWAY, text, changes=changes, wait=retry_after(response))
+        if isinstance(error, Unauthorized):
             self._secrets.clear()
-            return Unauthorized(text, status=200)
-        if message.startswith(_GENERIC):
-            return _lost(changes)(text)
-        if message.endswith("not found") and message != "commit not found":
-            return NotFound(text, status=200)
-        return Refused(text, status=200)
+            return Unauthorized(text + why, status=status)
+        return error
 
 
 def _name(document: str) -> str:
@@ -310,6 +345,7 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         log.warning("Railway deployment %s has the unknown status %s; taken as not final", raw.id, raw.status)
     meta = _lenient(raw.meta, wire.DeploymentMeta)
     deploy = _lenient(_lenient(meta.service_manifest, wire.Manifest).deploy, wire.ManifestDeploy)
+    config_file, file_settings = _of_config_file(meta)
     return DeploymentState(
         id=raw.id,
         status=raw.status,
@@ -323,12 +359,68 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         image=_text(meta.image_digest) or _text(meta.image),
         migrates=bool(deploy.pre_deploy_command),
         running_instances=sum(instance.status == "RUNNING" for instance in raw.instances),
+        health_check=None if _is_empty(meta.service_manifest) else _text(deploy.healthcheck_path) or "",
+        config_file=config_file,
+        file_settings=file_settings,
     )
 
 
 def _all_ended(instances: Sequence[wire.Instance]) -> bool:
     """Not where there is none yet."""
     return bool(instances) and all(instance.status in _ENDED_INSTANCES for instance in instances)
+
+
+def _doubt(domain: wire.Domain) -> str:
+    """Why a custom domain may lead elsewhere, to the old host for instance; "" when it certainly leads to the service.
+
+    `verified` alone is about its owner: the TXT record is often set days before traffic is moved, and stays when it is
+    moved away. So the records that route traffic have to have arrived, and the certificate to be valid, too
+    (CustomDomainStatus in Railway's schema; docs.railway.com, Manage Domains with the Public API). Behind Cloudflare's
+    proxy Railway cannot see where the record leads, and says that it needs an update (seen in public; confidence C):
+    then Railway's own domain, which leads to the same version, is looked at instead.
+    """
+    status = domain.status or wire.DomainStatus()
+    routes = (record for record in status.dns_records if record.purpose != "DNS_RECORD_PURPOSE_ACME_DNS01_CHALLENGE")
+    if domain.domain.startswith("*"):
+        return "it is a wildcard"
+    if domain.going:
+        return "it is being removed"
+    if not status.verified:
+        return "Railway has not verified it"
+    if any(record.status != "DNS_RECORD_STATUS_PROPAGATED" for record in routes):
+        return "its DNS record does not lead to Railway"
+    if status.certificate_status != "CERTIFICATE_STATUS_TYPE_VALID":
+        return "its certificate is not valid yet"
+    return ""
+
+
+def _of_config_file(meta: wire.DeploymentMeta) -> tuple[str | None, tuple[str, ...]]:
+    """The deprecated file that a deployment was configured by, and what it sets.
+
+    Either may be missing from meta: a file is named before its content is known. `.railway/railway.ts` stays.
+    """
+    named = _text(meta.config_file)
+    if named is not None and not named.lower().endswith((".json", ".toml")):
+        return None, ()
+    sections = _lenient(meta.file_service_manifest, wire.FileManifest)
+    found = [
+        f"{section}.{name}"
+        for section in ("build", "deploy")
+        for name, value in _lenient_table(getattr(sections, section)).items()
+        if value is not None
+    ]
+    return named or ("railway.json or railway.toml" if found else None), tuple(found)
+
+
+def _is_empty(manifest: Raw) -> bool:
+    return not _lenient_table(manifest)
+
+
+def _lenient_table(raw: Raw) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except UNREADABLE:
+        return {}
 
 
 def _lenient(raw: Raw, kind: type[S]) -> S:

@@ -35,7 +35,12 @@ SERVICE = f"""query Service($environmentId: String!, $serviceId: String!) {{
     healthcheckPath overlapSeconds cronSchedule sleepApplication watchPatterns source {{ repo image }}
     latestDeployment {{ id status }}
     activeDeployments {{ ...DeploymentFields }}
-    domains {{ customDomains {{ domain }} serviceDomains {{ domain }} }}
+    domains {{
+      customDomains {{
+        domain syncStatus status {{ verified certificateStatus dnsRecords {{ purpose status }} }}
+      }}
+      serviceDomains {{ domain syncStatus }}
+    }}
   }}
 }}{_DEPLOYMENT_FIELDS}"""
 
@@ -88,6 +93,11 @@ TRIGGERS = """query Triggers($projectId: String!, $environmentId: String!, $serv
 }"""
 
 
+def root_of(document: str) -> str:
+    """What the document asks for, by Railway's own name."""
+    return document.partition("result: ")[2].partition("(")[0].split()[0]
+
+
 class Extensions(Struct):
     code: Any = None
 
@@ -136,14 +146,24 @@ class DeploymentMeta(Struct, rename="camel"):
     image_digest: Any = None
     skipped_reason: Any = None
     service_manifest: Raw = Raw(b"null")
+    config_file: Any = None
+    file_service_manifest: Raw = Raw(b"null")
 
 
 class Manifest(Struct):
     deploy: Raw = Raw(b"null")
 
 
+class FileManifest(Struct):
+    """What a config file sets, in the sections that such a file has."""
+
+    build: Raw = Raw(b"null")
+    deploy: Raw = Raw(b"null")
+
+
 class ManifestDeploy(Struct, rename="camel"):
     pre_deploy_command: Any = None
+    healthcheck_path: Any = None
 
 
 class Edge(Struct):
@@ -169,8 +189,28 @@ class Latest(Struct):
     status: str = ""
 
 
-class Domain(Struct):
+class DnsRecord(Struct):
+    purpose: str = ""
+    status: str = ""
+
+
+class DomainStatus(Struct, rename="camel"):
+    verified: bool = False
+    certificate_status: str = ""
+    dns_records: tuple[DnsRecord, ...] = ()
+
+
+class Domain(Struct, rename="camel"):
+    """Of either kind; only a custom domain has a status."""
+
     domain: str
+    sync_status: str = ""
+    status: DomainStatus | None = None
+
+    @property
+    def going(self) -> bool:
+        """It is being taken away, or was."""
+        return self.sync_status in {"DELETING", "DELETED"}
 
 
 class Domains(Struct, rename="camel"):

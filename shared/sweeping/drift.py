@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from shared import log
+from shared.address import address_of
 from shared.amend import amend
 from shared.clients.railway import DeploymentState, ServiceState
 from shared.config import TargetConfig
@@ -39,7 +40,8 @@ async def _look(services: Services, place: TargetConfig) -> bool:
     began = services.clock.now()
     service: ServiceState | None = None
     try:
-        service = await services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
+        railway = services.railway_for(place)
+        service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     except VendorError as error:  # asked again no sooner than if it had told
         log.error("Railway does not say what serves", target=place.id, reason=str(error))
     except RateLimited:
@@ -47,8 +49,18 @@ async def _look(services: Services, place: TargetConfig) -> bool:
     except TransientError as error:
         log.warning("Railway cannot say now what serves", target=place.id, reason=str(error))
         return False
-    await amend(services.store, Target, place.id, lambda target: note(target, service, began))
+
+    def see(target: Target) -> Target:
+        after = note(target, service, began)
+        return after if service is None or after is target else _at(after, address_of(services, place, service))
+
+    await amend(services.store, Target, place.id, see)
     return service is not None
+
+
+def _at(target: Target, address: str | None) -> Target:
+    """A domain may have been moved since the last deployment: its health is looked at where it answers now."""
+    return target if target.address == address else replace(target, address=address)
 
 
 def is_due(target: Target, now: datetime) -> bool:

@@ -11,7 +11,7 @@ from shared.address import look
 from shared.amend import amend
 from shared.clients.probe import Answer
 from shared.config import TargetConfig
-from shared.run import Target
+from shared.run import Target, Verdict
 from shared.services import Services
 from shared.sweeping.glance import Glance
 from shared.sweeping.probation import failed_probation, take_back_if_due
@@ -73,8 +73,9 @@ def _is_news(target: Target, looked_at: Target, began: datetime) -> bool:
 def _seen(services: Services, place: TargetConfig, target: Target, answer: Answer) -> Target:
     """The target after the look, or as it was when nothing is worth a write."""
     now = services.clock.now()
-    healthy = answer.healthy if answer.reached else None
-    after = targets.observe(target, healthy, answer.detail, now, place.policy.failure_threshold)
+    verdict = answer.verdict(answered_before=True)
+    healthy = None if verdict is Verdict.INCONCLUSIVE else verdict is Verdict.PASS
+    after = targets.observe(target, healthy, answer.said, now, place.policy.failure_threshold)
     before, new = target.health, after.health
     fresh = before.checked_at is not None and now - before.checked_at < RECORD_AT_LEAST
     same = (before.state, before.failures, before.detail) == (new.state, new.failures, new.detail)

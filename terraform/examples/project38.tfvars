@@ -13,7 +13,8 @@ deployer = "claude-code-agent@project38-483612.iam.gserviceaccount.com"
 # For the smoke test of GitHub Actions: the console is private.
 console_members = ["serviceAccount:claude-code-agent@project38-483612.iam.gserviceaccount.com"]
 
-# Made in that project before Signalbox came: granted to the functions, neither made nor destroyed.
+# Made in that project before Signalbox came: granted to the functions that use them, neither made nor destroyed.
+# RAILWAY-API holds an account's token there; the functions use the project token in RAILWAY-PRODUCTION.
 existing_secrets = ["N8N-API", "RAILWAY-API", "github-app-private-key"]
 
 # Of the App whose key that secret holds. It needs the permissions that `signalbox github-app manifest` names.

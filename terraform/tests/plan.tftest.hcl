@@ -23,7 +23,7 @@ run "everything" {
     console_members  = ["user:ada@acme.test", "serviceAccount:deployer@acme-project.iam.gserviceaccount.com"]
     database         = "signalbox"
     grant_deployer   = true
-    secret_versions  = { RAILWAY-API = "3", N8N-API = "latest" }
+    secret_versions  = { RAILWAY-PRODUCTION = "3", N8N-API = "latest" }
     existing_secrets = ["N8N-API"]
     settings         = { SIGNALBOX_LOG_LEVEL = "DEBUG" }
   }

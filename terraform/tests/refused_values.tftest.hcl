@@ -191,3 +191,14 @@ run "no_packages" {
 
   expect_failures = [google_storage_bucket_object.source]
 }
+
+run "packages_without_the_names_of_railways_tokens" {
+  command = plan
+
+  variables {
+    topology = "tests/topologies/railway-tokens.yaml"
+    packages = "tests/no-tokens"
+  }
+
+  expect_failures = [google_storage_bucket_object.source]
+}

@@ -157,3 +157,59 @@ run "another_stage" {
     error_message = "Cron with steps and ranges is cron."
   }
 }
+
+run "links_lead_to_the_console" {
+  command = plan
+
+  override_data {
+    target = data.google_project.this
+    values = { number = "123456789012" }
+  }
+
+  assert {
+    condition     = local.environment["SIGNALBOX_CONSOLE_URL"] == "https://signalbox-console-123456789012.us-central1.run.app"
+    error_message = "The functions know where the console is without being told."
+  }
+}
+
+run "links_lead_where_the_settings_say" {
+  command = plan
+
+  variables {
+    settings = { SIGNALBOX_CONSOLE_URL = "https://console.acme.test" }
+  }
+
+  assert {
+    condition     = local.environment["SIGNALBOX_CONSOLE_URL"] == "https://console.acme.test"
+    error_message = "A console behind a domain of one's own is linked to there."
+  }
+}
+
+# Each environment has a secret of its own for its token, as signalbox.toml says: granted in the place of RAILWAY-API, to
+# the functions that use it.
+run "own_tokens" {
+  command = plan
+
+  variables {
+    topology        = "tests/topologies/railway-tokens.yaml"
+    packages        = "tests/own-tokens"
+    secret_versions = { RAILWAY-STAGING = "2" }
+  }
+
+  assert {
+    condition     = jsonencode(module.function["sweep"].grants.secrets) == jsonencode(["N8N-API", "RAILWAY-PRODUCTION", "RAILWAY-STAGING"])
+    error_message = "Who uses Railway's tokens reads each of them, and not the account's."
+  }
+  assert {
+    condition     = jsonencode(module.function["webhooks"].grants.secrets) == jsonencode(["GITHUB-WEBHOOK-SECRET"]) && length(module.function["console"].grants.secrets) == 0
+    error_message = "Who does not use them reads none."
+  }
+  assert {
+    condition     = toset(keys(google_secret_manager_secret.this)) == toset(["GITHUB-WEBHOOK-SECRET", "N8N-API", "RAILWAY-API", "RAILWAY-PRODUCTION", "RAILWAY-STAGING"])
+    error_message = "Each has its container, and what may be there from before keeps its own."
+  }
+  assert {
+    condition     = jsonencode(output.secrets) == jsonencode(["GITHUB-WEBHOOK-SECRET", "N8N-API", "RAILWAY-PRODUCTION", "RAILWAY-STAGING"])
+    error_message = "A value is wanted for those that are used."
+  }
+}

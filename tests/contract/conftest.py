@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
+import install_n8n
 import pytest
 import real_n8n
+from install_n8n import Release
 from real_n8n import RealN8n
 from upstream import Upstream
 
@@ -15,20 +16,20 @@ from shared.errors import ConfigError
 
 
 @pytest.fixture(scope="session")
-def n8n_installed() -> Path:
-    """Where n8n is. Not there, the test is skipped; SIGNALBOX_REQUIRE=n8n installs it, or fails."""
+def n8n_installed() -> Release:
+    """The one that N8N_VERSION names. Not there, the test is skipped; SIGNALBOX_REQUIRE=n8n installs it, or fails."""
     required = "n8n" in os.environ.get("SIGNALBOX_REQUIRE", "").split(",")
     try:
-        real_n8n.check()
+        release = install_n8n.chosen()
         if required:
-            return real_n8n.install()
+            install_n8n.install(release)
+        elif not install_n8n.installed(release):
+            pytest.skip(f"n8n {release.version} is not installed here: `make test-n8n` does it")
     except ConfigError as error:
         if required:
             pytest.fail(f"SIGNALBOX_REQUIRE asks for n8n: {error}")
         pytest.skip(str(error))
-    if not real_n8n.installed():
-        pytest.skip("n8n is not installed here: `make test-n8n` does it")
-    return real_n8n.folder()
+    return release
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +39,8 @@ def upstream_served() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def n8n_running(n8n_installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealN8n]:
-    with real_n8n.running(tmp_path_factory.mktemp("n8n")) as server:
+def n8n_running(n8n_installed: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealN8n]:
+    with real_n8n.running(tmp_path_factory.mktemp("n8n"), n8n_installed) as server:
         yield server
 
 

@@ -50,7 +50,7 @@ class Endpoint:
             raise answer
         return Response(status_code=answer)
 
-    async def until(self, reached: Callable[[], bool], seconds: float = 60.0) -> None:
+    async def until(self, reached: Callable[[], bool], seconds: float = 300.0) -> None:
         """Wait for pushes until that holds. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not reached():
@@ -69,7 +69,7 @@ class Endpoint:
 async def listening(app: Starlette, port: int = 0) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off", ws="none"))
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0)
     try:

@@ -18,6 +18,7 @@ from local.workflows.api import Api
 from local.workflows.delivery import Server
 from local.workflows.files import Document, Filling
 from local.world.n8n import N8nWorld
+from local.world.n8n_versions import Version
 from local.world.telegram import TelegramWorld
 from shared.clients.n8n import N8n
 from shared.clock import SystemClock
@@ -28,8 +29,9 @@ CHAT = "-1001234567890"
 
 
 class Bench(Struct):
-    """`raw` speaks HTTP below the server's address, with the API key."""
+    """`raw` speaks HTTP below the server's address, with the API key. `version` is n8n's."""
 
+    version: str
     url: str
     api_key: str
     telegram: TelegramWorld
@@ -46,12 +48,23 @@ class Bench(Struct):
         self.api, self.webhooks = watched(self.api), watched(self.webhooks)
         self.server = Server(self.api, self.webhooks, self.server._filling)
 
+    @property
+    def old(self) -> bool:
+        """Whether it does everything before it answers, and more or less as n8n 1 did."""
+        return self.version.startswith("2.8.")
+
+    async def until_called(self, path: str, *, there: bool = True) -> None:
+        """Until a call is taken at the path, or none is any more: n8n 2.41 sees to it in the background."""
+        async with asyncio.timeout(120):
+            while ((await self.raw.post(f"/webhook/{path}", json={})).status_code != 404) != there:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     async def create(self, document: Document) -> str:
         return await self.api.create(document)
 
     async def until_ended(self, workflow: str) -> None:
         """Its last execution: n8n answers before it has written down how it went."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not (found := await self.api.executions(workflow)) or not found[0].ended:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -85,7 +98,12 @@ def credentials_for(upstream: str) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def open_bench(
-    url: str, api_key: str, telegram: TelegramWorld, upstream: str, transport: httpx.AsyncBaseTransport | None = None
+    version: str,
+    url: str,
+    api_key: str,
+    telegram: TelegramWorld,
+    upstream: str,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Bench]:
     """With the credentials made that are missing."""
     token = {"N8N_API": TOKEN}
@@ -100,17 +118,17 @@ async def open_bench(
         settings = settings_for(upstream)
         filling = Filling(settings=settings, credentials=await api.credentials())
         server = Server(api, webhooks, filling)
-        yield Bench(url, api_key, telegram, settings, transport, raw, api, webhooks, server, token)
+        yield Bench(version, url, api_key, telegram, settings, transport, raw, api, webhooks, server, token)
     await api.close()
     await webhooks.close()
 
 
 @asynccontextmanager
-async def simulated() -> AsyncIterator[Bench]:
-    telegram = TelegramWorld(token=BOT)
-    world = N8nWorld(token=TOKEN, path=None, telegram=telegram, api_key="an-api-key", chat=CHAT)
+async def simulated(version: Version) -> AsyncIterator[Bench]:
+    telegram, key = TelegramWorld(token=BOT), "an-api-key"
+    world = N8nWorld(token=TOKEN, path=None, telegram=telegram, api_key=key, chat=CHAT, version=version)
     transport = httpx.ASGITransport(app=world.app)
-    async with open_bench("http://n8n.test", "an-api-key", telegram, "http://nowhere.test", transport) as bench:
+    async with open_bench(version, "http://n8n.test", key, telegram, "http://nowhere.test", transport) as bench:
         await bench.server.push(files.load())
         yield bench
 
@@ -118,7 +136,7 @@ async def simulated() -> AsyncIterator[Bench]:
 @asynccontextmanager
 async def real(server: RealN8n, upstream: Upstream) -> AsyncIterator[Bench]:
     """The workflows are pushed once: a test that changes one puts it back."""
-    async with open_bench(server.url, server.api_key, upstream.telegram, upstream.url) as bench:
+    async with open_bench(server.release.version, server.url, server.api_key, upstream.telegram, upstream.url) as bench:
         if not server.furnished:
             await bench.server.push(files.load())
             server.furnished = True

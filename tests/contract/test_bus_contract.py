@@ -82,13 +82,13 @@ class PubSubBench:
     async def dead_letters(self) -> list[tuple[bytes, dict[str, str]]]:
         path = subscription_path(self.project, TOPOLOGY.dead_letters.subscription)
         async with clients(self.host) as google:
-            pulled = await google.subscriber.pull(subscription=path, max_messages=100, timeout=10.0)
+            pulled = await google.subscriber.pull(subscription=path, max_messages=100, timeout=60.0)
         return [(got.message.data, dict(got.message.attributes)) for got in pulled.received_messages]
 
     async def replay(self, subscription: str, since: datetime) -> None:
         async with clients(self.host) as google:
             request = {"subscription": subscription_path(self.project, subscription), "time": since}
-            await google.subscriber.seek(request, timeout=10.0)
+            await google.subscriber.seek(request, timeout=60.0)
 
 
 Bench = EmbeddedBench | PubSubBench
@@ -167,7 +167,7 @@ async def test_an_ack_ends_it_and_anything_else_brings_it_again(bench, endpoint)
     for data in wanted:
         await bench.bus.publish("events", data, {})
     # Two redeliveries of the emulator's, a second after each refusal: 2.0 to 2.4 s.
-    await endpoint.until(lambda: Counter(endpoint.data) >= wanted, seconds=20)
+    await endpoint.until(lambda: Counter(endpoint.data) >= wanted)
 
     assert Counter(endpoint.data) == wanted
 
@@ -194,7 +194,7 @@ async def test_after_the_last_attempt_it_is_a_dead_letter(bench, endpoint):
     await bench.bus.publish("events", b"good", {})
 
     await endpoint.until(lambda: endpoint.data.count(b"poison") >= QUICK.max_attempts)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not (letters := await bench.dead_letters()):  # noqa: ASYNC110 - nobody tells when it has got there
             await asyncio.sleep(0.05)
 
@@ -203,7 +203,8 @@ async def test_after_the_last_attempt_it_is_a_dead_letter(bench, endpoint):
     assert attributes[f"{SOURCE}DeliveryCount"] == str(QUICK.max_attempts)
     assert attributes[f"{SOURCE}Subscription"] == "dispatch"
     at = datetime.fromisoformat(attributes[f"{SOURCE}TopicPublishTime"])
-    assert abs(at - published) < timedelta(seconds=10)
+    tick = timedelta(seconds=1)  # the clocks of the emulator and of the test may differ by one
+    assert published - tick < at < datetime.now(UTC) + tick
     assert Counter(endpoint.data) == {b"poison": QUICK.max_attempts, b"good": 1}
 
 

@@ -1,7 +1,8 @@
-"""What Signalbox relies on of n8n, whichever: the simulated one, and a real n8n 2.8.4 with the same workflows."""
+"""What Signalbox relies on of n8n, whichever: both that are simulated, and a real one with the same workflows."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import itertools
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import install_n8n
 import pytest
 from n8n_bench import CHAT, Bench, open_bench, real, simulated
 from n8n_ledger import REAL, SIMULATED, Ledger
@@ -21,6 +23,7 @@ from local.workflows.api import Api
 from local.workflows.executing import execute
 from local.workflows.files import Document, Filling, WorkflowFile
 from local.world.faults import Fault
+from local.world.n8n_versions import NEWEST, RULES, Version
 from shared.clients.n8n import N8n
 from shared.errors import ConfigError, NotFound, Refused, Unauthorized, Unavailable, UnknownOutcome
 
@@ -30,17 +33,28 @@ CLIENTS = (N8n, Api)
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(params=["simulated", "real"])
+@pytest.fixture(params=[*RULES, "real"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "simulated":
-        opened = simulated()
-    else:
+    if request.param == "real":
         server = request.getfixturevalue("n8n_running")
         opened = real(server, request.getfixturevalue("upstream"))
+    else:
+        opened = simulated(request.param)
     test = request.node.name.replace(request.param, "*", 1)
     async with opened as bench:
-        bench.watch(lambda client: LEDGER.watched(client, test, request.param))
+        if request.param in ("real", played()):
+            bench.watch(lambda client: LEDGER.watched(client, test, REAL if request.param == "real" else SIMULATED))
         yield bench
+
+
+def played() -> Version:
+    """The simulated n8n that is what the real one is: of this version, or of the last before it."""
+    number = install_n8n.chosen().number
+    return max((one for one in RULES if numbered(one) <= number), key=numbered)
+
+
+def numbered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def notification(**changes: Any) -> dict[str, Any]:
@@ -302,8 +316,10 @@ async def test_a_name_that_two_workflows_have_is_refused(bench: Bench, name: str
 async def test_a_path_that_another_workflow_has_is_refused(bench: Bench, name: str) -> None:
     file = WorkflowFile(name, {**small(name), "nodes": small(PATH)["nodes"]})
 
-    with pytest.raises(Refused, match="400 There is a conflict with one of the webhooks"):
+    with pytest.raises(Refused, match="There is a conflict with one of the webhooks") as caught:
         await bench.server.push([file])
+
+    assert caught.value.status == (400 if bench.old else 409)
 
     await bench.api.delete((await bench.server.find(file))["id"])
 
@@ -311,6 +327,7 @@ async def test_a_path_that_another_workflow_has_is_refused(bench: Bench, name: s
 async def test_switched_off_it_is_not_registered_until_it_is_pushed(bench: Bench) -> None:
     [file] = [one for one in files.load() if one.stem == "deployment-notification"]
     await bench.api.deactivate((await bench.server.find(file))["id"])
+    await bench.until_called(PATH, there=False)
     with pytest.raises(NotFound):
         await tell(bench, notification())
     [state] = await bench.server.compare([file])
@@ -319,6 +336,30 @@ async def test_switched_off_it_is_not_registered_until_it_is_pushed(bench: Bench
 
     assert (state.active, pushed.done) == (False, "unchanged")
     await tell(bench, notification())
+
+
+async def keeps_answering(bench: Bench) -> None:
+    """Longer than it takes n8n to put one webhook in the place of another."""
+    for _ in range(40):
+        await tell(bench, notification())
+        await asyncio.sleep(0.02)
+
+
+async def test_pushed_at_once_after_it_was_switched_off_it_answers(bench: Bench) -> None:
+    [file] = [one for one in files.load() if one.stem == "deployment-notification"]
+    await bench.api.deactivate((await bench.server.find(file))["id"])
+
+    await bench.server.push([file])
+
+    await keeps_answering(bench)
+
+
+async def test_what_is_changed_by_a_push_answers_from_then_on(bench: Bench) -> None:
+    [file] = [one for one in files.load() if one.stem == "deployment-notification"]
+
+    for seconds in (56, file.document["settings"]["executionTimeout"]):
+        await bench.server.push([with_timeout(file, seconds)])
+        await keeps_answering(bench)
 
 
 # The public API
@@ -330,29 +371,56 @@ async def test_a_wrong_api_key_is_refused(bench: Bench, key: str) -> None:
     with pytest.raises(Unauthorized, match="401"):
         await api.workflows()
     await api.close()
-    async with open_bench(bench.url, bench.api_key, bench.telegram, "http://x", bench.transport) as fine:
+    async with open_bench(bench.version, bench.url, bench.api_key, bench.telegram, "http://x", bench.transport) as fine:
         assert await fine.api.workflows()
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "by_old", "by_new"),
     [
-        ({"active": True}, "active is read-only"),
-        ({"id": "x"}, "id is read-only"),
-        ({"versionId": "x"}, "additional properties"),
-        ({"pinData": {}}, "additional properties"),
-        ({"settings": None}, "settings"),
+        ({"active": True}, "active is read-only", "active is read-only"),
+        ({"id": "x"}, "id is read-only", "id is read-only"),
+        ({"versionId": "x"}, "must NOT have additional properties", "versionId is read-only"),
+        ({"isArchived": False}, "must NOT have additional properties", "isArchived is read-only"),
+        ({"what": 1}, "must NOT have additional properties", "Unrecognized key(s) in object: 'what'"),
+        ({"settings": None}, "settings", ""),
     ],
 )
 async def test_what_n8n_adds_is_refused_when_it_is_sent(
-    bench: Bench, name: str, change: dict[str, Any], said: str
+    bench: Bench, name: str, change: dict[str, Any], by_old: str, by_new: str
 ) -> None:
     body = {key: value for key, value in {**small(name), **change}.items() if value is not None}
 
     answer = await bench.raw.post("/api/v1/workflows", json=body)
 
     assert answer.status_code == 400
-    assert said in answer.json()["message"]
+    assert (by_old if bench.old else by_new) in answer.json()["message"]
+
+
+@pytest.mark.parametrize("field", ["pinData", "nodeGroups"])
+async def test_more_may_be_sent_to_a_newer_n8n(bench: Bench, name: str, field: str) -> None:
+    answer = await bench.raw.post("/api/v1/workflows", json={**small(name), field: {} if field == "pinData" else []})
+
+    assert answer.status_code == (400 if bench.old else 200)
+    if not bench.old:
+        await bench.api.delete(answer.json()["id"])
+
+
+async def test_a_link_without_an_index_is_noticed_by_a_newer_n8n(bench: Bench, name: str) -> None:
+    document = small(name)
+    document["nodes"].append({**document["nodes"][0], "id": "next", "name": "Next", "type": "n8n-nodes-base.noOp"})
+    document["connections"] = {"Webhook": {"main": [[{"node": "Next", "type": "main"}]]}}
+
+    answer = await bench.raw.post("/api/v1/workflows", json=document)
+
+    if bench.old:
+        assert answer.status_code == 200
+        await bench.api.delete(answer.json()["id"])
+    else:
+        assert (answer.status_code, answer.json()["message"]) == (
+            400,
+            "Workflow structure is invalid. connections.Webhook.main[0][0].index (invalid_type): Required",
+        )
 
 
 async def test_creating_answers_200_with_what_n8n_adds(bench: Bench, name: str) -> None:
@@ -362,11 +430,8 @@ async def test_creating_answers_200_with_what_n8n_adds(bench: Bench, name: str) 
 
     assert (answer.status_code, made["active"]) == (200, False)
     assert {"id", "createdAt", "updatedAt", "versionId", "isArchived", "staticData"} <= set(made)
-    assert made["settings"] == {
-        "executionOrder": "v1",
-        "callerPolicy": "workflowsFromSameOwner",
-        "availableInMCP": False,
-    }
+    added = {"callerPolicy": "workflowsFromSameOwner", "availableInMCP": False} if bench.old else {}
+    assert made["settings"] == {"executionOrder": "v1", **added}
     assert files.strip(made) == small(name)
     assert (await bench.raw.patch(f"/api/v1/workflows/{made['id']}", json={})).status_code == 405
     await bench.api.delete(made["id"])
@@ -374,14 +439,39 @@ async def test_creating_answers_200_with_what_n8n_adds(bench: Bench, name: str) 
         await bench.api.workflow(made["id"])
 
 
-async def test_a_webhook_without_an_id_is_somewhere_else(bench: Bench, name: str) -> None:
+async def test_an_active_workflow_is_deleted(bench: Bench, name: str) -> None:
+    ids = [await bench.create(small(one)) for one in (name, f"{name}-too")]
+    for id in ids:
+        await bench.api.activate(id)
+
+    answer = await bench.raw.delete(f"/api/v1/workflows/{ids[0]}")
+    assert answer.status_code == (200 if bench.old else 409)
+    if not bench.old:
+        assert answer.json()["message"] == "Cannot delete a published workflow. Unpublish it before deleting."
+        await bench.api.deactivate(ids[0])
+        answer = await bench.raw.delete(f"/api/v1/workflows/{ids[0]}")
+        assert (answer.status_code, answer.json()["message"]) == (
+            409,
+            "Workflow is still being unpublished. Please try again in a few moments.",
+        )
+        await bench.api.delete(ids[0])
+    await bench.api.delete(ids[1])
+
+    assert {one.id for one in await bench.api.workflows()}.isdisjoint(ids)
+
+
+async def test_a_webhook_without_an_id_is_somewhere_else_with_an_old_n8n(bench: Bench, name: str) -> None:
     document = small(name)
     del document["nodes"][0]["webhookId"]
     id = await bench.create(document)
     await bench.api.activate(id)
+    elsewhere = f"{id}/webhook/{name}"
+    await bench.until_called(elsewhere if bench.old else name)
 
-    assert not await bench.webhooks.registered(name)
-    assert (await bench.raw.get(f"/webhook/{id}/webhook/{name}")).json()["message"].startswith("This webhook is not")
+    said = (await bench.raw.get(f"/webhook/{elsewhere}")).json()["message"]
+    assert said.startswith("This webhook is not" if bench.old else "The requested webhook")
+    if bench.old:
+        assert not await bench.webhooks.registered(name)
     await bench.api.delete(id)
 
 
@@ -400,6 +490,7 @@ async def test_a_credential_that_is_gone_shows_only_when_the_webhook_is_called(b
     gone = {"httpHeaderAuth": {"id": "unknown", "name": "a name that no credential has"}}
     id = await bench.create(small(name, parameters=asks, credentials=gone))
     await bench.api.activate(id)
+    await bench.until_called(name)
 
     with pytest.raises(UnknownOutcome, match="500 No authentication data defined on node!"):
         await bench.webhooks.call(name, {}, idempotency_key="k")
@@ -414,8 +505,10 @@ async def test_lists_come_in_pages(bench: Bench) -> None:
 
     assert len(first["data"]) == 3
     assert {one["id"] for one in first["data"]}.isdisjoint(one["id"] for one in second["data"])
-    assert {one["name"] for one in first["data"] + second["data"]} >= {file.name for file in files.load()}
-    assert (await bench.raw.get("/api/v1/workflows", params={"limit": 251})).status_code == 400
+    assert {one.name for one in await bench.api.workflows()} >= {file.name for file in files.load()}
+    for odd in ({"limit": 251}, {"what": 1}):
+        answer = await bench.raw.get("/api/v1/workflows", params=odd)
+        assert answer.status_code == (400 if bench.old else 200), odd
 
 
 async def test_nothing_runs_a_workflow_but_its_webhook(bench: Bench) -> None:
@@ -476,7 +569,7 @@ def test_every_call_was_made_to_both_and_came_to_the_same(request: pytest.Fixtur
 async def told_once(ledger: Ledger, test: str, fault: Fault | None = None) -> None:
     """A call to both, of which the one that is to be taken for the real n8n has a fault."""
     for server in (SIMULATED, REAL):
-        async with simulated() as bench:
+        async with simulated(NEWEST) as bench:
             bench.watch(lambda client, server=server: ledger.watched(client, test, server))  # type: ignore[misc]
             if fault is not None and server == REAL:
                 bench.telegram.app.faults.append(fault)

@@ -22,6 +22,7 @@ health_path = "/health"
 commit_field = "commit"
 health_timeout = 4
 bake = 1
+settle = 1
 poll = 1
 merge_deadline = 300
 deploy_deadline = 300

@@ -23,7 +23,8 @@ from local.topology import Delivery
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORK = Path(sys.executable).with_name("functions-framework")
-UP_WITHIN = 60.0
+UP_WITHIN = 300.0
+"""Seconds; bounds what hangs, and nothing that is slow."""
 PORTS = range(15000, 30000)
 """Below those that systems give to outgoing connections: a port must still be free when its program comes back."""
 

@@ -41,7 +41,7 @@ from shared.run import Run, Target
 SWEEP_EVERY = 0.5
 """Seconds; a minute in the cloud."""
 LOOK_EVERY = 0.5
-LONGER = 30.0
+LONGER = 300.0
 """Seconds for which killing may go on once people have done their work."""
 QUICK = {
     "SIGNALBOX_LIMIT": "5",
@@ -85,7 +85,7 @@ FORMS = {
         pauses=(0.5, 2.0),
         kills=12,
         strikes=2,
-        patience=150,
+        patience=600,
         redelivered_by="people",
     ),
     "full": Form(
@@ -96,7 +96,7 @@ FORMS = {
         pauses=(0.5, 2.0),
         kills=60,
         strikes=15,
-        patience=420,
+        patience=900,
         redelivered_by="sweep",
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +46,7 @@ branch = "main"
 policy = { auto_deploy = "adopt", adopt_wait = 10, queue_deadline = 600, max_attempts = 5, hold_after_rollbacks = 2 }
 [repositories."acme/shop".services.web.environments.staging]
 environment_id = "other"
+railway_token_secret = "RAILWAY-STAGING"
 """)
 READ: list[Place] = [path for path in paths_of(FULL) if len(path) > 1]
 
@@ -82,6 +84,8 @@ def expect_usable(configured: Config) -> None:
     assert configured.targets
     for target in configured.targets:
         assert can_be_id(target.id)
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,255}", target.railway_token.secret)
+        assert target in configured.railway_tokens[target.railway_token]
         assert configured.target(target.id) is target
         (target.policy.commit_header or "").encode("ascii")
         for value in asdict(target.policy).values():
@@ -167,5 +171,6 @@ def services_of(configured: Config, given: Settings | None = None) -> Services:
 def expect_clients(services: Services) -> None:
     """All clients can be made of these settings."""
     assert services.github
-    assert services.railway
+    for target in services.config.targets:
+        assert services.railway_for(target)
     assert services.n8n or services.config.n8n is None

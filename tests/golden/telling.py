@@ -49,6 +49,7 @@ class Stage(Functions):
         self.railway_service.auto_deploy = scenario.auto_deploy
         self.configure(
             bake=scenario.bake * SLOWER,
+            settle=scenario.settle,
             verify_deadline=scenario.verify_deadline * SLOWER,
             auto_deploy="adopt" if scenario.auto_deploy else "off",
             deploy_label="ship it",

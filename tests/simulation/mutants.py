@@ -13,6 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import shared.answering
+import shared.clients.health_body
+import shared.clients.railway
+import shared.gate
+import shared.health_check
 import shared.labelling
 import shared.log
 import shared.outbox
@@ -23,17 +27,23 @@ import shared.sweeping.deafness
 import shared.sweeping.drift
 import shared.sweeping.health
 import shared.targets
+import shared.texts
 import shared.touching
 import shared.verification
 from local.simulation.execution import Crash
 from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
+from shared.clients import n8n
 from shared.clients.github import GitHub
-from shared.clients.railway import Railway
+from shared.clients.probe import Answer
+from shared.clients.railway import DeploymentState, Railway
+from shared.config import RailwayToken
 from shared.errors import Conflict, Unavailable, UnknownOutcome
+from shared.outcome import Fail, Rejected
 from shared.ports import Create
 from shared.run import Rollback, Run, Stage, Target, Verdict
+from shared.services import Services
 from shared.verification import Sight
 
 Replacement = tuple[Any, str, Any]
@@ -83,7 +93,7 @@ def _no_lease() -> list[Replacement]:
     return [(shared.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
 
 
-@mutant("a worker that lost its lease saves all the same", 57)
+@mutant("a worker that lost its lease saves all the same", 25)
 def _lease_not_checked() -> list[Replacement]:
     return [(shared.stage, "_owner", lambda _: "anybody")]
 
@@ -93,7 +103,7 @@ def _unnoticed_merges() -> list[Replacement]:
     return [(module("sweep"), "start_unnoticed", _look_away)]
 
 
-@mutant("webhooks that did not get through are not asked for again", 0)
+@mutant("webhooks that did not get through are not asked for again", 1)
 def _not_redelivered() -> list[Replacement]:
     return [(module("sweep"), "redeliver_missed", _look_away)]
 
@@ -104,7 +114,7 @@ def _no_deadline() -> list[Replacement]:
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
 
 
-@mutant("a merge that is heard of late replaces a newer one", 0)
+@mutant("a merge that is heard of late replaces a newer one", 8)
 def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, verified=()))
@@ -113,7 +123,7 @@ def _late_merge() -> list[Replacement]:
     return [(shared.targets, "newer", newer)]
 
 
-@mutant("merges that wait are deployed one after the other", 109)
+@mutant("merges that wait are deployed one after the other", 0)
 def _not_superseded() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, queue=()))
@@ -210,10 +220,10 @@ def _rollback_of_rollback() -> list[Replacement]:
 def _inconclusive_fails() -> list[Replacement]:
     conclude = shared.verification.conclude
 
-    def judge(run: Run, checks: Any, terms: Any) -> Any:
+    def judge(run: Run, checks: Any, *rest: Any) -> Any:
         failing = {Verdict.INCONCLUSIVE: Verdict.FAIL}
         return conclude(
-            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), terms
+            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), *rest
         )
 
     return [(module("verify"), "conclude", judge)]
@@ -304,7 +314,42 @@ def _plain_log() -> list[Replacement]:
     return [(one, "redact", str) for one in (github_answers, railway, shared.log)]
 
 
-@mutant("a worker that tells too long ends the lease of the next", 18)
+@mutant("whatever n8n answers with 200 counts as delivered", 37)
+def _any_200_is_delivered() -> list[Replacement]:
+    call = n8n.N8n.call
+
+    async def believe(client: Any, *what: Any, **more: Any) -> str:
+        try:
+            return await call(client, *what, **more)
+        except Unavailable as error:
+            if "200 n8n is starting up" in str(error):
+                return "0"
+            raise
+
+    return [(n8n.N8n, "call", believe)]
+
+
+@mutant("a workflow that n8n does not know yet is given up", 64)
+def _unknown_is_final() -> list[Replacement]:
+    attempt = module("notify")._attempt
+
+    async def give_up(sending: Any) -> str | None:
+        noted: list[str] = []
+
+        async def note() -> str:
+            try:
+                return str(await sending)
+            except Unavailable as error:
+                noted.append(str(error))
+                raise
+
+        outcome: str | None = await attempt(note())
+        return "given up" if outcome is None and any("404" in text for text in noted) else outcome
+
+    return [(module("notify"), "_attempt", give_up)]
+
+
+@mutant("a worker that tells too long ends the lease of the next", 75)
 def _settles_for_others() -> list[Replacement]:
     settle = shared.outbox.settle
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
@@ -318,12 +363,12 @@ def _wrong_record() -> list[Replacement]:
     return [(shared.targets, "standing", standing)]
 
 
-@mutant("nobody compares what serves with what is recorded", 0)
+@mutant("nobody compares what serves with what is recorded", 16)
 def _no_comparison() -> list[Replacement]:
     return [(module("sweep"), "look_for_drift", _look_away)]
 
 
-@mutant("nobody is told of a drift", 0)
+@mutant("nobody is told of a drift", 16)
 def _untold_drift() -> list[Replacement]:
     return [(shared.sweeping.drift, "owe", lambda target, *_: target)]
 
@@ -361,12 +406,12 @@ def _no_labels() -> list[Replacement]:
     return [(module("dispatch"), "labelled", _look_away), (module("sweep"), "answer_labels", _look_away)]
 
 
-@mutant("labels that no webhook told of are not looked for", 2156)
+@mutant("labels that no webhook told of are not looked for", 352)
 def _unheard_labels() -> list[Replacement]:
     return [(module("sweep"), "answer_labels", _look_away)]
 
 
-@mutant("a label starts a run each time that it is told of", 28)
+@mutant("a label starts a run each time that it is told of", 3)
 def _label_again() -> list[Replacement]:
     def anew(*given: Any, **more: Any) -> Run:
         run = new(*given, **more)
@@ -422,3 +467,110 @@ def _schedules_forgotten() -> list[Replacement]:
 @mutant("a merge that is kept back is forgotten", 27)
 def _held_back_and_forgotten() -> list[Replacement]:
     return [(shared.targets, "keep_back", lambda target, run, now: target)]
+
+
+@mutant("one refusal ends the run", 3)
+def _one_refusal() -> list[Replacement]:
+    judge = shared.pipeline.judge
+
+    def at_once(run: Run, outcome: Any, terms: Any) -> Any:
+        judged = judge(run, outcome, terms)
+        return Fail(judged.code, judged.message) if isinstance(judged, Rejected) else judged
+
+    return [(shared.pipeline, "judge", at_once)]
+
+
+@mutant("refusals are never forgotten", 64)
+def _counted_for_ever() -> list[Replacement]:
+    apply = shared.pipeline.apply
+
+    def remembering(run: Run, *rest: Any) -> Any:
+        after = apply(run, *rest)
+        if after.run.refusals or after.run.status.terminal:
+            return after
+        kept = replace(after.run, refused_since=run.refused_since, refusals=run.refusals)
+        return replace(after, run=kept)
+
+    return [(shared.pipeline, "apply", remembering)]
+
+
+@mutant("a run that gives up leaves the target free", 11)
+def _left_free() -> list[Replacement]:
+    return [(shared.pipeline, "may_be_live", lambda *_: False)]
+
+
+@mutant("nobody is told that what is live is not verified", 2)
+def _untold_unverified() -> list[Replacement]:
+    return [(shared.texts, "_severity", lambda *_: "info")]
+
+
+@mutant("a new head's checks are taken as they are", 10)
+def _no_settling() -> list[Replacement]:
+    return [(shared.gate, "_settling", lambda *_: None)]
+
+
+@mutant("a workflow that has listed no check is not waited for", 49)
+def _unlisted() -> list[Replacement]:
+    awaited = shared.gate._is_awaited
+    return [(shared.gate, "_is_awaited", lambda suite, *rest: bool(suite.check_runs) and awaited(suite, *rest))]
+
+
+@mutant("a workflow of which a check has passed is taken for ended", 1)
+def _one_check_is_enough() -> list[Replacement]:
+    awaited = shared.gate._is_awaited
+    return [(shared.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
+
+
+@mutant("whoever moves the head is followed", 112)
+def _follows_anybody() -> list[Replacement]:
+    return [(shared.gate, "is_same_head", lambda *_: True)]
+
+
+@mutant("a domain is looked at wherever it leads", 58)
+def _any_domain() -> list[Replacement]:
+    return [(shared.clients.railway, "_doubt", lambda _: "")]
+
+
+@mutant("what Railway's edge says by itself counts against the version", 19)
+def _edge_is_the_version() -> list[Replacement]:
+    verdict = Answer.verdict
+    return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=True))]
+
+
+@mutant("a 200 is healthy whatever its body says", 34)
+def _body_not_read() -> list[Replacement]:
+    well = shared.clients.health_body.Opinion(True)
+    return [(shared.clients.health_body, "judge", lambda *_: well)]
+
+
+@mutant("Railway's edge excuses a version that has answered before", 23)
+def _edge_excuses() -> list[Replacement]:
+    verdict = Answer.verdict
+    return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=False))]
+
+
+@mutant("the token of the first environment is used for all", 8)
+def _first_token() -> list[Replacement]:
+    def first(services: Any, _: Any) -> Any:
+        return services.railway_with(services.config.targets[0].railway_token)
+
+    return [(Services, "railway_for", first)]
+
+
+@mutant("the account token is used whatever an environment names", 3)
+def _account_token() -> list[Replacement]:
+    return [(Services, "railway_for", lambda services, _: services.railway_with(RailwayToken()))]
+
+
+@mutant("a health check that is lost is not noted", 3)
+def _health_check_not_noted() -> list[Replacement]:
+    return [(module(stage), "noted", lambda *_: {}) for stage in ("monitor", "verify")]
+
+
+@mutant("any version counts as not checked by Railway", 0)
+def _always_lost() -> list[Replacement]:
+    def unchecked(run: Run, deployment: DeploymentState) -> Any:
+        return noted(run, replace(deployment, health_check=""))
+
+    noted = shared.health_check.noted
+    return [(module(stage), "noted", unchecked) for stage in ("monitor", "verify")]

@@ -28,12 +28,13 @@ _TELLING = """#!/bin/sh
 # As terraform, but a test tells its plans.
 [ "$1" = test ] || exec terraform "$@"
 shift
+terraform providers schema -json > /dev/null || exit 1
 exec terraform test -json -verbose -filter={filter} "$@" > {told}
 """
 
 
 class Unavailable(Exception):
-    """There is no Terraform here, or none that finds its provider."""
+    """There is no Terraform here, or none that runs, finds its provider and can start it."""
 
 
 class Resource(Struct, frozen=True):
@@ -60,16 +61,21 @@ class Plan(Struct, frozen=True):
 
 
 def make(folder: Path, *, registry: bool) -> dict[str, Plan]:
-    """By the names of the runs. `registry`: the provider may be fetched. Raises Unavailable."""
+    """By the names of the runs. `registry`: the provider may be fetched.
+
+    Raises Unavailable where Terraform cannot be used, and AssertionError where it can and a run fails: then it is the
+    configuration that is wrong.
+    """
     if shutil.which("terraform") is None:
         raise Unavailable("there is no terraform on the PATH")
-    work = _copy(folder)
+    _used(["terraform", "version"], folder)
     tfcheck = os.environ.get("SIGNALBOX_TFCHECK")
-    if tfcheck:
-        return _plans(_told_offline(tfcheck, folder, work))
-    if not registry:
+    if not tfcheck and not registry:
         raise Unavailable("neither SIGNALBOX_TFCHECK nor SIGNALBOX_REQUIRE=terraform says where the provider is")
-    return _plans(_told(work))
+    if tfcheck and shutil.which(tfcheck) is None:
+        raise Unavailable(f"SIGNALBOX_TFCHECK names {tfcheck}, which cannot be run")
+    work = _copy(folder)
+    return _plans(_told_offline(tfcheck, folder, work) if tfcheck else _told(work))
 
 
 def _copy(folder: Path) -> Path:
@@ -103,22 +109,32 @@ def _alone() -> Iterator[None]:
 
 
 def _told(work: Path) -> str:
-    started = _run(["terraform", "init", "-backend=false", "-input=false", "-no-color"], work)
-    if started.returncode != 0:
-        raise Unavailable(f"terraform init: {started.stderr}")
+    _used(["terraform", "init", "-backend=false", "-input=false", "-no-color"], work)
+    _used(["terraform", "providers", "schema", "-json"], work)
     return _run(["terraform", "test", "-json", "-verbose", f"-filter={FILTER}"], work).stdout
 
 
+def _used(command: list[str], folder: Path) -> None:
+    """What fails only where Terraform or its provider does. Raises Unavailable with what it says."""
+    done = _run(command, folder)
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(command[:2])}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+
+
 def _run(command: list[str], folder: Path, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    """Raises Unavailable when it cannot be started, or does not end."""
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environ or {})},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{command[0]}: {error}") from error
 
 
 def _plans(told: str) -> dict[str, Plan]:

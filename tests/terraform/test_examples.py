@@ -21,6 +21,11 @@ def test_the_example_configuration_is_accepted_and_of_the_same_repository() -> N
     assert {target.repository for target in loaded.targets} == {given("github_repository")}
 
 
+def test_the_example_configuration_has_no_token_wider_than_its_targets() -> None:
+    tokens = config.load(EXAMPLES / "signalbox.toml").railway_tokens
+    assert {(token.secret, token.kind) for token in tokens} == {("RAILWAY-PRODUCTION", "project")}
+
+
 def test_the_example_configuration_can_be_packed(tmp_path: Path) -> None:
     assert packages.build(tmp_path, config=EXAMPLES / "signalbox.toml")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from msgspec import Struct
 from terraform.planning import Plan, Resource
 from terraform.usage import Use
 
-from local import topology
+from local import packages, topology
 from local.topology import Function
+from shared import config
+from shared.secrets import RAILWAY_API
 
 PROJECT = "acme-project"
 TOPOLOGY = topology.load()
@@ -18,6 +21,8 @@ FUNCTIONS = {function.name: function for function in TOPOLOGY.functions}
 SUBSCRIBERS = [function for function in TOPOLOGY.functions if function.subscribes]
 STORE = {"read": "roles/datastore.viewer", "write": "roles/datastore.user"}
 EXPRESSION = f'resource.name == "projects/{PROJECT}/databases/(default)"'
+TOKENS = {token.secret for token in config.load(packages.ROOT / packages.CONFIG).railway_tokens}
+"""The secrets of Railway's tokens in the signalbox.toml that is packed."""
 PUBSUB = "pubsub"
 """Pub/Sub's own service account, whose name has the number of the project."""
 
@@ -86,9 +91,10 @@ def what_is_used(uses: set[Use]) -> set[Grant]:
         if use.what == "publish":
             grants.add(Grant(runtime(use.function), "roles/pubsub.publisher", f"topic {use.name}"))
         if use.what == "secret":
-            secret = f"projects/{PROJECT}/secrets/{use.name}"
+            secrets = TOKENS if use.name == RAILWAY_API else {use.name}
             roles = ("roles/secretmanager.secretAccessor", "roles/secretmanager.viewer")
-            grants |= {Grant(runtime(use.function), role, secret) for role in roles}
+            of = itertools.product(roles, (f"projects/{PROJECT}/secrets/{name}" for name in secrets))
+            grants |= {Grant(runtime(use.function), role, secret) for role, secret in of}
     for function in FUNCTIONS:
         role = STORE.get(of_store(uses, function))
         if role:
@@ -166,8 +172,13 @@ def test_no_account_is_shared(plans: dict[str, Plan]) -> None:
     assert len(accounts) == len(functions) == len(FUNCTIONS)
 
 
+def test_no_function_reads_the_account_token_that_no_target_uses(plans: dict[str, Plan]) -> None:
+    assert {"RAILWAY-PRODUCTION"} == TOKENS
+    assert not [one for one in granted(plans["ordinary"]) if one.on.endswith("/RAILWAY-API")]
+
+
 def test_a_pinned_secret_is_not_listed(plans: dict[str, Plan]) -> None:
-    pinned = "projects/acme-project/secrets/RAILWAY-API"
+    pinned = "projects/acme-project/secrets/RAILWAY-PRODUCTION"
     roles = {one.role for one in granted(plans["everything"]) if one.on == pinned}
     assert roles == {"roles/secretmanager.secretAccessor"}
 

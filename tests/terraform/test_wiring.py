@@ -15,7 +15,7 @@ from local import packages, topology
 from local.doctor.google import _differences
 from local.emulated_topics import push_subscription
 from local.topology import Function
-from shared import cloud, secrets, settings
+from shared import cloud, config, secrets, settings
 from shared.cloud.indexes import COLLECTIONS, COMPOSITE_INDEXES, Index
 from shared.policy import DAY
 from shared.run import Run, Target
@@ -156,7 +156,7 @@ def test_the_schedules_are_those_of_the_topology(plans: dict[str, Plan]) -> None
 
 def test_there_are_containers_for_the_secrets_and_no_values(plans: dict[str, Plan]) -> None:
     made = {one.values["secret_id"] for one in plans["ordinary"].of("google_secret_manager_secret")}
-    assert made == set(secrets.NAMES)
+    assert made == {*secrets.NAMES, *config.load(ROOT / "signalbox.toml").secrets}
     for plan in plans.values():
         assert not list(plan.of("google_secret_manager_secret_version"))
     assert {one.key for one in plans["everything"].of("google_secret_manager_secret")} == made - {"N8N-API"}
@@ -170,11 +170,12 @@ def test_a_function_can_start_with_its_environment(plans: dict[str, Plan], run: 
     assert read.google_cloud_project == PROJECT
     assert read.github_app_id
     assert read.signalbox_redelivery == Settings().signalbox_redelivery > TOPOLOGY.delivery.max_backoff
+    assert re.fullmatch(r"https://signalbox-console-\w+\.[a-z0-9-]+\.run\.app", read.signalbox_console_url)
     assert read.signalbox_log_level == ("DEBUG" if run == "everything" else "INFO")
     cloud.open_backend(environments[0])
     if run == "everything":
         assert environments[0]["SIGNALBOX_DATABASE"] == "signalbox"
-        assert environments[0]["SIGNALBOX_SECRET_VERSIONS"] == "N8N-API=latest,RAILWAY-API=3"
+        assert environments[0]["SIGNALBOX_SECRET_VERSIONS"] == "N8N-API=latest,RAILWAY-PRODUCTION=3"
 
 
 def test_every_variable_that_functions_read_can_be_set_and_no_other(plans: dict[str, Plan]) -> None:

@@ -26,14 +26,17 @@ from local.simulation.store import TroubledStore
 from shared.clients.github_app import GitHubApp
 from shared.policy import Policy
 from shared.run import QueueEntry, Stage, Status, Target
-from shared.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
+from shared.secrets import GITHUB_APP_PRIVATE_KEY, NAMES, RAILWAY_API, Secrets
 
 SEEDS = range(40)
 STAGES = [stage for stage in Stage if stage is not Stage.DONE]
 
 
 class Use(Struct, frozen=True, order=True):
-    """`what` is `publish` with a topic, `secret` with its name, or `store` with `read` or `write`."""
+    """`what` is `publish` with a topic, `secret` with its name, or `store` with `read` or `write`.
+
+    RAILWAY-API stands for whichever secret holds a token of Railway, as in topology.yaml.
+    """
 
     function: str
     what: str
@@ -42,7 +45,7 @@ class Use(Struct, frozen=True, order=True):
 
 Watched = tuple[type, str, Callable[..., tuple[str, str]]]
 _SECRETS: list[Watched] = [
-    (Secrets, "values", lambda name: ("secret", name)),
+    (Secrets, "values", lambda name: ("secret", name if name in NAMES else RAILWAY_API)),
     # Before anything that is kept: the instance that another function warmed needs the key as well.
     (GitHubApp, "request", lambda *_, **__: ("secret", GITHUB_APP_PRIVATE_KEY)),
 ]

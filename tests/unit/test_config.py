@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
@@ -175,6 +176,27 @@ def test_an_address_is_a_url_with_a_host(url):
     assert keys == ["policy.health_url", "n8n.url"]
 
 
+@pytest.mark.parametrize("value", ['"green"', "true", "1", "0.5"])
+def test_a_field_of_the_health_answer_can_decide(value):
+    (target,) = parse(f'policy.health_field = "app.state"\npolicy.health_value = {value}\n{SMALLEST}').targets
+
+    assert (target.policy.health_field, target.policy.health_value) == ("app.state", tomllib.loads(f"v={value}")["v"])
+
+
+def test_the_value_may_stand_nearer_than_the_field():
+    nearer = 'policy.health_field = "state"\n' + SMALLEST + 'policy.health_value = "green"\n'
+
+    assert parse(nearer).targets[0].policy.health_value == "green"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [('health_field = "state"', "health_value"), ('health_value = "green"', "health_field")]
+)
+def test_a_health_field_and_its_value_go_together(given, missing):
+    with pytest.raises(ConfigError, match=rf"policy\.{missing}: health_field and health_value go together"):
+        parse(f"policy.{given}\n{SMALLEST}")
+
+
 def test_a_file_is_read(tmp_path):
     path = tmp_path / "signalbox.toml"
     path.write_text(SMALLEST)
@@ -200,3 +222,86 @@ def test_every_problem_is_told_at_once():
 
     keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
     assert keys == ['repositories."acme/shop".services.api', 'repositories."shop"', "railway.token", "n8n"]
+
+
+# Railway's tokens
+
+TWO = (
+    SMALLEST
+    + """environments.production.railway_token_secret = "RAILWAY-PRODUCTION"
+environments.staging.environment_id = "e2"
+"""
+)
+
+
+def tokens(text: str) -> dict[str, tuple[str, str]]:
+    """By the names of the targets: the secret, and the kind of the token in it."""
+    return {one.name: (one.railway_token.secret, one.railway_token.kind) for one in parse(text).targets}
+
+
+def test_a_file_without_a_token_uses_the_account_token():
+    assert tokens(SMALLEST) == {"api/production": ("RAILWAY-API", "account")}
+
+
+def test_one_project_token_for_everything_is_sent_as_one():
+    assert set(tokens(FULL).values()) == {("RAILWAY-API", "project")}
+
+
+def test_an_environment_that_names_its_secret_has_a_project_token_in_it():
+    assert tokens(TWO) == {
+        "api/production": ("RAILWAY-PRODUCTION", "project"),
+        "api/staging": ("RAILWAY-API", "account"),
+    }
+
+
+def test_the_secrets_of_a_file_are_those_that_its_targets_use():
+    others = {"N8N-API", "github-app-private-key", "GITHUB-WEBHOOK-SECRET", "RAILWAY-WEBHOOK-SECRET"}
+    own = TWO + 'environments.staging.railway_token_secret = "RAILWAY-STAGING"\n'
+
+    assert set(parse(TWO).secrets) == others | {"RAILWAY-API", "RAILWAY-PRODUCTION"}
+    assert set(parse(own).secrets) == others | {"RAILWAY-PRODUCTION", "RAILWAY-STAGING"}
+    assert [[t.name for t in targets] for targets in parse(own).railway_tokens.values()] == [
+        ["api/production"],
+        ["api/staging"],
+    ]
+
+
+def test_services_of_one_environment_share_its_token():
+    other = """
+[repositories."acme/shop".services.web]
+project_id = "p1"
+service_id = "s2"
+environments.production = { environment_id = "e1", railway_token_secret = "RAILWAY-PRODUCTION" }
+"""
+    [(token, targets)] = list(
+        parse(TWO.replace('environments.staging.environment_id = "e2"\n', "") + other).railway_tokens.items()
+    )
+    assert (token.secret, len(targets)) == ("RAILWAY-PRODUCTION", 2)
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ("RAILWAY.STAGING", "a secret's name is 1 to 255 letters, digits, hyphens and underscores"),
+        ("", "Expected `str` of length >= 1"),
+        ("N8N-API", "N8N-API is another secret: name one of its own, such as RAILWAY-PRODUCTION"),
+        (
+            "RAILWAY-PRODUCTION",
+            "RAILWAY-PRODUCTION is named by acme:shop:api:production too, and a project token opens",
+        ),
+        ("railway_production", "railway_production is too much like RAILWAY-PRODUCTION of acme:shop:api:production"),
+    ],
+)
+def test_a_secret_that_cannot_be_meant_is_refused(secret, reason):
+    with pytest.raises(ConfigError) as caught:
+        parse(TWO + f'environments.staging.railway_token_secret = "{secret}"\n')
+
+    key, told = str(caught.value).removeprefix("signalbox.toml: ").split(": ", 1)
+    assert key == 'repositories."acme/shop".services.api.environments.staging.railway_token_secret'
+    assert told.startswith(reason)
+
+
+def test_the_account_token_cannot_be_named_as_a_project_token_beside():
+    text = TWO.replace("RAILWAY-PRODUCTION", "RAILWAY-API")
+    with pytest.raises(ConfigError, match="RAILWAY-API is the account token of other targets: name another secret"):
+        parse(text)

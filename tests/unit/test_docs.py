@@ -15,11 +15,11 @@ from unit.functions.scene import opened
 
 from local import emulators, topology
 from local.backend import DIRECTORY
-from local.cli import main
+from local.cli import MODULES, main
 from local.cli.workflows import workflows
 from local.engines import KINDS
 from local.scenarios import SCENARIOS
-from local.simulation.invariants import documents, outside, rest
+from local.simulation.invariants import documents, outside, railway, rest
 from local.workflows import files
 from local.workflows.opening import API_KEY
 from shared import config, outbox, report, secrets, texts, weeks
@@ -120,8 +120,10 @@ def test_functions_are_documented_with_what_calls_them(function: topology.Functi
     assert (function.schedule is not None) == ("Cloud Scheduler" in row)
 
 
-@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
-def test_the_command_line_is_documented_with_its_options(command: click.Command) -> None:
+@pytest.mark.parametrize("name", MODULES)
+def test_the_command_line_is_documented_with_its_options(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
     lines = [line for line in page("docs/local.md").splitlines() if line.startswith(f"| `signalbox {command.name}")]
     options = {name for param in command.params for name in param.opts if name.startswith("--")}
     assert options <= set(re.findall(r"--[a-z-]+", "\n".join(lines)))
@@ -193,10 +195,13 @@ def test_links_between_the_docs_lead_somewhere() -> None:
 
 
 def test_the_example_in_the_docs_and_the_one_at_the_root_are_accepted() -> None:
-    [example] = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
+    example, tokens = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
     assert config.parse(example).targets[0].policy.health_path == "/healthz"
+    assert len(config.parse(tokens).railway_tokens) == 2
     assert tomllib.loads(page("signalbox.toml"))
     assert config.load(ROOT / "signalbox.toml").targets
+    for written in (config.parse(example), config.parse(tokens), config.load(ROOT / "signalbox.toml")):
+        assert all(token.kind == "project" for token in written.railway_tokens)
 
 
 def test_scenarios_named_in_the_readme_exist() -> None:
@@ -205,7 +210,9 @@ def test_scenarios_named_in_the_readme_exist() -> None:
     assert set(named) <= set(SCENARIOS)
 
 
-@pytest.mark.parametrize("module", [documents, outside, rest], ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module", [documents, outside, railway, rest], ids=lambda module: module.__name__.rpartition(".")[2]
+)
 def test_what_the_simulation_checks_is_promised(module: ModuleType) -> None:
     checks = {
         name.replace("_", " ")
@@ -216,5 +223,5 @@ def test_what_the_simulation_checks_is_promised(module: ModuleType) -> None:
         and not name.startswith("_")
     }
     promised = set(re.findall(r"`([a-z0-9 ]+)`", page("docs/reliability.md")))
-    assert len(checks) > 5
+    assert len(checks) > (1 if module is railway else 5)
     assert checks - promised == set()

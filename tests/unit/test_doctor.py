@@ -20,12 +20,14 @@ from local.registering.manifest import NOWHERE
 from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
 from local.world.faults import Fault
 from local.world.github_access import EVENTS, PERMISSIONS
-from shared.config import Config, Railway
+from local.world.railway_deployment import CustomDomain
+from shared.config import Config
 from shared.github_webhook import listened_to
 from shared.run import Target
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+OWN = "RAILWAY-PRODUCTION"
 MANIFEST = ("pull_request", "pull_request_review", "issue_comment", "push", "check_suite", "check_run", "status")
 
 
@@ -37,6 +39,8 @@ async def scene() -> AsyncIterator[Scene]:
         scene.open_pull_request()
         await scene.github.tick()
         await scene.save(Target(id=TARGET, verified=(scene.serving(),), heard={"railway": START}))
+        scene.use_project_token(OWN)
+        del scene.secrets["RAILWAY_API"]
         yield scene
 
 
@@ -79,8 +83,8 @@ async def test_a_project_that_is_well(scene: Scene) -> None:
         subject: "skipped" if subject in not_here else "ok" for subject in Subject if subject != "configuration"
     }
     assert [one.subject for one in told] == sorted((one.subject for one in told), key=list(Subject).index)
-    assert {one.about for one in told if one.subject.name.startswith("RAILWAY_")} == {"", TARGET}
-    assert {one.about for one in told if one.subject is Subject.SECRET} >= {"RAILWAY-API", "github-app-private-key"}
+    assert {one.about for one in told if one.subject.name.startswith("RAILWAY_")} == {OWN, TARGET}
+    assert {one.about for one in told if one.subject is Subject.SECRET} >= {OWN, "github-app-private-key"}
 
 
 async def test_nothing_is_changed(scene: Scene) -> None:
@@ -124,11 +128,33 @@ def without(things: str, name: str) -> Provoke:
     return change
 
 
-def token_kind(kind: Any, says: Any = "account") -> Provoke:
+def one_for_all(is_one: Any, says: str) -> Provoke:
+    """RAILWAY-API is used, as before: what kind of token it is, and what signalbox.toml says."""
+
     def change(scene: Scene) -> None:
-        scene.railway.token_kind = kind
-        scene.services.config = replace(scene.services.config, railway=Railway(token=says))
-        scene.services.__dict__.pop("railway", None)
+        scene.token_secret = None
+        scene.configure(more=f'[railway]\ntoken = "{says}"')
+        scene.railway.token_kind = is_one
+        scene.secrets["RAILWAY_API"] = scene.railway.token
+
+    return change
+
+
+def wide_token(scene: Scene) -> None:
+    """An account's token in the secret that is to hold a project token."""
+    scene.secrets["RAILWAY_PRODUCTION"] = scene.railway.token
+    scene.railway.token_kind = "account"
+
+
+def config_file(**changes: Any) -> Provoke:
+    """What is live was configured by a file; the changes are to its deployment."""
+
+    def change(scene: Scene) -> None:
+        [live] = scene.railway.deployments(SERVICE, ENVIRONMENT)
+        live.config_file, live.healthcheck_path = "/railway.json", "/api/health"
+        scene.railway_service.file_healthcheck_path = "/api/health"
+        for name, value in changes.items():
+            setattr(scene.railway_service, name, value)
 
     return change
 
@@ -216,24 +242,53 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
         fault("github", "", status=502),
     ),
     "a Railway token that is refused": (
-        *(Subject.RAILWAY_TOKEN, "failed", "Not Authorized", "Make a new token"),
-        lambda scene: setattr(scene.railway, "token", "another"),
+        *(Subject.RAILWAY_TOKEN, "failed", "Project Token not found", "Make a new token"),
+        lambda scene: scene.railway.project_tokens.clear(),
     ),
     "a project token that is called an account's": (
         *(Subject.RAILWAY_TOKEN, "failed", "of the kind project", "Say in signalbox.toml"),
-        token_kind("project"),
+        one_for_all("project", "account"),
     ),
     "an account's token that is called a project's": (
         *(Subject.RAILWAY_TOKEN, "failed", "of the kind account", "Say in signalbox.toml"),
-        token_kind("account", says="project"),
+        one_for_all("account", "project"),
     ),
     "a project token": (
-        *(Subject.RAILWAY_TOKEN, "ok", "a project token of the targets' environment", ""),
-        token_kind("project", says="project"),
+        *(Subject.RAILWAY_TOKEN, "ok", f"a project token of the environment of {TARGET}", ""),
+        one_for_all("project", "project"),
     ),
     "a token without a secret": (
-        *(Subject.RAILWAY_TOKEN, "failed", "RAILWAY_API", "See the line of that secret"),
-        lambda scene: scene.secrets.pop("RAILWAY_API"),
+        *(Subject.RAILWAY_TOKEN, "failed", "RAILWAY_PRODUCTION", "See the line of that secret"),
+        lambda scene: scene.secrets.pop("RAILWAY_PRODUCTION"),
+    ),
+    "an account's token": (
+        *(Subject.RAILWAY_TOKEN, "warning", "can delete, all that is in Workspace", "Replace it: make a project token"),
+        one_for_all("account", "account"),
+    ),
+    "an account's token where a project token is named": (
+        *(
+            Subject.RAILWAY_TOKEN,
+            "failed",
+            "is a token of the kind account",
+            "Give the secret a version with a project",
+        ),
+        wide_token,
+    ),
+    "a project token of another environment": (
+        *(Subject.RAILWAY_TOKEN, "failed", f"of the project {PROJECT}, and not {TARGET}", "Give the secret a version"),
+        lambda scene: scene.hold_project_token(OWN, "environment-other"),
+    ),
+    "an account's token that no target uses any more": (
+        *(Subject.RAILWAY_TOKEN, "warning", "which no target uses", "Delete that token on Railway"),
+        lambda scene: scene.secrets.update(RAILWAY_API=scene.railway.token),
+    ),
+    "a project that Railway shows no project token": (
+        *(Subject.RAILWAY_IDS, "warning", "does not let a project token use `project`", "Look at it in Railway's"),
+        lambda scene: scene.railway.refused_to_project_tokens.add("project"),
+    ),
+    "an auto-deploy that Railway shows no project token": (
+        *(Subject.RAILWAY_AUTO_DEPLOY, "warning", "use `serviceInstanceAutoDeployStatus`", "Look at it in Railway's"),
+        lambda scene: scene.railway.refused_to_project_tokens.add("serviceInstanceAutoDeployStatus"),
     ),
     "a project that is not there": (
         *(Subject.RAILWAY_IDS, "failed", "Project not found", "Compare the ids"),
@@ -264,9 +319,44 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
         *(Subject.RAILWAY_ADDRESS, "warning", "has no domain", "Give the service a domain"),
         service(domain=None),
     ),
+    "a domain of the old host": (
+        *(
+            Subject.RAILWAY_ADDRESS,
+            "warning",
+            "shop.example is not used: its DNS record",
+            "Nothing to do while the domain is being moved",
+        ),
+        service(custom_domains=[CustomDomain(domain="shop.example", elsewhere="0" * 40)]),
+    ),
     "no health check": (
         *(Subject.RAILWAY_HEALTH_CHECK, "warning", "none is set", "Set the health check path"),
         service(healthcheck_path=None),
+    ),
+    "a health check that stands only in a file": (
+        *(Subject.RAILWAY_HEALTH_CHECK, "warning", "none is set but in /railway.json", "Set the health check path"),
+        config_file(healthcheck_path=None),
+    ),
+    "a file that Railway stops reading": (
+        *(
+            Subject.RAILWAY_CONFIG_FILE,
+            "warning",
+            "was configured by /railway.json, which Railway stops reading on 2026-12-01",
+            "Set the same in the service's settings",
+        ),
+        config_file(),
+    ),
+    "a file that Railway stops reading, and the health check only there": (
+        *(
+            Subject.RAILWAY_CONFIG_FILE,
+            "warning",
+            "2026-12-01. The health check /api/health stands only there: a later deployment goes live without it",
+            "Set the same in the service's settings",
+        ),
+        config_file(healthcheck_path=None),
+    ),
+    "nothing that is live": (
+        *(Subject.RAILWAY_CONFIG_FILE, "skipped", "nothing is live", ""),
+        lambda scene: setattr(scene.railway.deployments(SERVICE, ENVIRONMENT)[0], "status", "CRASHED"),
     ),
     "no overlap": (
         *(Subject.RAILWAY_OVERLAP, "warning", "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS", "Set the overlap"),
@@ -360,15 +450,63 @@ async def test_an_adopted_deployment_is_of_the_right_branch(scene: Scene) -> Non
     assert (await found(scene, Subject.RAILWAY_BRANCH))[0] == "failed"
 
 
-async def test_a_project_token_of_another_environment(scene: Scene) -> None:
-    staging = f'[repositories."{REPOSITORY}".services.web.environments.staging]\nenvironment_id = "elsewhere"'
-    scene.configure(more=staging)
-    token_kind("project", says="project")(scene)
+STAGING = f'[repositories."{REPOSITORY}".services.web.environments.staging]\nenvironment_id = "elsewhere"'
 
+
+async def test_one_project_token_for_two_environments(scene: Scene) -> None:
+    # Given a file of before, by which one project token is to open both
+    one_for_all("project", "project")(scene)
+    scene.token_secret = None
+    scene.configure(more=f'[railway]\ntoken = "project"\n{STAGING}')
+
+    # Then doctor says which environment it opens, and which it does not
     state, detail, step = await found(scene, Subject.RAILWAY_TOKEN)
+    assert (state, step.partition(",")[0]) == (
+        "failed",
+        "Give the secret a version with a project token of that environment",
+    )
+    assert detail == f"opens the environment {ENVIRONMENT} of the project {PROJECT}, and not acme:shop:web:staging"
 
-    assert (state, detail) == ("failed", "does not open acme:shop:web:staging")
-    assert step.startswith("Use an account")
+
+async def test_each_environments_token_is_looked_at_by_itself(scene: Scene) -> None:
+    # Given two environments, of which one has the token of the other
+    scene.hold_project_token("RAILWAY-STAGING", ENVIRONMENT)
+    scene.configure(more=f'{STAGING}\nrailway_token_secret = "RAILWAY-STAGING"')
+
+    # When the project is looked at
+    told = {one.about: one for one in await findings(scene) if one.subject is Subject.RAILWAY_TOKEN}
+
+    # Then each secret has its line
+    assert (told[OWN].state, told["RAILWAY-STAGING"].state) == ("ok", "failed")
+    assert told["RAILWAY-STAGING"].detail.endswith("and not acme:shop:web:staging")
+
+
+async def test_an_account_token_is_never_ok(scene: Scene) -> None:
+    one_for_all(None, "account")(scene)
+    scene.configure(more=STAGING)
+    states = [one.state for one in await findings(scene) if one.subject is Subject.RAILWAY_TOKEN]
+    assert states == ["warning"]
+
+
+async def test_after_that_day_a_config_file_is_no_longer_read(scene: Scene) -> None:
+    # Given a service whose start command and health check stand in a file
+    config_file(healthcheck_path=None)(scene)
+    scene.railway_service.file_deploy = {"startCommand": "serve", "preDeployCommand": None}
+
+    # When Railway has stopped reading it
+    scene.pass_time(9 * 86400)
+    told = [one for one in await findings(scene) if one.subject is Subject.RAILWAY_CONFIG_FILE]
+
+    # Then it says so, and what is lost with it
+    assert [one.state for one in told] == ["warning"]
+    assert told[0].detail.startswith("what is live names /railway.json, which Railway no longer reads since 2026-12-01")
+    assert told[0].detail.endswith("unless the service's settings say the same: deploy.startCommand")
+
+
+async def test_a_configuration_in_typescript_stays(scene: Scene) -> None:
+    config_file()(scene)
+    scene.railway.deployments(SERVICE, ENVIRONMENT)[0].config_file = ".railway/railway.ts"
+    assert (await found(scene, Subject.RAILWAY_CONFIG_FILE))[0] == "ok"
 
 
 async def test_a_deployment_that_went_by_without_a_webhook(scene: Scene) -> None:

@@ -48,6 +48,7 @@ REQUIRED: Mapping[str, Mapping[str, str]] = {
     "issues/update-comment": COMMENTS,
     "pulls/create": {"pull_requests": "write"},
     "pulls/merge": {"contents": "write"},
+    "pulls/update-branch": {"contents": "write", "pull_requests": "write"},
     "rate-limit/get": NONE,
     "reactions/create-for-issue-comment": COMMENTS,
     "repos/compare-commits-with-basehead": {"contents": "read"},

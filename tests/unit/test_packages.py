@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from local import packages, topology
+from local.cli import main
 from local.packages import GRANTED, ROOT, Package
 from shared.errors import ConfigError
 
@@ -323,3 +326,77 @@ def test_packages_are_made_in_a_checkout(tree: Path) -> None:
     (tree / "requirements" / "run.txt").unlink()
     with pytest.raises(ConfigError, match=r"run\.txt: there is no such file; packages are made in a checkout"):
         packages.build(tree / "out", root=tree)
+
+
+# Railway's tokens
+
+SERVICE = """
+[repositories."acme/shop".services.web]
+project_id = "p"
+service_id = "s"
+"""
+PRODUCTION = 'environments.production = { environment_id = "e1"%s }\n'
+STAGING = 'environments.staging = { environment_id = "e2"%s }\n'
+OF_PRODUCTION, OF_STAGING = (
+    ', railway_token_secret = "RAILWAY-PRODUCTION"',
+    ', railway_token_secret = "RAILWAY-STAGING"',
+)
+ONE_FOR_ALL = '[railway]\ntoken = "project"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (SERVICE + PRODUCTION % "", ["RAILWAY-API"]),
+        (ONE_FOR_ALL + SERVICE + PRODUCTION % "", ["RAILWAY-API"]),
+        (SERVICE + STAGING % OF_STAGING + PRODUCTION % OF_PRODUCTION, ["RAILWAY-PRODUCTION", "RAILWAY-STAGING"]),
+        (SERVICE + PRODUCTION % "" + STAGING % OF_STAGING, ["RAILWAY-API", "RAILWAY-STAGING"]),
+    ],
+)
+def test_terraform_is_told_beside_the_packages_which_tokens_there_are(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    packages.build(tmp_path / "out", config=tmp_path / "own.toml")
+    assert json.loads((tmp_path / "out" / "secrets.json").read_text()) == {"railway": names}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (SERVICE + PRODUCTION % "", ["RAILWAY-API, for acme:shop:web:production, is an account or workspace token"]),
+        (
+            SERVICE + PRODUCTION % OF_PRODUCTION + STAGING % "",
+            ["RAILWAY-API, for acme:shop:web:staging, is an account or workspace token"],
+        ),
+        (
+            ONE_FOR_ALL + SERVICE + PRODUCTION % "" + STAGING % "",
+            [
+                "RAILWAY-API, for acme:shop:web:production, acme:shop:web:staging, is one project token, "
+                "and they are 2 environments. Give the secret a version"
+            ],
+        ),
+        (ONE_FOR_ALL + SERVICE + PRODUCTION % "", []),
+        (SERVICE + PRODUCTION % OF_PRODUCTION + STAGING % OF_STAGING, []),
+    ],
+)
+def test_a_token_wider_than_its_targets_is_warned_of(tmp_path: Path, text: str, told: list[str]) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    words = ["package", "--out", str(tmp_path / "out"), "--config", str(tmp_path / "own.toml"), "--json"]
+
+    shown = CliRunner().invoke(main, words)
+
+    assert shown.exit_code == 0
+    assert [one["function"] for one in json.loads(shown.stdout)] == NAMES
+    lines = shown.stderr.splitlines()
+    assert len(lines) == len(told)
+    assert all(
+        line.startswith(f"warning: {tmp_path / 'own.toml'}: {one}") for line, one in zip(lines, told, strict=True)
+    )
+    assert all("docs/configuration.md has the commands" in line for line in lines if "account" in line)
+
+
+def test_the_files_that_one_begins_with_are_not_warned_of(tmp_path: Path) -> None:
+    for file in ("signalbox.toml", "terraform/examples/signalbox.toml"):
+        shown = CliRunner().invoke(main, ["package", "--out", str(tmp_path), "--config", str(ROOT / file)])
+        assert (shown.exit_code, shown.stderr) == (0, "")

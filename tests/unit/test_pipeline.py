@@ -548,7 +548,8 @@ class TestFail:
     @pytest.mark.parametrize("code", [c for c in Code if c not in {*BAD, *OTHERWISE}])
     @pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY])
     def test_most_failures_end_the_run_and_free_the_target(self, stage, code):
-        deployment = None if stage is Stage.MERGE else Deployment(id="d-new")
+        live = stage in (Stage.MONITOR, Stage.VERIFY)
+        deployment = Deployment(id="d-new") if live else None
 
         after = apply(
             a_run(stage, deployment=deployment), Fail(code, "so it is", self.tail), a_target(queue=queued("next"))
@@ -557,11 +558,12 @@ class TestFail:
         run = after.run
         assert (run.stage, run.status) == (Stage.DONE, Status.FAILED)
         assert run.error == Failure(code=code, message="so it is", stage=stage, log_tail=self.tail)
-        assert run.owed == end_keys("unverified" if code is Code.VERIFY_INCONCLUSIVE else "failed")
+        assert run.owed == end_keys("unverified" if live else "failed")
         assert (run.stage_due, run.deadline, run.rollback) == (None, None, None)
         assert run.history[-1] == HistoryEntry(NOON, stage, Status.FAILED, f"{code}: so it is")
         assert after.target is not None
         assert (after.target.active, after.target.lock) == ("next", None)
+        assert (after.target.hold is not None) == run.left_unverified == live, "held where ours may be live"
         assert after.target.verified == a_target().verified
         assert after.messages == (Message("merge", "next"), NOTIFIES)
 

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_trigger, a_version, a_way_back, at, terms
 
 from shared import outbox, pipeline, targets
+from shared import texts as texts_of
 from shared.errors import Code
-from shared.outcome import Advance, Enqueue, Fail, Message, Outcome, Retry, Wait
+from shared.outcome import Advance, Enqueue, Fail, Message, Outcome, Rejected, Retry, Wait
 from shared.pipeline import NOTIFY, Terms
 from shared.run import (
     Deployment,
@@ -43,6 +44,8 @@ waits = st.builds(
 )
 retries = st.builds(Retry, texts, st.none() | st.floats(0.5, 5000))
 fails = st.builds(Fail, codes, texts)
+rejections = st.builds(Rejected, texts, st.sampled_from([Code.VENDOR_REFUSED, Code.DEPLOY_REFUSED]))
+refusing = waits | retries | fails | rejections
 
 
 def advance(run: Run, needed: bool) -> Advance:
@@ -97,7 +100,9 @@ class OneRun(RuleBasedStateMachine):
         self.run = claimed
         if draw.draw(st.booleans(), label="crashes"):
             return
-        outcome = self.take_or(draw.draw(waits | retries | fails | st.booleans().map(lambda n: advance(claimed, n))))
+        outcome = self.take_or(
+            draw.draw(waits | retries | fails | rejections | st.booleans().map(lambda n: advance(claimed, n)))
+        )
         self.commit(outcome)
 
     def take_or(self, outcome: Outcome) -> Outcome:
@@ -126,7 +131,9 @@ class OneRun(RuleBasedStateMachine):
         self.check_messages(after.messages)
         assert self.run.lease is None
         assert after.again is False or self.run.stage_due == min(self.run.deadline, self.terms.after(660))
-        assert self.run.stage_due is None or self.run.stage_due <= self.run.deadline
+        overtime = self.run.refused_since is not None
+        assert self.run.stage_due is None or overtime or self.run.stage_due <= self.run.deadline
+        assert overtime == (isinstance(judged, Rejected) or (isinstance(judged, Retry) and before.refusals > 0))
 
     def check_messages(self, messages: tuple[Message, ...]) -> None:
         """To the run itself, about its stage and what it owes, or to the run that has just been given the target."""
@@ -260,7 +267,7 @@ def test_a_run_that_only_waits_ends_at_the_very_deadline_of_its_stage(kind, data
     status=st.sampled_from([Status.QUEUED, Status.RUNNING]),
     attempts=st.integers(1, 12),
     now=st.floats(0, 1000),
-    outcome=waits | retries | fails | st.builds(Enqueue, texts, codes) | st.none(),
+    outcome=waits | retries | fails | rejections | st.builds(Enqueue, texts, codes) | st.none(),
     queue=st.lists(st.sampled_from([RUN, OTHER, "later"]), unique=True),
     active=st.sampled_from([None, RUN, OTHER]),
     locked=st.booleans(),
@@ -298,3 +305,114 @@ def test_a_rollback_that_fails_in_any_stage_and_way_ends_the_run(kind):
         for code in Code:
             run = a_run(stage, kind=kind, deployment=Deployment(id="d-new"), rollback=a_way_back())
             assert pipeline.apply(run, a_target(), Fail(code, "no"), terms()).run.status.terminal
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from(list(Kind)), data=st.data(), wake_in=st.floats(20, 5000))
+def test_whoever_is_refused_now_and_then_ends_all_the_same(kind, data, wake_in):
+    wait = Wait(message="not yet", wake_in=wake_in, otherwise=Code.VERIFY_INCONCLUSIVE)
+    answers = st.sampled_from([wait, Rejected("no"), Retry("502"), None])
+
+    run, ended, _ = lived(kind, answers, data)
+
+    # each pause for a refusal is shorter than the patience, and is followed by one that counts
+    assert run.status.terminal
+    assert ended <= at(LONGEST * 6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(list(Kind)),
+    patience=st.floats(1, 5000),
+    poll=st.floats(1, 100),
+    deadline=st.floats(-100, 100_000),
+    stage=st.sampled_from([Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY, Stage.ROLLBACK]),
+)
+def test_a_refusal_counts_once_it_has_lasted_and_not_before(kind, patience, poll, deadline, stage):
+    run = a_run(stage, kind=kind, deadline=at(deadline), rollback=a_way_back() if stage is Stage.ROLLBACK else None)
+    now = NOON
+    for looks in range(1, 10_000):
+        given_terms = terms(now, refusal_patience=patience, poll=poll)
+        judged = pipeline.judge(run, Rejected("no", Code.DEPLOY_REFUSED), given_terms)
+        lasted = (now - NOON).total_seconds()
+        assert isinstance(judged, Fail) == (lasted >= patience and looks >= 3)
+        if isinstance(judged, Fail):
+            assert judged.code is Code.DEPLOY_REFUSED
+            assert lasted <= patience + 2 * max(poll, 5)
+            return
+        run = pipeline.apply(run, a_target(), Rejected("no"), given_terms).run
+        assert not run.status.terminal
+        now = run.stage_due
+
+
+LOOKED = {Code.BUILD_FAILED, Code.DEPLOY_FAILED, Code.DEPLOY_SKIPPED, Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE}
+"""Reasons of a run that knows that nothing of its own is live."""
+
+
+LONG_REFUSED = {"refusals": 5, "refused_since": at(-3600)}
+GIVING_UP = [
+    *(Fail(code, "so it is") for code in Code if code is not Code.LABEL_REMOVED),
+    Retry("502"),
+    Rejected("Not Authorized"),
+    *(Wait(message="not yet", wake_in=60, otherwise=code) for code in (Code.DEPLOY_TIMEOUT, Code.VERIFY_INCONCLUSIVE)),
+]
+NOTHING_BEGUN = a_way_back(needed=None, requested_at=None)
+
+
+@pytest.mark.parametrize("outcome", GIVING_UP, ids=lambda outcome: f"{type(outcome).__name__} {outcome}"[:40])
+@pytest.mark.parametrize("refused", [{}, LONG_REFUSED], ids=["", "refused"])
+def test_who_gives_up_never_leaves_its_own_free_and_unsaid(outcome, refused):
+    for stage, policy, deployment, rollback, target in itertools.product(
+        [Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY, Stage.ROLLBACK],
+        ["automatic", "off"],
+        [Deployment(requested_at=NOON), Deployment(id="d-new"), Deployment(id="d-new", adopted=True)],
+        [None, NOTHING_BEGUN, a_way_back(), a_way_back(requested_at=None)],
+        [a_target(), a_target(verified=()), a_target(lock=Lock(by="mona", reason="audit", at=NOON))],
+    ):
+        # given a run that has asked for a deployment, or follows one, on its way there or back; its time is up
+        back = rollback or NOTHING_BEGUN if stage is Stage.ROLLBACK else rollback
+        given_run = {"deployment": deployment, "rollback": back, "deadline": NOON, "attempts": 10}
+        run, its_terms = a_run(stage, **given_run | refused), terms(at(4000), rollback=policy)
+
+        # when it ends
+        judged = pipeline.judge(run, outcome, its_terms)
+        after = pipeline.apply(run, target, outcome, its_terms)
+        if not after.run.status.terminal or not isinstance(judged, Fail) or judged.code in LOOKED:
+            continue
+
+        # then the target is held or locked because of it, and people hear of it as critical
+        assert after.target is not None
+        assert RUN in {one.run_id for one in (after.target.hold, after.target.lock) if one is not None}
+        event = next(key.partition(":")[0] for key in after.run.owed if key.endswith(":n8n"))
+        assert texts_of.notification(after.run, event, "")["severity"] == "critical"
+
+
+@pytest.mark.parametrize("code", [Code.VENDOR_REFUSED, Code.QUEUE_TIMEOUT, Code.ATTEMPTS_EXHAUSTED, Code.TARGET_HELD])
+@pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY])
+@pytest.mark.parametrize("auto_deploy", ["adopt", "off"])
+@pytest.mark.parametrize("source", ["merge", "command"])
+def test_what_railway_deploys_by_itself_is_not_left_unsaid(code, stage, auto_deploy, source):
+    run = a_run(stage, trigger=a_trigger(source))
+
+    after = pipeline.apply(run, a_target(), Fail(code, "no"), terms(auto_deploy=auto_deploy))
+
+    merged = source == "merge" or stage is Stage.DEPLOY
+    held = auto_deploy == "adopt" and merged and code is not Code.TARGET_HELD
+    assert after.target is not None
+    assert (after.target.hold is not None) == after.run.left_unverified == held
+
+
+@pytest.mark.parametrize("needed", [None, True])
+@pytest.mark.parametrize("source", ["health", "command"])
+def test_a_rollback_that_was_not_begun_is_said_as_what_it_is(needed, source):
+    # given a rollback that could not be asked for: one by command, or of what lost its health on probation
+    reason = Code.UNHEALTHY if source == "health" else Code.ROLLED_BACK_BY_COMMAND
+    back = a_way_back(reason=reason, needed=needed, requested_at=None)
+    run = a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=back, trigger=a_trigger(source))
+
+    after = pipeline.apply(run, a_target(), Fail(Code.VENDOR_REFUSED, "no"), terms())
+
+    # then what is known to be bad is locked, what lost its health held, and what somebody only wished away left
+    assert after.target is not None
+    assert (after.target.lock is not None) == (needed is True)
+    assert (after.target.hold is not None) == (needed is None and source == "health")

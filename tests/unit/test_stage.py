@@ -19,7 +19,17 @@ from unit.functions.scene import IMPATIENT, NEW, OTHER, TARGET, Crash, Scene, op
 
 from shared import outbox, stage
 from shared.amend import amend
-from shared.errors import Code, RateLimited, Refused, SecretMissing, Unavailable, UnknownOutcome
+from shared.errors import (
+    Code,
+    Final,
+    NotFound,
+    RateLimited,
+    Refused,
+    SecretMissing,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
 from shared.outcome import Advance, Enqueue, Outcome, Wait
 from shared.pipeline import Pace
 from shared.run import Lease, Run, Stage, Status, Target
@@ -211,7 +221,7 @@ async def test_a_worker_that_was_overtaken_cannot_take_the_target_for_a_run_that
 
     async def overtaken(claim: Claim, services: Services) -> Outcome:
         scene.pass_time(61)
-        await push(run.id, raising(Refused("no")))
+        await push(run.id, raising(Final("no")))
         assert (await scene.run(run.id)).status is Status.FAILED
         return await claim.take_target() or Advance("too late")
 
@@ -225,7 +235,7 @@ async def test_nor_can_it_change_anything_else_of_the_target(scene: Scene) -> No
 
     async def overtaken(claim: Claim, services: Services) -> Outcome:
         scene.pass_time(61)
-        await push(run.id, raising(Refused("no")), at=Stage.DEPLOY)
+        await push(run.id, raising(Final("no")), at=Stage.DEPLOY)
         await claim.amend_target(lambda target: replace(target, address="https://old.test"))
         return Advance("too late")
 
@@ -344,10 +354,10 @@ async def test_a_time_that_the_vendor_names_is_waited_for_by_the_sweep_instead_o
     assert after.wake_at == scene.clock.now() + timedelta(seconds=300)
 
 
-async def test_a_vendors_refusal_ends_the_run_in_its_own_words(scene: Scene) -> None:
+async def test_what_is_certain_ends_the_run_in_the_vendors_words(scene: Scene) -> None:
     run = scene.new_run(Stage.MERGE)
     await scene.save(run)
-    assert (await push(run.id, raising(Refused("no such thing")))).status_code == 200
+    assert (await push(run.id, raising(Final("no such thing")))).status_code == 200
     after = await scene.run(run.id)
     assert after.error is not None
     assert (after.status, after.error.code, after.error.message) == (
@@ -355,6 +365,47 @@ async def test_a_vendors_refusal_ends_the_run_in_its_own_words(scene: Scene) -> 
         Code.VENDOR_REFUSED,
         "no such thing",
     )
+
+
+@pytest.mark.parametrize("kind", [Refused, NotFound, Unauthorized])
+async def test_one_refusal_is_waited_out_and_said(scene: Scene, kind: type[Exception]) -> None:
+    # Given a run whose vendor refuses once
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    assert (await push(run.id, raising(kind("Not Authorized")))).status_code == 200
+
+    # Then the run goes on waiting, and says what was refused and for how long it is tried again
+    refused = await scene.run(run.id)
+    until = scene.clock.now() + timedelta(seconds=scene.services.terms(TARGET).policy.refusal_patience)
+    assert (refused.status, refused.error, refused.refusals) == (Status.WAITING, None, 1)
+    assert refused.history[-1].message == f"refused, and tried again until {until:%H:%M:%S} UTC: Not Authorized"
+
+    # And the next good answer has it forgotten
+    await push(run.id, advance)
+    after = await scene.run(run.id)
+    assert (after.stage, after.refusals, after.refused_since) == (Stage.DEPLOY, 0, None)
+
+
+async def test_a_refusal_that_lasts_ends_the_run_in_the_vendors_words(scene: Scene) -> None:
+    # Given a vendor that refuses from now on
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    await push(run.id, raising(Refused("Not Authorized")))
+    began, looks = scene.clock.now(), 1
+
+    # When the run is looked at whenever it is due
+    while not (after := await scene.run(run.id)).status.terminal:
+        scene.pass_time(max(0.0, ((after.stage_due or began) - scene.clock.now()).total_seconds()))
+        await push(run.id, raising(Refused("Not Authorized")))
+        looks += 1
+
+    # Then it gives up after the time that the policy names, and several looks
+    lasted = (scene.clock.now() - began).total_seconds()
+    assert lasted >= scene.services.terms(TARGET).policy.refusal_patience
+    assert looks >= 3
+    assert after.error is not None
+    assert after.error.code is Code.VENDOR_REFUSED
+    assert after.error.message == f"refused {looks} times in {lasted:.0f} s: Not Authorized"
 
 
 async def test_a_defect_is_logged_with_its_stack_and_tried_again(scene: Scene) -> None:
@@ -428,7 +479,7 @@ async def test_the_end_of_a_run_frees_its_target_and_calls_the_next_in_one_commi
     assert [entry.run_id for entry in (await scene.target()).queue] == [waiting.id]
     scene.bus.take()
     before = scene.store.commits
-    await push(run.id, raising(Refused("no")))
+    await push(run.id, raising(Final("no")))
     assert scene.store.commits == before + 2  # the claim, and everything else
     assert (await scene.target()).active == waiting.id
     assert ("merge", waiting.id) in [message.about for message in scene.bus.published]
@@ -465,7 +516,7 @@ async def test_a_run_ends_on_the_target_as_it_is_by_then(scene: Scene) -> None:
         await amend(scene.store.real, Target, TARGET, lambda target: replace(target, address="https://seen.test"))
 
     scene.store.incidents.before(2, observed)
-    await push(run.id, raising(Refused("no")))
+    await push(run.id, raising(Final("no")))
     target = await scene.target()
     assert (target.active, target.address) == (None, "https://seen.test")
     assert (await scene.run(run.id)).status is Status.FAILED
@@ -605,7 +656,7 @@ async def test_what_could_not_be_published_after_the_commit_is_sent_by_the_sweep
     assert {message.about for message in scene.bus.published} == {("deploy", run.id), ("notify", run.id)}
 
 
-@pytest.mark.parametrize("handler", [advance, wait, raising(Unavailable("502")), raising(Refused("no"))])
+@pytest.mark.parametrize("handler", [advance, wait, raising(Unavailable("502")), raising(Final("no"))])
 @pytest.mark.parametrize("afterwards", [False, True])
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_a_crash_around_a_commit_leaves_a_run_that_the_sweep_finds(

@@ -93,6 +93,22 @@ def test_what_was_not_deployed_says_why_in_every_text():
         (ended(Status.FAILED, deployment=Deployment()), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED, error=a_failure()), "❔ deployed, but not verified, on **web/production**"),
+        (
+            ended(Status.FAILED, error=a_failure(Code.VERIFY_INCONCLUSIVE), left_unverified=True),
+            "🚨 live, but not verified, on **web/production**",
+        ),
+        (
+            ended(
+                Status.FAILED,
+                error=Failure(code=Code.VENDOR_REFUSED, message="no", stage=Stage.MONITOR),
+                left_unverified=True,
+            ),
+            "🚨 perhaps live, but not verified, on **web/production**",
+        ),
+        (
+            ended(Status.FAILED, error=a_failure(Code.UNHEALTHY), left_unverified=True),
+            "🚨 unhealthy, and still live on **web/production**",
+        ),
         (ended(Status.FAILED, rollback=a_way_back(needed=False)), "❌ not deployed to **web/production**"),
         (a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK), "↩️ returning to an earlier version on **web/production**"),
         (ended(Status.SUCCEEDED, kind=Kind.ROLLBACK), "↩️ returned to an earlier version on **web/production**"),
@@ -114,6 +130,25 @@ def test_what_was_not_deployed_says_why_in_every_text():
 )
 def test_headlines(run, headline):
     assert texts.headline(run) == headline
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (Code.VENDOR_REFUSED, "This version may be live, and it was not verified."),
+        (Code.UNHEALTHY, "The version is still live."),
+    ],
+)
+@pytest.mark.parametrize("event", ["failed", "unverified"])
+def test_what_is_left_unverified_is_critical_with_reason_and_next_step(code, what, event):
+    run = ended(Status.FAILED, error=a_failure(code, "Not Authorized"), left_unverified=True)
+
+    told, comment = texts.notification(run, event, CONSOLE), texts.comment(run, CONSOLE)
+
+    assert (told["severity"], told["reason"], told["message"]) == ("critical", code, "Not Authorized")
+    for text in (str(told["next_step"]), comment):
+        assert f"{what} The target is held" in text
+        assert "comment `/deploy` here to verify it; if it is not, comment `/rollback`" in text
 
 
 class TestComment:
@@ -314,7 +349,9 @@ class TestNotification:
             "key": f"{RUN}:rolled_back",
             "event": "rolled_back",
             "severity": "error",
-            "text": "↩️ rolled back on web/production (unhealthy): asked for by mona · #42 Sell socks · 2222222 · mona",
+            "text": "↩️ rolled back on web/production (unhealthy): asked for by mona · #42 Sell socks · 2222222 · mona "
+            "· https://web.example",
+            "address": "https://web.example",
             "run_id": RUN,
             "status": "rolled_back",
             "repository": "acme/shop",
@@ -377,8 +414,8 @@ class TestNotification:
 @pytest.mark.parametrize(
     ("event", "severity", "text"),
     [
-        ("health_lost", "error", f"{TARGET} is unhealthy: 503 token [redacted]"),
-        ("health_regained", "info", f"{TARGET} is healthy again: 503 token [redacted]"),
+        ("health_lost", "error", f"{TARGET} is unhealthy: 503 token [redacted] · https://web.example"),
+        ("health_regained", "info", f"{TARGET} is healthy again: 503 token [redacted] · https://web.example"),
         (
             "webhooks_lost",
             "error",
@@ -407,7 +444,44 @@ def test_what_is_told_of_a_target(event, severity, text):
         "target": TARGET,
         "commit_sha": a_version().commit_sha,
         "url": "https://web.example",
+        "address": "https://web.example",
     }
+
+
+def test_the_address_is_not_said_twice():
+    target = a_target(health=Health(detail="503, at https://web.example/health"), address="https://web.example")
+
+    text = texts.target_notification(target, "health_lost@2026-07-01T12:00:00Z")["text"]
+
+    assert text == f"{TARGET} is unhealthy: 503, at https://web.example/health"
+
+
+class TestAddress:
+    """People are told where the service answers: comment and notification link to it."""
+
+    def test_the_comment_names_it(self):
+        assert "\n\nAddress: https://shop.example\n\n" in texts.comment(a_run(address="https://shop.example"), CONSOLE)
+
+    def test_the_notification_names_it(self):
+        payload = texts.notification(ended(Status.SUCCEEDED, address="https://shop.example"), "succeeded", CONSOLE)
+
+        assert payload["address"] == "https://shop.example"
+        assert payload["text"].endswith(" · mona · https://shop.example")
+
+    def test_a_run_of_before_has_it_in_its_deployment(self):
+        run = a_run(deployment=Deployment(id="d-new", url="https://shop.example"))
+
+        assert texts.notification(run, "live", "")["address"] == "https://shop.example"
+
+    def test_a_private_service_has_none(self):
+        assert texts.notification(a_run(), "live", "")["address"] == ""
+        assert "Address" not in texts.comment(a_run(), CONSOLE)
+
+    def test_a_password_in_it_is_not_shown(self):
+        run = a_run(address="https://me:hidden-word@shop.example")
+
+        assert "hidden-word" not in texts.comment(run, CONSOLE)
+        assert texts.notification(run, "live", "")["address"] == "https://shop.example"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,99 @@ class TestHealth:
         assert assess(a_run(Stage.VERIFY), terms().policy, Sight(a_deployment(), seen))[2] == expected
 
 
+EDGE = {
+    "status": 404,
+    "healthy": False,
+    "by_edge": True,
+    "commit": None,
+    "url": "https://shop.example/health",
+    "detail": "404 Not Found, from Railway's edge",
+}
+EDGE_SAYS = "404 Not Found, from Railway's edge, at https://shop.example/health"
+
+
+class TestEdge:
+    """Railway's edge answers by itself while nothing listens: that is not the version speaking."""
+
+    def judge(self, before=None, now=NOON, deadline=IN_TEN_MINUTES, **seen):
+        run = a_run(Stage.VERIFY, verification=before, deadline=deadline)
+        heard = answer(**seen)
+        rules = terms(now, **SHOWS)
+        checks = assess(run, rules.policy, Sight(a_deployment(), heard))
+        return conclude(run, checks, rules, heard)
+
+    def test_it_is_inconclusive_and_waits_for_the_deadline(self):
+        outcome = self.judge(Verification(failures=0), **EDGE)
+
+        assert isinstance(outcome, Wait)
+        assert (outcome.message, outcome.otherwise) == (f"not listening yet: {EDGE_SAYS}", Code.UNHEALTHY)
+        seen = outcome.changes["verification"]
+        assert [check.verdict for check in seen.checks] == [PASS, INCONCLUSIVE, INCONCLUSIVE]
+        assert (seen.failures, seen.answered) == (0, False)
+
+    def test_however_often_it_answers_the_threshold_does_not_count_it(self):
+        seen = None
+        for minute in range(9):
+            outcome = self.judge(seen, at(60 * minute), **EDGE)
+            assert isinstance(outcome, Wait)
+            seen = outcome.changes["verification"]
+
+    @pytest.mark.parametrize(
+        "first", [{}, {"healthy": False, "status": 500}, {"healthy": False, "status": 302, "commit": None}]
+    )
+    def test_once_the_version_has_answered_it_is_a_failure(self, first):
+        answered = self.judge(None, **first).changes["verification"]
+
+        outcome = self.judge(answered, at(60), **EDGE)
+
+        assert answered.answered
+        assert outcome.changes["verification"].failures == answered.failures + 1
+        assert outcome.changes["verification"].checks[-1] == Check("health", FAIL, EDGE_SAYS)
+
+    def test_an_answer_of_the_old_version_is_none_of_the_new(self):
+        old = self.judge(None, commit=OLD).changes["verification"]
+
+        outcome = self.judge(old, at(60), **EDGE)
+
+        assert not old.answered
+        assert outcome.changes["verification"].failures == 0
+
+    def test_a_bake_of_before_this_was_recorded_counts_as_an_answer(self):
+        outcome = self.judge(Verification(healthy_since=NOON), at(60), **EDGE)
+
+        assert outcome.changes["verification"].failures == 1
+
+    def test_the_applications_own_502_counts_at_once(self):
+        own = {**EDGE, "by_edge": False, "status": 502}
+
+        assert self.judge(None, **own).changes["verification"].failures == 1
+
+    def test_no_connection_stays_a_question_when_time_is_up(self):
+        outcome = self.judge(None, reached=False, healthy=False, status=None, commit=None, detail="not reached")
+
+        assert outcome.otherwise is Code.VERIFY_INCONCLUSIVE
+
+
+class TestAddress:
+    def test_the_check_says_where_it_looked(self):
+        checks = a_look(url="https://shop.example/health")
+
+        assert checks["health"] == Check("health", PASS, "200 OK, at https://shop.example/health")
+
+    def test_the_wrong_version_says_where_it_answered(self):
+        check = a_look(OLD, url="https://shop.example/health")["version"]
+
+        assert check.detail == f"{OLD[:12]} answers instead of 2222222 at https://shop.example/health"
+
+    def test_domains_that_lead_elsewhere_are_named_where_nothing_else_is(self):
+        sight = Sight(a_deployment(), None, unused=("www.shop.example",))
+
+        check = assess(a_run(Stage.VERIFY), terms().policy, sight)[2]
+
+        assert check.verdict is NOT_RUN
+        assert "www.shop.example" in check.detail
+
+
 def looked(checks, *, now=NOON, failures=0, healthy_since=None, deadline=IN_TEN_MINUTES, run=None, **policy):
     """What follows from a look, ten minutes before the deadline unless said otherwise; the bake takes five."""
     before = Verification(failures=failures, healthy_since=healthy_since)

@@ -16,11 +16,14 @@ from starlette.types import Receive, Scope, Send
 from threads import in_a_thread
 
 from local.cli import main
-from local.workflows import files
+from local.workflows import delivery, files
 from local.workflows.api import Api
 from local.world.faults import Fault
 from local.world.n8n import CHAT, N8nWorld
+from local.world.n8n_versions import NEWEST, RULES, Version
+from local.world.n8n_webhooks import Webhooks
 from local.world.telegram import TelegramWorld
+from shared.clients.n8n import N8n as N8nClient
 from shared.config import N8n
 from shared.errors import ConfigError, Refused
 
@@ -49,8 +52,13 @@ Trouble = Callable[[N8nWorld, dict[str, Any], Path], object]
 
 
 @pytest.fixture
-def world() -> N8nWorld:
-    world = N8nWorld(token=TOKEN, path=None, telegram=TelegramWorld(token="1:abc"), api_key=KEY)
+def version() -> Version:
+    return NEWEST
+
+
+@pytest.fixture
+def world(version: Version) -> N8nWorld:
+    world = N8nWorld(token=TOKEN, path=None, telegram=TelegramWorld(token="1:abc"), api_key=KEY, version=version)
     for number, (type, name) in enumerate(credentials()):
         world.api.credentials[f"c{number}"] = {"id": f"c{number}", "name": name, "type": type, "data": {}}
     return world
@@ -104,6 +112,7 @@ def command(folder: Path, environ: dict[str, str | None]) -> Command:
     return run
 
 
+@pytest.mark.parametrize("version", RULES)
 def test_push_list_diff_and_pull(command: Command, folder: Path, world: N8nWorld) -> None:
     assert "missing" in command("list").stdout
     assert command("diff").exit_code == 1
@@ -148,6 +157,7 @@ def test_what_was_changed_in_n8n_is_pulled(command: Command, folder: Path, world
     assert command("diff").exit_code == 0
 
 
+@pytest.mark.parametrize("version", RULES)
 def test_execute_runs_the_workflow_and_says_how_it_ended(command: Command, tmp_path: Path, world: N8nWorld) -> None:
     command("push")
     payload = tmp_path / "payload.json"
@@ -216,7 +226,7 @@ TROUBLES: dict[str, Trouble] = {
     ("trouble", "said"),
     [
         ("no key", "environment variable N8N_API_KEY: set it to an API key of http"),
-        ("wrong key", "401 unauthorized\nSee that N8N_API_KEY is an API key of this n8n"),
+        ("wrong key", "401 Unauthorized\nSee that N8N_API_KEY is an API key of this n8n"),
         ("down", "503\nSee that n8n runs at the url of [n8n]"),
         ("starting", "n8n is still starting\nSee that n8n runs"),
         ("migrating", "n8n is still starting\nSee that n8n runs"),
@@ -248,6 +258,101 @@ def test_a_push_whose_answer_was_lost_is_completed_by_the_next(command: Command,
     assert command("push").exit_code == 0
 
     assert len(world.api.workflows) == 4
+
+
+def test_an_active_workflow_whose_webhook_n8n_lost_is_activated_again(
+    command: Command, world: N8nWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ACTIVATED_AGAIN_AFTER", 0.1)
+    command("push", "weekly-report")
+    world.api.webhooks = Webhooks()
+
+    again = command("push", "weekly-report")
+
+    assert again.exit_code == 0, again.output
+    assert "weekly-report: unchanged, active at /webhook/signalbox-weekly-report" in again.stdout
+
+
+def test_a_webhook_that_another_workflow_got_first_is_told_with_n8ns_reason(
+    command: Command, world: N8nWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that want one path at the same time are both told that they are active."""
+    monkeypatch.setattr(delivery, "ACTIVATED_AGAIN_AFTER", 0.1)
+    command("push", "weekly-report")
+    [report] = world.api.workflows.values()
+    world.api.webhooks = Webhooks(_there={"other": {**report, "id": "other"}})
+    monkeypatch.setattr(N8nClient, "registered", _none_registered)
+
+    refused = command("push", "weekly-report")
+
+    assert refused.exit_code == 1
+    assert "409 There is a conflict with one of the webhooks.\nAnother workflow of this n8n has" in refused.stderr
+
+
+@pytest.mark.parametrize(("version", "status"), [("2.8.4", 400), ("2.41.1", 409)])
+def test_a_path_that_another_workflow_has_is_told_with_what_to_do(
+    command: Command, world: N8nWorld, status: int
+) -> None:
+    command("push", "weekly-report")
+    [report] = world.api.workflows.values()
+    report["name"] = "Somebody's own"
+
+    refused = command("push", "weekly-report")
+
+    assert refused.exit_code == 1
+    assert f"{status} There is a conflict with one of the webhooks." in refused.stderr
+    assert "has signalbox-weekly-report: change it there, or in [n8n] of signalbox.toml." in refused.stderr
+
+
+@pytest.mark.parametrize("version", RULES)
+def test_a_change_that_n8n_refuses_leaves_what_was_there(command: Command, folder: Path, world: N8nWorld) -> None:
+    command("push", "weekly-report")
+    [report] = world.api.workflows.values()
+    before = copy.deepcopy(report["nodes"])
+    (folder / files.SETTINGS).write_text(SETTINGS.replace(CHAT, "@another"))
+    refusal = {"message": "request/body is not liked"}
+    world.app.faults.append(Fault(when="PUT /api/v1/workflows", status=400, body=refusal))
+
+    refused = command("push", "weekly-report")
+
+    assert refused.exit_code == 1
+    assert "400 request/body is not liked" in refused.stderr
+    [report] = world.api.workflows.values()
+    assert (report["active"], report["nodes"]) == (True, before)
+
+
+@pytest.mark.parametrize("version", RULES)
+def test_a_webhook_whose_credential_was_made_anew_is_pushed(command: Command, world: N8nWorld) -> None:
+    command("push", "weekly-report")
+    known = world.api.credentials
+    [old] = [id for id, one in known.items() if one["name"] == "Signalbox webhook"]
+    known["new"] = {**known.pop(old), "id": "new"}
+
+    pushed = command("push", "weekly-report")
+
+    assert pushed.exit_code == 0, pushed.output
+    assert "weekly-report: updated" in pushed.stdout
+
+
+async def _none_registered(*_: object) -> bool:
+    """As long as the other's webhook is not there either."""
+    return False
+
+
+def test_what_is_pushed_while_n8n_is_upgraded_is_told_and_completed_by_the_next(
+    command: Command, world: N8nWorld
+) -> None:
+    world.api.version = "2.8.4"
+    command("push", "weekly-report")
+    world.state = "migrating"
+    assert "n8n is still starting" in command("push").stderr
+
+    world.api.version, world.state = "2.41.1", "active"
+    pushed = command("push")
+
+    assert pushed.exit_code == 0, pushed.output
+    assert "weekly-report: unchanged" in pushed.stdout
+    assert command("list").stdout.count("as the file") == 4
 
 
 def test_unknown_workflows_are_refused(command: Command) -> None:
@@ -293,6 +398,16 @@ def test_every_workflow_asks_for_the_token_and_shows_its_failures(file: files.Wo
         if code >= 300:
             [[ending]] = links[name]
             assert nodes[ending["node"]]["type"] == "n8n-nodes-base.stopAndError"
+
+
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.stem)
+def test_no_answer_that_breaks_off_is_waited_for(file: files.WorkflowFile) -> None:
+    """n8n waits five minutes for the rest of one whose form it is to find out: its time limit is for the headers."""
+    calls = [node for node in file.document["nodes"] if node["type"].endswith(".httpRequest")]
+    for node in calls:
+        options = node["parameters"]["options"]
+        assert options["response"]["response"]["responseFormat"] in ("json", "text"), node["name"]
+        assert options["timeout"] <= 60_000, node["name"]
 
 
 def test_paths_of_signalbox_toml_are_used_and_taken_back() -> None:

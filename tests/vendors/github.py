@@ -37,6 +37,7 @@ OPERATIONS = (
     "pulls/create",
     "pulls/list-files",
     "pulls/merge",
+    "pulls/update-branch",
     "rate-limit/get",
     "reactions/create-for-issue-comment",
     "repos/compare-commits-with-basehead",

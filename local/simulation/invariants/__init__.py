@@ -5,6 +5,7 @@ A question yields what is wrong, in words; nothing when all is well.
 
 from local.simulation.invariants.documents import commit
 from local.simulation.invariants.outside import call, deployment, line, merge, message, notification
+from local.simulation.invariants.railway import called
 from local.simulation.invariants.rest import (
     after_replay,
     at_rest,
@@ -24,6 +25,7 @@ __all__ = [
     "after_replay",
     "at_rest",
     "call",
+    "called",
     "commit",
     "deployment",
     "effects",

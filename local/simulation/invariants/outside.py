@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
+from msgspec.structs import replace
 
 from local.simulation.execution import Execution
 from local.simulation.invariants.asking import Found, Question, ask, secrets_in
 from local.simulation.invariants.documents import STAGES
-from local.world.github_model import PASSED, PullRequest
+from local.world.github_model import GITHUB_ACTIONS, PASSED, PullRequest
 from local.world.railway_deployment import Plan
 from shared.run import Kind, Run, Stage
 from shared.targets import AUTOMATIC
@@ -123,7 +124,7 @@ def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[st
     if any(one.deployment.source != "API" and one.deployment.service is service for one in witness.made):
         return
     own = next((one.deployment for one in witness.made if one.deployment.id == replaced), None)
-    if own is not None and own.live_at is not None and own.plan == Plan():
+    if own is not None and own.live_at is not None and _is_well(own.plan):
         yield f"{run.id} rolls back {own.id[:8]}, with which nothing was wrong: {run.error}"
 
 
@@ -208,14 +209,41 @@ def only_what_was_judged_is_merged(witness: Witness, execution: Execution, pull:
         yield f"#{pull.number} was merged for {run.id}, which does not have its target"
 
 
+def nothing_red_or_unseen_is_merged_by_us(witness: Witness, _: Execution, pull: PullRequest) -> Iterator[str]:
+    """What CI had announced, or was about to begin, had ended and was green when we merged."""
+    if pull.head_sha in witness.coming:
+        yield f"#{pull.number} was merged before its checks had begun"
+    for suite in pull.head_suites():
+        status, conclusion = suite.state(pull.checks_of(suite))
+        if suite.app_id == GITHUB_ACTIONS and (status != "completed" or conclusion not in PASSED):
+            yield f"#{pull.number} was merged while a workflow of it was {conclusion or status}"
+
+
+def runs_merge_what_they_were_asked_to(witness: Witness, execution: Execution, pull: PullRequest) -> Iterator[str]:
+    """The head that a run merges is the one it began with, or what GitHub made of that at our request."""
+    head, bot = pull.head_sha, witness.vendors.github.bot
+    while (updated := pull.updates.get(head)) is not None and updated[0] == bot:
+        head = updated[1]
+    if head != witness.asked.get(execution.about, head):
+        yield f"#{pull.number} was merged at {pull.head_sha[:7]}, which nobody asked {execution.about} to"
+
+
 def merged_once(witness: Witness, _: Execution, pull: PullRequest) -> Iterator[str]:
     """A pull request is merged at most once."""
     if sum(number == pull.number for number, _, _ in witness.merges) > 1:
         yield f"#{pull.number} was merged again"
 
 
+_MERGE: list[Question[[Witness, Execution, PullRequest]]] = [
+    only_what_was_judged_is_merged,
+    nothing_red_or_unseen_is_merged_by_us,
+    runs_merge_what_they_were_asked_to,
+    merged_once,
+]
+
+
 def merge(witness: Witness, execution: Execution, pull: PullRequest) -> Found:
-    return ask([only_what_was_judged_is_merged, merged_once], witness, execution, pull)
+    return ask(_MERGE, witness, execution, pull)
 
 
 # At every notification that n8n takes
@@ -245,6 +273,11 @@ def no_secrets_in_notifications(_: Witness, told: Told, body: bytes) -> Iterator
 
 def notification(witness: Witness, told: Told, body: bytes) -> Found:
     return ask([told_once, no_secrets_in_notifications], witness, told, body)
+
+
+def _is_well(plan: Plan) -> bool:
+    """Nothing is wrong with it; listening late is not, within `verify_deadline`."""
+    return replace(plan, listens_after=0.0, routed_after=0.0) == Plan()
 
 
 def _taken_back(run: Run) -> str | None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from local.simulation.execution import START
+from local.simulation.invariants import railway, refusals
 from local.simulation.invariants.asking import Found, Question, ask
 from local.simulation.invariants.outside import watched
 from local.simulation.place import LABEL
@@ -108,14 +109,24 @@ def labels_are_answered(witness: Witness) -> Iterator[str]:
             continue
         for place in witness.configured.targets:
             asked = place.branch == pull.base and place.policy.deploy_label is not None
-            if asked and not any(_answers(run, place, pull, set_by) for run in witness.runs()):
+            if asked and not any(_answers(witness, run, place, pull, set_by) for run in witness.runs()):
                 yield f"nobody answered the label on #{pull.number} for {place.id}"
 
 
-def _answers(run: Run, place: TargetConfig, pull: PullRequest, set_by: Labelling) -> bool:
+def _answers(witness: Witness, run: Run, place: TargetConfig, pull: PullRequest, set_by: Labelling) -> bool:
     about = run.pull_request is not None and run.pull_request.head_sha == pull.head_sha and run.target == place.id
     commanded = run.kind is Kind.DEPLOY and run.trigger.source == "command" and run.history[-1].at >= set_by.at
-    return about and (commanded or run.trigger.id == f"LE_{set_by.id} {pull.head_sha}")
+    return about and (commanded or run.trigger.id == f"LE_{set_by.id} {witness.asked[run.id]}")
+
+
+def a_label_starts_one_run(witness: Witness) -> Iterator[str]:
+    """A setting of the label begins one run for each target and head, however often it is looked at."""
+    begun: dict[tuple[str, str, str], list[str]] = {}
+    for run in witness.runs():
+        if run.trigger.source == "label":
+            setting = run.trigger.id.split(" ")[0]
+            begun.setdefault((run.target, setting, witness.asked[run.id]), []).append(run.id)
+    yield from (f"a label on {target} began {ids}" for (target, _, _), ids in begun.items() if len(ids) > 1)
 
 
 def labels_are_set_by_who_may(witness: Witness) -> Iterator[str]:
@@ -183,13 +194,24 @@ def one_github_deployment_per_commit(witness: Witness) -> Iterator[str]:
 def everything_owed_is_told(witness: Witness) -> Iterator[str]:
     """Every ending reached n8n, and nothing is owed any more."""
     keys = {told.key for told in witness.told}
-    for run in witness.runs():
-        if run.owed:
-            yield f"{run.id} still owes {run.owed}"
-        for key, notified in run.notified.items():
+    documents: list[Run | Target] = [*witness.runs(), *map(witness.target, (p.id for p in witness.configured.targets))]
+    for one in documents:
+        if one.owed:
+            yield f"{one.id} still owes {one.owed}"
+        for key, notified in one.notified.items():
             event, _, channel = key.rpartition(":")
-            if channel == outbox.N8N and notified.outcome == outbox.SENT and f"{run.id}:{event}" not in keys:
-                yield f"{run.id} says that {key} was sent, and n8n does not have it"
+            if channel == outbox.N8N and f"{one.id}:{event}" not in keys:
+                yield f"{one.id} says of {key}: {notified.outcome}, and n8n does not have it"
+
+
+def what_says_it_is_unhealthy_never_stands(witness: Witness) -> Iterator[str]:
+    """A version whose health answer says that it is unhealthy is neither deployed with success nor returned to."""
+    made = {one.deployment.id: one.deployment for one in witness.made}
+    for run in witness.runs():
+        stood = made.get(run.watched_deployment or "")
+        good = run.status in (Status.SUCCEEDED, Status.ROLLED_BACK) and (not run.rollback or run.rollback.needed)
+        if good and stood is not None and stood.plan.health != "ok":
+            yield f"{run.id} ended {run.status} with {stood.id[:8]}, whose health is {stood.plan.health}"
 
 
 def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
@@ -348,11 +370,13 @@ _AT_REST: list[Question[[Witness]]] = [
     accepted_commands_are_answered,
     accepted_labels_are_answered,
     labels_are_answered,
+    a_label_starts_one_run,
     labels_are_set_by_who_may,
     a_newer_merge_brings_older_ones_along,
     one_comment_per_run,
     one_github_deployment_per_commit,
     everything_owed_is_told,
+    what_says_it_is_unhealthy_never_stands,
     what_is_recorded_serves,
     what_we_deployed_is_recorded,
     losses_of_health_are_noticed,
@@ -363,6 +387,8 @@ _AT_REST: list[Question[[Witness]]] = [
     missed_webhooks_are_asked_for,
     silences_are_told,
     no_dead_letters,
+    *refusals.AT_REST,
+    *railway.AT_REST,
 ]
 
 

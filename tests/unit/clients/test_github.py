@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from local.world.faults import Fault
 from local.world.github import GitHubWorld
-from shared.clients.github import MOST_FILES, GitHub, HeadMoved, NotMergeable
+from shared.clients.github import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
 from shared.clients.github_activity import Activity
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_registration import Registration
@@ -390,6 +390,10 @@ async def test_null_without_an_error_is_not_found(scripted, data):
         ("RATE_LIMITED", "API rate limit exceeded", RateLimited),
         ("", "You have exceeded a secondary rate limit.", RateLimited),
         ("", "Something went wrong while executing your query.", Unavailable),
+        ("INTERNAL", "An internal error occurred", Unavailable),
+        ("TIMEOUT", "It took too long", Unavailable),
+        ("", "Timeout: this query timed out", Unavailable),
+        ("", "It was submitted too quickly", RateLimited),
         ("", "Field 'nope' doesn't exist on type 'PullRequest'", Refused),
     ],
 )
@@ -421,7 +425,7 @@ async def test_a_graphql_rate_limit_names_its_reset(scripted, clock):
 async def test_required_checks_come_from_the_branchs_rules(world, github):
     world.require_checks(REPO, "release/1.x", ["test", "lint"])
     world.require_review(REPO, "release/1.x")
-    assert await github.required_checks(REPO, "release/1.x") == {"test", "lint"}
+    assert await github.required_checks(REPO, "release/1.x") == {RequiredCheck("test"), RequiredCheck("lint")}
     assert await github.required_checks(REPO, "main") == frozenset()
 
 
@@ -430,7 +434,12 @@ async def test_required_checks_follow_the_pages(scripted):
     link = {"link": f'<{BASE_URL}/repos/{REPO}/rules/branches/main?page=2>; rel="next"'}
     second = [{"type": "required_status_checks"}, {"type": "deletion"}]
     github = scripted(httpx.Response(200, json=[rule], headers=link), httpx.Response(200, json=second))
-    assert await github.required_checks(REPO, "main") == {"test"}
+    assert await github.required_checks(REPO, "main") == {RequiredCheck("test")}
+
+
+async def test_a_required_check_names_the_app_it_has_to_be_of(world, github):
+    world.require_checks(REPO, "main", ["test"], app_id=15368)
+    assert await github.required_checks(REPO, "main") == {RequiredCheck("test", 15368)}
 
 
 async def test_a_plan_without_rulesets_demands_no_checks(scripted):
@@ -514,10 +523,29 @@ async def test_permission_is_read_from_the_repository(github, user, expected):
     assert await github.permission(REPO, user) == expected
 
 
+async def test_one_404_takes_no_permission_away(world, github):
+    world.app.faults.append(Fault(when="/permission", status=404, body={"message": "Not Found"}))
+    assert await github.permission(REPO, "ann") == "admin"
+
+
+async def test_one_404_makes_no_commit_unknown(world, github):
+    base = world.repository(REPO).branches["main"]
+    newer = world.merge(REPO, world.open_pull_request(REPO, title="one", author="ada"), "ada")
+    world.app.faults.append(Fault(when="/compare/", status=404, body={"message": "Not Found"}))
+    assert await github.contains(REPO, base, within=newer)
+
+
 async def test_reacting_twice_leaves_one_reaction(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     comment = world.comment(REPO, number, "/deploy", "ann")
     await github.react(REPO, comment)
+    await github.react(REPO, comment)
+    assert world.reactions == [(REPO, comment, "eyes")]
+
+
+async def test_one_404_deletes_no_comment(world, github):
+    comment = world.comment(REPO, world.open_pull_request(REPO, title="t", author="bob"), "/deploy", "ann")
+    world.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))
     await github.react(REPO, comment)
     assert world.reactions == [(REPO, comment, "eyes")]
 
@@ -553,8 +581,209 @@ async def test_a_refused_merge_gives_githubs_reason(world, github):
 async def test_a_base_that_moved_under_the_merge_is_worth_another_try(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     world.commit(REPO, "main", "ann")
-    with pytest.raises(Unavailable, match="Base branch was modified"):
+    with pytest.raises(BaseMoved, match="Base branch was modified"):
         await github.merge(REPO, number, head_sha=world.pull(REPO, number).head_sha, method="squash")
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ('Required status check "tests" is expected.', "by itself"),
+        ('Required status check "code review" is in progress.', "by itself"),
+        ("2 of 3 required status checks are pending.", "by itself"),
+        ("Merge already in progress", "by itself"),
+        ("Pull Request is not mergeable", "by itself"),
+        ("Something that GitHub has never said before.", "by itself"),
+        ('Repository rule violations found\n\nRequired status check "tests" is expected.\n\n', "by itself"),
+        ("Repository rule violations found\n\nCode scanning is waiting for results from CodeQL.", "by itself"),
+        ("Head branch must be up to date with the base branch.", "by itself"),
+        ("At least 1 approving review is required by reviewers with write access.", "by people"),
+        ("A conversation must be resolved before this pull request can be merged.", "by people"),
+        ("Pull Request is still a draft", "by people"),
+        ("Merge commits are not allowed on this repository.", "never"),
+        ("Changes must be made through the merge queue", "never"),
+        ("You're not authorized to push to this branch.", "never"),
+        ("Pull Request is closed", "never"),
+        ('Required status check "tests" is failing.', "never"),
+        ("Repository rule violations found", "never"),
+        ("Repository rule violations found\n\nCommits must have verified signatures.", "never"),
+        ("Repository rule violations found\n\nA rule that nobody here knows.", "never"),
+        (
+            'Repository rule violations found\n\nRequired status check "a" is expected.\n\n'
+            "Changes must be made through the merge queue",
+            "never",
+        ),
+    ],
+)
+async def test_which_refusals_of_a_merge_pass(scripted, said, passes):
+    with pytest.raises(NotMergeable) as caught:
+        await scripted(httpx.Response(405, json={"message": said})).merge(
+            "acme/review", 1, head_sha="a", method="squash"
+        )
+    assert caught.value.passes == passes
+
+
+async def test_a_branch_is_brought_up_to_date_from_the_named_head_only(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.commit(REPO, "main", "ann")
+    head = world.pull(REPO, number).head_sha
+
+    await github.update_branch(REPO, number, head_sha=head)
+    with pytest.raises(HeadMoved):
+        await github.update_branch(REPO, number, head_sha=head)
+
+    pull = await github.pull_request(REPO, number)
+    assert (pull.head_sha != head, pull.own_update_of) == (True, head)
+
+
+async def test_a_branch_that_has_conflicts_is_not_brought_up_to_date(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.commit(REPO, "main", "ann")
+    world.set_conflict(REPO, number)
+    with pytest.raises(Refused, match="conflict"):
+        await github.update_branch(REPO, number, head_sha=world.pull(REPO, number).head_sha)
+
+
+async def test_an_update_by_people_is_not_taken_for_ours(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.commit(REPO, "main", "ann")
+    world.update_branch(REPO, number, "ann")
+    assert (await github.pull_request(REPO, number)).own_update_of is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signature": None},
+        {"signature": {"isValid": False, "wasSignedByGitHub": True}},
+        {"signature": {"isValid": True, "wasSignedByGitHub": False}},
+        {"author": None},
+        {"author": {"name": "mallory"}},
+        {"author": {"name": "mallory", "email": "1+signalbox[bot]@users.noreply.github.com.example"}},
+        {"parents": {"nodes": [{"oid": "before"}]}},
+        {"parents": {"nodes": [{"oid": "before"}, None]}},
+        {"parents": None},
+    ],
+)
+async def test_a_commit_that_only_looks_like_an_update_is_not_ours(scripted, changes):
+    commits = a_commit("aaa")
+    ours = {
+        "author": {"name": "signalbox[bot]"},
+        "signature": {"isValid": True, "wasSignedByGitHub": True},
+        "parents": {"nodes": [{"oid": "before"}, {"oid": "main"}]},
+    }
+    found = []
+    for commit in (ours, ours | changes):
+        commits["nodes"][0]["commit"] |= commit
+        answer = a_page(commits=commits)
+        answer["data"]["viewer"] = {"login": "signalbox[bot]"}
+        found.append((await scripted(httpx.Response(200, json=answer)).pull_request(REPO, 1)).own_update_of)
+    assert found == ["before", None]
+
+
+# What GitHub records of a head
+
+
+async def test_an_update_is_known_by_the_address_of_its_author_too(scripted):
+    commits = a_commit("aaa")
+    commits["nodes"][0]["commit"] |= {
+        "author": {"name": "Signalbox", "email": "1+signalbox[bot]@users.noreply.github.com"},
+        "signature": {"isValid": True, "wasSignedByGitHub": True},
+        "parents": {"nodes": [{"oid": "before"}, {"oid": "main"}]},
+    }
+    answer = a_page(commits=commits)
+    answer["data"]["viewer"] = {"login": "signalbox[bot]"}
+    assert (await scripted(httpx.Response(200, json=answer)).pull_request(REPO, 1)).own_update_of == "before"
+
+
+async def test_suites_are_read_but_for_our_own(world, github):
+    world.access.permissions["checks"] = "write"
+    world.repository(REPO).apps.append(77)
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.open_suite(REPO, number, workflow="ci")
+    world.report_check(REPO, number, "lint", "success", workflow="lint")
+
+    suites = (await github.pull_request(REPO, number)).suites
+
+    assert {(one.slug, one.status, one.conclusion, one.check_runs) for one in suites} == {
+        ("app-77", "queued", None, 0),
+        ("github-actions", "queued", None, 0),
+        ("github-actions", "completed", "success", 1),
+    }
+
+
+async def test_more_than_a_hundred_suites_are_paged(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    for index in range(105):
+        world.report_check(REPO, number, f"test {index}", "success", workflow=f"w{index}")
+    pull = await github.pull_request(REPO, number)
+    assert (len(pull.suites), len({check.name for check in pull.checks})) == (105, 105)
+    assert calls(world, "POST /graphql") == 2
+
+
+@pytest.mark.parametrize("what", ["suite", "our suite", "status", "review"])
+async def test_the_earliest_record_of_a_head_is_known(world, github, clock, what):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    clock.time += timedelta(minutes=5)
+    if what == "our suite":
+        world.access.permissions["checks"] = "write"
+    world.push(REPO, number)
+    pushed = clock.time
+    if what == "suite":
+        world.open_suite(REPO, number)
+    if what == "status":
+        world.report_status(REPO, number, "ci", "pending")
+    if what == "review":
+        world.review(REPO, number, "approved", "ann")
+    clock.time += timedelta(minutes=5)
+    world.report_check(REPO, number, "test", "success")
+
+    assert (await github.pull_request(REPO, number)).recorded_at == pushed
+
+
+async def test_a_review_of_an_earlier_head_records_nothing_of_this_one(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.review(REPO, number, "approved", "ann")
+    world.push(REPO, number)
+    assert (await github.pull_request(REPO, number)).recorded_at is None
+
+
+@pytest.mark.parametrize("what", ["opened", "ready", "base", "forced"])
+async def test_what_lets_ci_begin_again_counts_as_the_beginning(world, github, clock, what):
+    # given a commit that was checked long ago
+    number = world.open_pull_request(REPO, title="t", author="bob", draft=True)
+    world.report_check(REPO, number, "test", "success")
+    checked = world.pull(REPO, number)
+    head = checked.head_sha
+    world.commit(REPO, "next", "ann")
+    clock.time += timedelta(days=1)
+    # when something happens after which workflows run on it once more
+    if what == "opened":
+        number = world.open_pull_request(REPO, title="t", author="bob", head_sha=head, branch="feature")
+        world.pull(REPO, number).suites = checked.suites
+    else:
+        world.push(REPO, number)
+        world.force_push(REPO, number, head)
+    if what in ("ready", "base"):
+        world.pull(REPO, number).turns.clear()
+        world.pull(REPO, number).turns.append(("ReopenedEvent", clock.time))
+        clock.time += timedelta(hours=1)
+    if what == "ready":
+        world.mark_ready(REPO, number)
+    if what == "base":
+        world.set_base(REPO, number, "next", "bob")
+    # then it is as if GitHub had known the head only since then
+    assert (await github.pull_request(REPO, number)).recorded_at == clock.time
+
+
+async def test_a_null_among_checks_or_suites_counts_as_pending(scripted):
+    commits = a_commit("aaa", None)
+    commits["nodes"][0]["commit"]["checkSuites"] = {"pageInfo": {"hasNextPage": False}, "nodes": [None]}
+    pull = await scripted(httpx.Response(200, json=a_page(commits=commits))).pull_request(REPO, 1)
+    assert ([check.state for check in pull.checks], [suite.status for suite in pull.suites]) == (
+        ["pending"],
+        ["unknown"],
+    )
 
 
 async def test_an_invalid_merge_is_refused_as_it_is(world, github):
@@ -622,9 +851,19 @@ async def test_our_comment_is_found_on_a_later_page(world, github):
 async def test_a_comment_deleted_meanwhile_is_created_anew(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     await github.upsert_comment(REPO, number, marker=MARKER, body="one")
-    world.app.faults.append(Fault(when="PATCH ", status=404, body={"message": "Not Found"}))
+    world.app.interruptions.append(("PATCH ", world.repository(REPO).comments.clear))
     await github.upsert_comment(REPO, number, marker=MARKER, body="two")
-    assert world.comments(REPO, number) == [f"one\n\n{MARKER}", f"two\n\n{MARKER}"]
+    assert world.comments(REPO, number) == [f"two\n\n{MARKER}"]
+
+
+async def test_one_404_makes_no_second_comment(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="one")
+    world.app.faults.append(Fault(when="PATCH ", status=404, body={"message": "Not Found"}))
+    with pytest.raises(NotFound):
+        await github.upsert_comment(REPO, number, marker=MARKER, body="two")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="two")
+    assert world.comments(REPO, number) == [f"two\n\n{MARKER}"]
 
 
 @pytest.mark.parametrize("body", ["x" * 70_000, MARKER + "x" * 70_000, "x" * 70_000 + MARKER])
@@ -764,10 +1003,18 @@ async def test_a_late_refusal_of_an_old_token_leaves_the_new_one_alone(clock, so
     assert len(minted) == 2
 
 
-async def test_a_token_refused_twice_is_unauthorized(world, github):
-    world.app.faults.append(Fault(when="/permission", times=2, status=401, body={"message": "Bad credentials"}))
-    with pytest.raises(Unauthorized, match="Bad credentials"):
-        await github.permission(REPO, "ann")
+async def test_a_new_token_that_github_does_not_know_yet_is_passing(world, github):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    world.report_check(REPO, number, "test", "success")
+    head = world.pull(REPO, number).head_sha
+    for _ in range(2):
+        world.app.faults.append(Fault(when="/merge", status=401, body={"message": "Bad credentials"}))
+
+    # refused before any effect, so that even of a merge nothing is to be looked for
+    with pytest.raises(Unavailable, match="Bad credentials"):
+        await github.merge(REPO, number, head_sha=head, method="squash")
+
+    assert await github.merge(REPO, number, head_sha=head, method="squash")
 
 
 async def test_another_apps_key_is_unauthorized(world, clock, source):
@@ -799,7 +1046,7 @@ async def test_an_app_that_is_not_installed_is_not_found(world, github):
         await github.react("acme/unknown", 1)
     world.app.faults.append(Fault(when="/access_tokens", status=404, body={"message": "Not Found"}))
     with pytest.raises(NotFound, match="access_tokens"):
-        await github.react(REPO, 1)
+        await github.required_checks(REPO, "main")
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
@@ -925,17 +1172,23 @@ async def test_the_primary_limit_of_queries_is_said_inside_a_200(world, github, 
     [
         (httpx.Response(403, json={"message": "Resource not accessible"}), Unauthorized, "Resource not accessible"),
         (httpx.Response(403, headers={"x-ratelimit-remaining": "0"}), Unauthorized, "403"),
-        (httpx.Response(403, content=b"\xff"), Unauthorized, "403"),
+        (httpx.Response(403), Unauthorized, "403"),
+        (httpx.Response(403, content=b"\xff"), Unavailable, "403"),
+        (httpx.Response(403, html="<html>Access denied</html>"), Unavailable, "403 an answer that is not GitHub's own"),
+        (httpx.Response(404, html="<html>no such backend</html>"), Unavailable, "404"),
+        (httpx.Response(404, text="default backend - 404"), Unavailable, "404"),
+        (httpx.Response(403, json={"message": "It was submitted too quickly"}), RateLimited, "too quickly"),
+        (httpx.Response(422, json={"message": "It was submitted too quickly"}), RateLimited, "too quickly"),
         (httpx.Response(404, json={"message": "Not Found"}), NotFound, "Not Found"),
         (httpx.Response(422, json={"message": "Invalid", "errors": [{"code": "missing"}]}), Refused, "missing"),
         (httpx.Response(301, headers={"location": "/repositories/1"}), Refused, "301"),
-        (httpx.Response(410, content=b"<html>gone</html>"), Refused, "410"),
+        (httpx.Response(410, json={"message": "Gone"}), NotFound, "410"),
         (httpx.Response(502), Unavailable, "502"),
     ],
 )
 async def test_refusals_are_named(scripted, response, raised, text):
     with pytest.raises(raised, match=text) as caught:
-        await scripted(response).react(REPO, 1)
+        await scripted(response).required_checks(REPO, "main")
     assert type(caught.value) is raised
 
 

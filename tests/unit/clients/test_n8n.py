@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import httpx
 import pytest
 
 from local.secrets import EnvironmentSecrets
+from local.simulation import loop
 from local.world.faults import Fault
 from local.world.n8n import N8nWorld
+from local.world.n8n_versions import RULES
 from local.world.telegram import TelegramWorld
 from shared.clients.n8n import N8n
 from shared.clock import SystemClock
@@ -123,6 +126,37 @@ async def test_a_workflow_that_failed_on_its_way(n8n, world):
         await call(n8n)
 
 
+@pytest.mark.parametrize("version", RULES)
+async def test_a_workflow_that_failed_before_it_answered_may_have_done_something(n8n, world, version):
+    world.api.version, world.state = version, "failing"
+
+    with pytest.raises(UnknownOutcome):
+        await call(n8n)
+
+
+def test_an_n8n_that_is_being_upgraded_is_unavailable_until_it_takes_the_call(world):
+    async def calls() -> list[str]:
+        """What a call every ten seconds comes to."""
+        secrets = Secrets(EnvironmentSecrets({"N8N_API": TOKEN}), SystemClock())
+        client = N8n(url="https://n8n.example/", secrets=secrets, transport=httpx.ASGITransport(app=world.app))
+        world.restart("2.41.1", down=30, migrating=30, starting=30)
+        said = []
+        for _ in range(10):
+            try:
+                said.append(await call(client))
+            except Unavailable as error:
+                said.append(str(error).partition(f"{PATH}: ")[2])
+            await asyncio.sleep(10)
+        return said
+
+    assert loop.run(calls()) == [
+        *["not reached: ConnectError connection refused"] * 3,
+        *["200 n8n is starting up. Please wait"] * 3,
+        *["404, n8n is still starting"] * 3,
+        "1",
+    ]
+
+
 @pytest.mark.parametrize("lost", [True, False])
 async def test_an_answer_that_does_not_come(n8n, world, lost):
     world.app.faults.append(Fault(lost=lost, status=500, after_effect=True, body={"message": "Error in workflow"}))
@@ -141,6 +175,10 @@ ANSWERS: dict[str, tuple[httpx.Response | Exception, Callable[..., Exception]]] 
     "connection lost": (httpx.RemoteProtocolError("disconnected"), UnknownOutcome),
     "migrations": (httpx.Response(200, text="n8n is starting up. Please wait"), Unavailable),
     "routes not there yet": (httpx.Response(404, html=HTML), Unavailable),
+    "no published version": (
+        httpx.Response(404, json={"code": 404, "message": "Published version not found"}),
+        NotFound,
+    ),
     "not registered": (httpx.Response(404, json={"code": 404, "message": "not registered", "hint": "x"}), NotFound),
     "wrong token": (httpx.Response(403, text="Authorization data is wrong!"), Unauthorized),
     "no token": (httpx.Response(401), Unauthorized),

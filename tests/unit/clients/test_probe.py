@@ -24,7 +24,9 @@ from cryptography.x509.oid import NameOID
 from local.clock import VirtualClock
 from local.world.application import Application
 from local.world.railway import RailwayWorld
+from shared.clients.health_body import HealthRule
 from shared.clients.probe import Answer, Probe
+from shared.run import Verdict
 
 NEW = "a" * 40
 URL = "https://shop.example/health"
@@ -95,11 +97,105 @@ async def test_only_a_2xx_is_healthy(status: int, healthy: bool) -> None:
     assert str(status) in answer.detail
 
 
-async def test_a_redirect_is_not_followed_and_says_only_the_host() -> None:
+async def test_a_redirect_is_not_followed_and_says_where_it_led() -> None:
     answer = await look_at(httpx.Response(302, headers={"location": "https://login.example/x?token=abc"}))
 
     assert (answer.reached, answer.status, answer.healthy) == (True, 302, False)
-    assert answer.detail == "302 Found, redirects to login.example"
+    assert answer.detail == "302 Found, redirects to https://login.example/x", "a query may hold a secret"
+
+
+@pytest.mark.parametrize(
+    ("location", "led"),
+    [
+        ("/sign-in", "https://shop.example/sign-in"),
+        ("https://me:word@login.example:8443/x#fragment", "https://login.example:8443/x"),
+        ("https://login.example/" + "x" * 500, "https://login.example/" + "x" * 178),
+    ],
+    ids=["on the same host", "with a password", "a long one"],
+)
+async def test_where_a_redirect_led_is_shown_without_secrets(location: str, led: str) -> None:
+    answer = await look_at(httpx.Response(302, headers={"location": location}), "https://shop.example/health")
+
+    assert answer.detail == f"302 Found, redirects to {led}"
+
+
+EDGE_HEADER = {"server": "railway-edge", "x-railway-fallback": "true"}
+EDGE_BODY = {"status": "error", "code": 404, "message": "Application not found", "request_id": "abc"}
+
+
+class TestEdge:
+    """Railway's edge answers by itself: 404 without a route, 502 when nothing listens."""
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            httpx.Response(404, headers=EDGE_HEADER, json=EDGE_BODY),
+            httpx.Response(404, headers=EDGE_HEADER, text="<html>Not Found</html>"),
+            httpx.Response(502, headers=EDGE_HEADER),
+            httpx.Response(404, json=EDGE_BODY),
+            httpx.Response(502, json=EDGE_BODY | {"code": 502, "message": "Application failed to respond"}),
+        ],
+        ids=["404", "as a page", "502", "404 without the header", "502 without the header"],
+    )
+    async def test_its_own_answers_are_told_from_the_applications(self, response: httpx.Response) -> None:
+        answer = await look_at(response)
+
+        assert (answer.reached, answer.by_edge, answer.by_application, answer.healthy) == (True, True, False, False)
+        assert answer.detail.endswith(", from Railway's edge and not from the application")
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            httpx.Response(404, headers={"server": "railway-edge"}),
+            httpx.Response(404, headers={"x-railway-fallback": "false"}, json={"status": "error"}),
+            httpx.Response(404, json={k: v for k, v in EDGE_BODY.items() if k != "request_id"}),
+            httpx.Response(502, json=EDGE_BODY),
+            httpx.Response(503, json=EDGE_BODY | {"code": 503}),
+            httpx.Response(200, headers=EDGE_HEADER),
+        ],
+        ids=["behind the edge", "not its fallback", "a body like it", "another status", "a 503", "a success"],
+    )
+    async def test_an_application_behind_it_answers_for_itself(self, response: httpx.Response) -> None:
+        answer = await look_at(response)
+
+        assert (answer.by_edge, answer.by_application) == (False, True)
+
+    async def test_before_the_version_answered_it_says_nothing_and_then_that_it_is_gone(self) -> None:
+        answer = await look_at(httpx.Response(404, headers=EDGE_HEADER))
+
+        assert answer.verdict(answered_before=False) is Verdict.INCONCLUSIVE
+        assert answer.verdict(answered_before=True) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("body", "healthy", "detail"),
+    [
+        ({"status": "unhealthy"}, False, "200 OK, status unhealthy"),
+        ({"status": "degraded"}, True, "200 OK, status degraded"),
+        ({"status": "pass", "checks": {"db": [{"status": "fail"}]}}, False, "200 OK, check db is fail"),
+        ({"status": "ok"}, True, "200 OK"),
+    ],
+)
+async def test_the_body_of_a_200_counts(body: dict[str, Any], healthy: bool, detail: str) -> None:
+    answer = await look_at(httpx.Response(200, json=body))
+
+    assert (answer.healthy, answer.detail) == (healthy, detail)
+
+
+async def test_a_body_cannot_make_a_503_healthy() -> None:
+    answer = await look_at(httpx.Response(503, json={"status": "ok"}), health=HealthRule("status", "ok"))
+
+    assert (answer.healthy, answer.detail) == (False, "503 Service Unavailable")
+
+
+async def test_the_named_field_decides_over_the_status_word() -> None:
+    answer = await look_at(httpx.Response(200, json={"status": "fail", "up": True}), health=HealthRule("up", True))
+
+    assert answer.healthy
+
+
+async def test_a_page_that_speaks_of_failure_is_judged_by_its_status() -> None:
+    assert (await look_at(httpx.Response(200, text="unhealthy"))).healthy
 
 
 @pytest.mark.parametrize("location", ["https://host:port/", "https://xn--/"])

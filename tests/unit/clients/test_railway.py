@@ -15,9 +15,10 @@ import pytest
 from local.clock import VirtualClock
 from local.world.faults import Fault
 from local.world.railway import RailwayWorld
+from local.world.railway_deployment import CustomDomain
 from shared.clients.railway import DeploymentState, Railway
 from shared.clients.railway_operations import Listed, Operations, Step, Used
-from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.errors import Final, NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.secrets import RAILWAY_API, Secrets
 
 URL = "https://backboard.railway.test/graphql/v2"
@@ -221,7 +222,7 @@ async def test_a_list_in_another_order_is_sorted_and_a_missing_cursor_ends_it(an
 
 async def test_a_page_that_names_itself_as_the_next_ends_the_list(answering: Answering) -> None:
     page = {"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": "here"}}
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         assert await answering(answer(page)).deployments(**WHERE) == []
 
 
@@ -306,13 +307,74 @@ async def test_a_service_tells_what_is_active_and_where(
     assert (service.repository, service.image) == ("acme/shop", None)
 
 
+LEADS_HERE = {
+    "verified": True,
+    "certificateStatus": "CERTIFICATE_STATUS_TYPE_VALID",
+    "dnsRecords": [
+        {"purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE", "status": "DNS_RECORD_STATUS_PROPAGATED"},
+        {"purpose": "DNS_RECORD_PURPOSE_ACME_DNS01_CHALLENGE", "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE"},
+    ],
+}
+ELSEWHERE = [{"purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE", "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE"}]
+
+
+def with_domain(name: str = "shop.example", sync: str = "ACTIVE", **status: Any) -> dict[str, Any]:
+    """A service with a domain of its own, of this status, and with Railway's."""
+    custom = {"domain": name, "syncStatus": sync, "status": LEADS_HERE | status}
+    railways = {"domain": "x.up.railway.app", "syncStatus": "ACTIVE"}
+    domains = {"customDomains": [custom], "serviceDomains": [railways]}
+    return {"activeDeployments": [], "domains": domains, "latestDeployment": None, "source": {"image": "nginx:1"}}
+
+
 async def test_a_custom_domain_comes_before_railways_own(answering: Answering) -> None:
-    domains = {"customDomains": [{"domain": "shop.example"}], "serviceDomains": [{"domain": "x.up.railway.app"}]}
-    found = {"activeDeployments": [], "domains": domains, "latestDeployment": None, "source": {"image": "nginx:1"}}
+    service = await answering(answer(with_domain())).service(**PLACE)
+
+    assert (service.host, service.image, service.repository) == ("shop.example", "nginx:1", None)
+    assert service.unused_domains == {}
+
+
+@pytest.mark.parametrize(
+    ("domain", "why"),
+    [
+        (with_domain(verified=False), "not verified"),
+        (with_domain(dnsRecords=ELSEWHERE), "DNS record"),
+        (with_domain(certificateStatus="CERTIFICATE_STATUS_TYPE_ISSUING"), "certificate"),
+        (with_domain("*.shop.example"), "wildcard"),
+        (with_domain(sync="DELETING"), "being removed"),
+    ],
+    ids=["not verified", "leads to the old host", "no certificate", "a wildcard", "being removed"],
+)
+async def test_a_domain_that_may_lead_elsewhere_is_not_used(
+    answering: Answering, domain: dict[str, Any], why: str
+) -> None:
+    service = await answering(answer(domain)).service(**PLACE)
+
+    assert service.host == "x.up.railway.app"
+    [(_, reason)] = service.unused_domains.items()
+    assert why in reason
+
+
+async def test_the_domain_is_used_once_it_leads_here(railway: Railway, world: RailwayWorld) -> None:
+    # Given a domain that still leads to the old host
+    domain = CustomDomain(domain="shop.example", elsewhere=OLD, certificate="VALIDATING_OWNERSHIP")
+    world.services[0].custom_domains.append(domain)
+    before = await railway.service(**PLACE)
+
+    # When its record leads to Railway, and its certificate is valid
+    domain.elsewhere, domain.certificate = None, "VALID"
+    after = await railway.service(**PLACE)
+
+    # Then it is where the service answers
+    assert (before.host, after.host) == ("shop.up.railway.app", "shop.example")
+
+
+async def test_a_domain_without_a_status_is_not_used(answering: Answering) -> None:
+    found = with_domain()
+    found["domains"] = {"customDomains": [{"domain": "shop.example"}], "serviceDomains": []}
 
     service = await answering(answer(found)).service(**PLACE)
 
-    assert (service.host, service.image, service.repository) == ("shop.example", "nginx:1", None)
+    assert (service.host, list(service.unused_domains)) == (None, ["shop.example"])
 
 
 async def test_a_private_service_without_a_deployment_has_no_host(railway: Railway, world: RailwayWorld) -> None:
@@ -528,7 +590,7 @@ async def test_a_refused_token_is_read_anew_for_the_next_call(
     "response",
     [
         httpx.Response(401),
-        httpx.Response(403, text="error code: 1010"),
+        httpx.Response(403, text="nothing for you"),
         refusal("Not Authorized"),
         refusal("Project Token not found"),
         refusal("Two Factor Authentication Required"),
@@ -550,6 +612,36 @@ async def test_every_form_of_a_refused_token_is_unauthorized(
 
 
 # Failures
+
+
+@pytest.mark.parametrize(
+    ("response", "of_a_query", "of_a_change"),
+    [
+        (httpx.Response(403, html="<html>Cloudflare</html>"), Unavailable, UnknownOutcome),
+        (httpx.Response(403, text="error code: 1010"), Unavailable, UnknownOutcome),
+        (httpx.Response(404, html="<html>no such backend</html>"), Unavailable, UnknownOutcome),
+        (refusal("Problem processing request"), Unavailable, UnknownOutcome),
+        (refusal("Please try again later"), Unavailable, UnknownOutcome),
+        (refusal("You are deploying too quickly"), RateLimited, RateLimited),
+        (refusal("Rate limit exceeded"), RateLimited, RateLimited),
+        (refusal("Not Authorized"), Unauthorized, Unauthorized),
+        (refusal("Service not found"), NotFound, NotFound),
+        (refusal("The repository is not connected"), Refused, Refused),
+        (refusal("Commit not found"), Final, Final),
+    ],
+    ids=lambda value: value.text[:60] if isinstance(value, httpx.Response) else "",
+)
+async def test_what_railways_answers_mean(
+    answering: Answering, response: httpx.Response, of_a_query: type[Exception], of_a_change: type[Exception]
+) -> None:
+    railway = answering(response)
+
+    with pytest.raises(of_a_query) as asked:
+        await railway.deployment("d1")
+    with pytest.raises(of_a_change) as changed:
+        await railway.deploy(**PLACE, commit_sha=NEW)
+
+    assert (type(asked.value), type(changed.value)) == (of_a_query, of_a_change)
 
 
 @pytest.mark.parametrize(
@@ -618,6 +710,122 @@ async def test_errors_count_even_beside_data_and_without_words(answering: Answer
 
     with pytest.raises(Refused, match="refused"):
         await railway.deploy(**PLACE, commit_sha=NEW)
+
+
+# Tokens
+
+STAGING_TOKEN = "token-of-staging"
+
+
+@pytest.fixture
+def scoped(world: RailwayWorld, clock: VirtualClock, railway: Railway) -> Railway:
+    """With a project token, which opens the one environment of another secret's targets."""
+    world.project_tokens[STAGING_TOKEN] = ("prj", "env")
+    secrets = Secrets(OneOf({RAILWAY_API: "railway-token", "RAILWAY-OWN": STAGING_TOKEN}), clock)
+    transport = httpx.ASGITransport(app=world.app)
+    return Railway(url=URL, token_kind="account", secrets=secrets, transport=transport).using("RAILWAY-OWN", "project")
+
+
+class OneOf:
+    """Secrets by name."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        return (self._values[name],)
+
+
+async def test_a_project_token_does_its_environments_work(scoped: Railway, world: RailwayWorld) -> None:
+    id = await scoped.deploy(**PLACE, commit_sha=NEW)
+
+    assert (await scoped.deployment(id)).commit_sha == NEW
+    assert [one.id for one in await scoped.deployments(**WHERE, limit=1)] == [id]
+    assert (await scoped.service(**PLACE)).latest_id == id
+    assert (await scoped.setup.token("project")).environment_id == "env"
+    assert world.trespasses == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda railway, _: railway.deploy(service_id="svc", environment_id="env2", commit_sha=NEW),
+        lambda railway, _: railway.service(service_id="svc", environment_id="env2"),
+        lambda railway, _: railway.deployments(project_id="prj", environment_id="env2", service_id="svc"),
+        lambda railway, theirs: railway.deployment(theirs),
+        lambda railway, theirs: railway.rollback(theirs),
+        lambda railway, theirs: railway.build_logs(theirs, limit=3),
+        lambda railway, _: railway.setup.project("other"),
+    ],
+)
+async def test_a_project_token_opens_no_other_environment(scoped: Railway, world: RailwayWorld, ask: Any) -> None:
+    place = {"project_id": "prj", "environment_id": "env2", "service_id": "svc"}
+    world.add_service(**place, name="web", repository="acme/shop", serving_commit=OLD)
+    id = world.deployments("svc", "env2")[0].id
+
+    with pytest.raises(Unauthorized, match="RAILWAY-OWN holds a project token, which opens one environment"):
+        await ask(scoped, id)
+
+    assert len(world.trespasses) == 1
+    assert len(world.created) == 0
+
+
+async def test_what_no_project_token_may_do_is_refused_with_its_name(scoped: Railway, world: RailwayWorld) -> None:
+    world.refused_to_project_tokens.add("serviceInstanceDeployV2")
+
+    with pytest.raises(Unauthorized) as refused:
+        await scoped.deploy(**PLACE, commit_sha=NEW)
+
+    assert "Railway does not let a project token use `serviceInstanceDeployV2`" in str(refused.value)
+    assert STAGING_TOKEN not in str(refused.value)
+    assert world.created == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_by_status_names_the_permission_too(scoped: Railway, world: RailwayWorld, status: int) -> None:
+    world.app.faults.append(Fault(status=status))
+    with pytest.raises(Unauthorized, match="does not let a project token use `serviceInstance`"):
+        await scoped.service(**PLACE)
+
+
+async def test_an_account_token_is_not_told_of_scopes(railway: Railway, source: Source) -> None:
+    source.value = "revoked"
+    with pytest.raises(Unauthorized) as refused:
+        await railway.deployment("any")
+    assert "project token" not in str(refused.value)
+
+
+# Config files
+
+
+@pytest.mark.parametrize(
+    ("meta", "file", "settings", "check"),
+    [
+        # As captured of a real deployment: the file is named, and nothing is said of what it sets
+        (
+            {
+                "configFile": "/railway.json",
+                "fileServiceManifest": {},
+                "serviceManifest": {"build": {}, "deploy": {"healthcheckPath": "/api/health"}},
+            },
+            *("/railway.json", (), "/api/health"),
+        ),
+        (
+            {"fileServiceManifest": {"build": {"builder": "NIXPACKS"}, "deploy": {"startCommand": "x", "cron": None}}},
+            *("railway.json or railway.toml", ("build.builder", "deploy.startCommand"), None),
+        ),
+        ({"configFile": ".railway/railway.ts", "fileServiceManifest": {"build": {"a": 1}}}, None, (), None),
+        ({"configFile": None, "fileServiceManifest": {}, "serviceManifest": {"build": {"a": 1}}}, None, (), ""),
+        ({"configFile": 7, "fileServiceManifest": [1], "serviceManifest": {"deploy": [1]}}, None, (), ""),
+        ({"configFile": "", "fileServiceManifest": {"deploy": "x"}, "serviceManifest": {}}, None, (), None),
+        (None, None, (), None),
+    ],
+)
+async def test_meta_says_which_file_configured_a_deployment(
+    answering: Answering, meta: Any, file: str | None, settings: Any, check: str | None
+) -> None:
+    state = await answering(answer(raw_deployment(meta=meta))).deployment("d1")
+    assert (state.config_file, state.file_settings, state.health_check) == (file, settings, check)
 
 
 # How the project is set up

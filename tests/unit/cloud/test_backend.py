@@ -67,7 +67,7 @@ async def main():
     await backend.store.close()
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
 
     assert done.stdout.splitlines() == ["[]", "['grpc', 'google.pubsub_v1']"]
 
@@ -148,7 +148,8 @@ async def test_with_credentials_it_connects_to_google(credentials):
 @pytest.mark.parametrize(
     ("variable", "database"), [({}, "(default)"), ({"SIGNALBOX_DATABASE": "signalbox"}, "signalbox")]
 )
-async def test_the_database_can_be_another_than_the_default_one(variable, database):
+async def test_the_database_can_be_another_than_the_default_one(variable, database, monkeypatch):
+    monkeypatch.setattr("shared.cloud.firestore.READ_TIMEOUT", 60.0)  # on a slow machine, too
     async with serving() as server:
         asked = []
 

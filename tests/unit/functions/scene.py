@@ -25,7 +25,7 @@ from local.clock import VirtualClock
 from local.functions import Router
 from local.secrets import EnvironmentSecrets
 from local.store import SqliteStore
-from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, Keys, made_up_secrets, make_keys
+from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, Keys, made_up_secrets, make_keys, variable
 from local.world.application import Application
 from local.world.faults import Faulty
 from local.world.github import GitHubWorld
@@ -72,6 +72,7 @@ service_id = "{SERVICE}"
 
 [repositories."{REPOSITORY}".services.web.environments.production]
 environment_id = "{ENVIRONMENT}"
+{{token}}
 
 {{more}}
 """
@@ -89,7 +90,7 @@ service_id = "service-api"
 environment_id = "{ENVIRONMENT}"
 """
 """A second service of the repository."""
-POLICY = {"commit_field": "commit", "bake": 30, "poll": 10, "failure_threshold": 2}
+POLICY = {"commit_field": "commit", "bake": 30, "poll": 10, "failure_threshold": 2, "settle": 0}
 
 
 class Crash(BaseException):
@@ -254,6 +255,8 @@ class Scene:
         self.github.on_merge.append(lambda repository, sha, branch: self._pushed(repository, branch, sha))
         self.n8n = N8nWorld(token=self.secrets["N8N_API"])
         self.application = Faulty(Application(self.railway, service_id=SERVICE, environment_id=ENVIRONMENT))
+        self.token_secret: str | None = None
+        """What signalbox.toml names as the secret of production's project token."""
         self.blind = False
         """The prober cannot reach anything."""
         self.services = Services(
@@ -281,7 +284,19 @@ class Scene:
 
     def configure(self, *, n8n: bool = True, more: str = "", paths: Sequence[str] | None = None, **policy: Any) -> None:
         """A new signalbox.toml, with these rules on top of the scene's own; None takes one away."""
-        self.services.config = _config(POLICY | policy, n8n=n8n, more=more, paths=paths)
+        self.services.config = _config(POLICY | policy, n8n=n8n, more=more, token=self.token_secret, paths=paths)
+
+    def use_project_token(self, secret: str = "RAILWAY-PRODUCTION") -> None:
+        """For production, in a secret of its own."""
+        self.hold_project_token(secret)
+        self.token_secret = secret
+        self.configure()
+
+    def hold_project_token(self, secret: str, environment_id: str = ENVIRONMENT) -> None:
+        """The secret holds a project token, which opens that environment."""
+        value = _project_token(secret)
+        self.secrets[variable(secret)] = value
+        self.railway.project_tokens[value] = (PROJECT, environment_id)
 
     def use_workflow(self, **paths: str) -> None:
         """Of n8n, beside the notification's: at this path, which signalbox.toml names under this key."""
@@ -313,6 +328,14 @@ class Scene:
 
     async def wake(self, stage: str, run_id: str) -> httpx.Response:
         return await self.push(stage, envelope.encode(Message(stage, run_id)))
+
+    async def patiently(self, stage: str, run_id: str) -> Run:
+        """Wake the stage whenever it is due, as long as it is refused; the run once it is not, or has ended."""
+        while (run := await self.run(run_id)).refused_since is not None and not run.status.terminal:
+            assert run.stage_due is not None
+            await self.live(max(0.0, (run.stage_due - self.clock.now()).total_seconds()))
+            await self.wake(stage, run_id)
+        return run
 
     async def happen(self, event: events.Event) -> httpx.Response:
         return await self.push("dispatch", events.encode(event))
@@ -567,15 +590,26 @@ def _values() -> dict[str, str]:
 
 
 @functools.cache
+def _project_token(secret: str) -> str:
+    return made_up_secrets(secret)[variable(secret)]
+
+
+@functools.cache
 def _keys() -> Keys:
     return make_keys()
 
 
 def _config(
-    policy: Mapping[str, Any], *, n8n: bool = True, more: str = "", paths: Sequence[str] | None = None
+    policy: Mapping[str, Any],
+    *,
+    n8n: bool = True,
+    more: str = "",
+    token: str | None = None,
+    paths: Sequence[str] | None = None,
 ) -> config.Config:
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items() if value is not None)
-    text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more)
+    own = f'railway_token_secret = "{token}"' if token else ""
+    text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more, token=own)
     if paths is not None:
         text = text.replace(f'service_id = "{SERVICE}"', f'service_id = "{SERVICE}"\npaths = {json.dumps(list(paths))}')
     return config.parse(text, "the scene's signalbox.toml")

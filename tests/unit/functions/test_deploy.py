@@ -11,6 +11,7 @@ from unit.functions.scene import DOMAIN, NEW, OLD, OTHER, TARGET, Crash, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
+from local.world.railway_deployment import Plan
 from shared.errors import Code
 from shared.pipeline import Pace
 from shared.run import Deployment, Hold, Run, Stage, Status, Target
@@ -111,7 +112,7 @@ async def test_a_call_that_certainly_had_no_effect_is_taken_back(
 ) -> None:
     scene.railway.app.faults.append(Fault(when=DEPLOY, status=status, headers=headers))
     await scene.execute(run)
-    assert deployment(await scene.run(run.id)).requested_at is None
+    assert (await scene.run(run.id)).deployment is None
     await scene.wake("deploy", run.id)  # so that nothing has to be looked for
     after = await scene.run(run.id)
     assert (after.stage, [deployment(after).id]) == (Stage.MONITOR, made(scene))
@@ -139,9 +140,10 @@ async def test_railways_refusal_ends_the_run_with_nothing_to_take_back(scene: Sc
     assert (await scene.target()).active is None
 
 
-async def test_a_refused_token_ends_the_run(scene: Scene, run: Run) -> None:
+async def test_a_token_that_stays_refused_ends_the_run(scene: Scene, run: Run) -> None:
     scene.secrets["RAILWAY_API"] = "revoked-token"
-    after = await scene.execute(run)
+    await scene.execute(run)
+    after = await scene.patiently("deploy", run.id)
     assert after.error is not None
     assert after.error.code is Code.VENDOR_REFUSED
 
@@ -265,7 +267,7 @@ async def test_at_first_contact_the_healthy_version_that_serves_is_remembered(sc
     assert target.address == f"https://{DOMAIN}"
 
 
-@pytest.mark.parametrize("state", ["unhealthy", "nothing", "crashed"])
+@pytest.mark.parametrize("state", ["unhealthy", "unwell", "nothing", "crashed"])
 async def test_at_first_contact_what_is_known_not_to_be_healthy_is_not_what_to_come_back_to(
     scene: Scene, state: str
 ) -> None:
@@ -274,6 +276,8 @@ async def test_at_first_contact_what_is_known_not_to_be_healthy_is_not_what_to_c
     if state == "unhealthy":
         scene.application.faults.append(Fault(status=503))
     first = scene.railway.deployments(SERVICE, ENVIRONMENT)[0]
+    if state == "unwell":
+        first.plan = Plan(health="unwell")
     if state == "nothing":
         first.status = "REMOVED"
     if state == "crashed":

@@ -431,9 +431,15 @@ async def test_a_second_rollback_waits_for_the_first(scene: Scene) -> None:
 
 
 async def test_a_command_whose_comment_was_deleted_is_forgotten(scene: Scene) -> None:
-    scene.github.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))
+    scene.github.app.faults.append(Fault(when="/reactions", times=2, status=404, body={"message": "Not Found"}))
     assert await command(scene, "/deploy") == ""
     assert await scene.runs() == []
+
+
+async def test_one_404_for_a_comment_does_not_lose_its_command(scene: Scene) -> None:
+    scene.github.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))
+    await command(scene, "/deploy")
+    assert len(await scene.runs()) == 1
 
 
 async def test_a_rollback_is_possible_while_a_deployment_is_under_way(scene: Scene) -> None:

@@ -6,13 +6,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from unit.functions.scene import OLD, STAGING, Crash, Scene, opened
+from unit.functions.scene import DOMAIN, OLD, STAGING, TARGET, Crash, Scene, opened
 
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
 from shared import events
 from shared.errors import Code
-from shared.run import Stage, Status
+from shared.run import Stage, Status, Target
 
 
 async def merged_and_settled(scene: Scene, **plan: Any) -> str:
@@ -235,3 +235,43 @@ async def test_a_crash_at_any_save_or_message_changes_nothing_in_the_end(
             assert (scene.dead, len(scene.github.deployments(REPOSITORY))) == ([], 1)
             if not incidents.happened:
                 return
+
+
+async def test_an_unhealthy_version_s_log_is_sent_to_be_analysed(scene: Scene) -> None:
+    # Given a version that answers 503 and writes why
+    scene.use_workflow(failure_analysis="failure-analysis")
+    scene.railway.plan(SERVICE, health="failing", log=("no such table: socks",))
+    number = scene.open_pull_request()
+
+    # When it is merged, and rolled back
+    scene.merge(number)
+    await scene.settle()
+
+    # Then the analysis is asked for it, and the people's texts name the address
+    run = await scene.the_run()
+    assert run.status is Status.ROLLED_BACK
+    [asked] = scene.n8n.asked
+    assert asked["log_tail"] == ["no such table: socks"]
+    assert asked["address"] == f"https://{DOMAIN}"
+    (comment,) = scene.comments()
+    assert f"Address: https://{DOMAIN}" in comment
+    assert "no such table: socks" in comment
+
+
+async def test_a_build_that_fails_names_the_address_that_still_serves(scene: Scene) -> None:
+    scene.railway.plan(SERVICE, build="fail")
+    await scene.save(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"))
+    scene.merge(scene.open_pull_request())
+    await scene.settle()
+    assert (await scene.the_run()).address == f"https://{DOMAIN}"
+    assert f"Address: https://{DOMAIN}" in scene.comments()[0]
+
+
+async def test_a_rollback_that_fails_keeps_the_log_of_what_failed_first(scene: Scene) -> None:
+    scene.railway.plan(SERVICE, health="failing", log=("no such table: socks",))
+    scene.railway.refuse_rollback = True
+    scene.merge(scene.open_pull_request())
+    await scene.settle()
+    run = await scene.the_run()
+    assert run.error is not None
+    assert (run.error.code, run.error.log_tail) == (Code.ROLLBACK_REFUSED, ("no such table: socks",))

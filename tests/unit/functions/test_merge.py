@@ -174,6 +174,349 @@ async def test_a_push_between_the_judgement_and_the_merge_stops_the_merge_and_fr
     assert (await scene.target()).active is None
 
 
+# Checks that are still to come
+
+
+CI = {"settle": 60}
+
+
+async def test_a_deploy_right_after_a_push_waits_for_ci_that_has_not_begun(scene: Scene) -> None:
+    # given CI that lists its workflow 20 s after the push, and fails two minutes later
+    scene.configure(**CI)
+    number = scene.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, "for checks to begin" in run.history[-1].message) == (Status.WAITING, True)
+    scene.pass_time(20)
+    scene.github.open_suite(REPOSITORY, number)
+    await scene.wake("merge", run.id)
+    assert "GitHub Actions (announced" in (await scene.run(run.id)).history[-1].message
+    scene.pass_time(120)
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).status is Status.WAITING
+    # when it has failed
+    scene.github.report_check(REPOSITORY, number, "tests", "failure")
+    await scene.wake("merge", run.id)
+    # then nothing was merged
+    run = await scene.run(run.id)
+    assert (code(run), scene.github.merges) == (Code.CHECKS_FAILED, [])
+    assert run.error is not None
+    assert run.error.message == "failed: tests (failure)"
+
+
+async def test_a_quick_workflow_does_not_answer_for_a_slow_one(scene: Scene) -> None:
+    scene.configure(**CI)
+    number = scene.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+    scene.github.report_check(REPOSITORY, number, "lint", "success", workflow="lint")
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, scene.github.merges) == (Status.WAITING, [])
+    scene.github.open_suite(REPOSITORY, number, workflow="tests")
+    scene.pass_time(600)
+    await scene.wake("merge", run.id)
+    assert scene.github.merges == []
+    scene.github.report_check(REPOSITORY, number, "tests", "success", workflow="tests")
+    scene.github.close_suite(REPOSITORY, number, workflow="tests")
+    await scene.settle()
+    assert len(scene.github.merges) == 1
+
+
+async def test_each_push_to_a_labelled_pull_request_waits_for_its_own_checks(scene: Scene) -> None:
+    scene.configure(deploy_label="ship", **CI)
+    number = scene.open_pull_request()
+    scene.github.label(REPOSITORY, number, "ship", "grace")
+    scene.github.push(REPOSITORY, number)
+    await scene.live(1)
+    await scene.deliver()
+    assert scene.github.merges == []
+    scene.pass_time(20)
+    scene.github.report_check(REPOSITORY, number, "tests", "failure")
+    await scene.settle()
+    assert (code(await scene.the_run()), scene.github.merges) == (Code.CHECKS_FAILED, [])
+
+
+async def test_a_repository_without_ci_deploys_once_the_head_has_settled(scene: Scene) -> None:
+    scene.configure(poll=90, **CI)
+    number = scene.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+    run = await scene.execute(asked(scene, number))
+    assert run.wake_at == scene.clock.now() + timedelta(seconds=60)
+    scene.pass_time(60)
+    await scene.settle()
+    assert (await scene.run(run.id)).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("what", ["a check", "our own suite", "a review"])
+async def test_an_old_head_does_not_wait(scene: Scene, what: str) -> None:
+    scene.configure(**CI)
+    if what == "our own suite":
+        scene.github.access.permissions["checks"] = "write"
+    number = scene.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+    scene.github.pull(REPOSITORY, number).mergeable_known = True
+    if what == "a check":
+        scene.github.report_check(REPOSITORY, number, "tests", "success")
+    if what == "a review":
+        scene.github.review(REPOSITORY, number, "approved", "ada")
+    scene.pass_time(60)
+    assert (await scene.execute(asked(scene, number))).stage is Stage.DEPLOY
+
+
+async def test_an_app_that_never_reports_does_not_hold_for_ever(scene: Scene) -> None:
+    scene.configure(**CI)
+    scene.github.repository(REPOSITORY).apps.append(77)
+    number = scene.open_pull_request()
+    run = await scene.execute(asked(scene, number))
+    assert "App 77" in run.history[-1].message
+    scene.pass_time(299)
+    await scene.wake("merge", run.id)
+    assert scene.github.merges == []
+    scene.pass_time(1)
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_named_checks_are_waited_for_and_enough(scene: Scene) -> None:
+    scene.configure(required_checks=["tests"], **CI)
+    scene.github.repository(REPOSITORY).apps.append(77)
+    number = scene.open_pull_request(lint="success")
+    run = await scene.execute(asked(scene, number))
+    assert run.history[-1].message == "waiting for tests (not reported yet)"
+    scene.github.report_check(REPOSITORY, number, "tests", "success")
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_a_cancelled_check_is_waited_for_until_it_runs_again(scene: Scene) -> None:
+    number = scene.open_pull_request(tests="cancelled")
+    run = await scene.execute(asked(scene, number))
+    assert "tests (cancelled, not started again yet)" in run.history[-1].message
+    scene.github.supersede_check(REPOSITORY, number, "tests")
+    scene.pass_time(30)
+    scene.github.report_check(REPOSITORY, number, "tests", "success")
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
+async def test_a_cancelled_check_that_does_not_run_again_has_failed(scene: Scene) -> None:
+    number = scene.open_pull_request(tests="cancelled")
+    run = await scene.execute(asked(scene, number))
+    scene.pass_time(300)
+    await scene.wake("merge", run.id)
+    run = await scene.run(run.id)
+    assert run.error is not None
+    assert (run.error.code, run.error.message) == (Code.CHECKS_FAILED, "failed: tests (cancelled)")
+
+
+async def test_another_apps_check_does_not_stand_in_for_the_required_one(scene: Scene) -> None:
+    scene.github.require_checks(REPOSITORY, "main", ["tests"], app_id=15368)
+    number = scene.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+    scene.github.report_check(REPOSITORY, number, "tests", "success", app_id=66)
+    run = await scene.execute(asked(scene, number))
+    assert "tests of the App 15368 (not reported yet)" in run.history[-1].message
+
+
+# What people merge by hand
+
+
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [({"tests": "failure"}, "tests (failure)"), ({"tests": None}, "tests (not finished)"), ({"tests": "success"}, "")],
+)
+async def test_a_run_says_when_what_people_merged_had_not_passed(
+    scene: Scene, checks: dict[str, str | None], said: str
+) -> None:
+    number = scene.open_pull_request(**checks)
+    scene.merge(number)
+    await scene.save(asked(scene, number, source="merge"))
+    await scene.settle()
+    run = await scene.the_run()
+    assert run.status is Status.SUCCEEDED
+    told = f"; its checks had not passed: {said}" if said else ""
+    assert any(entry.message == f"merged as {str(run.commit_sha)[:7]}{told}" for entry in run.history)
+    warned = "⚠️ It was merged although its checks had not passed" in scene.comments(number)[0]
+    assert warned is bool(said)
+
+
+# GitHub's refusals
+
+
+async def test_classic_protection_is_waited_for_as_checks_are(scene: Scene) -> None:
+    scene.github.protect(REPOSITORY, "main", ["security"])
+    number = scene.open_pull_request()
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, (await scene.target()).active) == (Status.WAITING, None)
+    assert 'Required status check "security" is expected.' in run.history[-1].message
+    scene.github.report_check(REPOSITORY, number, "security", "success")
+    await scene.settle()
+    assert (await scene.run(run.id)).status is Status.SUCCEEDED
+
+
+async def test_at_the_deadline_a_refusal_that_did_not_pass_is_the_reason(scene: Scene) -> None:
+    scene.github.protect(REPOSITORY, "main", ["security"])
+    number = scene.open_pull_request()
+    run = await scene.execute(asked(scene, number))
+    scene.pass_time(1800)
+    await scene.wake("merge", run.id)
+    run = await scene.run(run.id)
+    assert run.error is not None
+    assert code(run) is Code.MERGE_REFUSED
+    assert 'Required status check "security" is expected.' in run.error.message
+
+
+async def test_a_merge_in_progress_is_waited_for(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.github.pull(REPOSITORY, number).merging = 2
+    run = await scene.execute(asked(scene, number))
+    assert "Merge already in progress" in run.history[-1].message
+    await scene.settle()
+    assert (await scene.run(run.id)).status is Status.SUCCEEDED
+
+
+async def test_a_base_that_keeps_moving_uses_up_no_attempts(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.configure(max_attempts=2)
+    body = {"message": "Base branch was modified. Review and try the merge again."}
+    scene.github.app.faults += [Fault(when="PUT ", status=405, body=body) for _ in range(6)]
+    await scene.save(asked(scene, number))
+    await scene.settle()
+    assert (await scene.the_run()).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "said", ["Squash merges are not allowed on this repository.", "Changes must be made through the merge queue"]
+)
+async def test_a_refusal_that_cannot_pass_ends_the_run_at_once(scene: Scene, said: str) -> None:
+    number = scene.open_pull_request()
+    scene.github.app.faults.append(Fault(when="PUT ", status=405, body={"message": said}))
+    run = await scene.execute(asked(scene, number))
+    assert run.error is not None
+    assert (code(run), said in run.error.message) == (Code.MERGE_REFUSED, True)
+
+
+@pytest.mark.parametrize(("source", "waits"), [("command", False), ("label", True)])
+async def test_a_missing_review_is_waited_for_by_a_label_alone(scene: Scene, source: str, waits: bool) -> None:
+    scene.configure(deploy_label="ship")
+    number = scene.open_pull_request()
+    scene.github.label(REPOSITORY, number, "ship", "grace")
+    said = {"message": "At least 1 approving review is required by reviewers with write access."}
+    scene.github.app.faults.append(Fault(when="PUT ", status=405, body=said))
+    run = await scene.execute(asked(scene, number, source=source))
+    assert (run.status is Status.WAITING) is waits
+
+
+# A branch that has to be up to date
+
+
+async def behind(scene: Scene) -> tuple[int, str]:
+    """A pull request whose base has moved on, and its head."""
+    scene.github.require_checks(REPOSITORY, "main", ["tests"], strict=True)
+    number = scene.open_pull_request()
+    scene.github.commit(REPOSITORY, "main", "ada")
+    pull = scene.github.pull(REPOSITORY, number)
+    pull.mergeable_known, pull.base_moved = True, False
+    return number, pull.head_sha
+
+
+async def test_a_branch_that_is_behind_is_waited_for(scene: Scene) -> None:
+    number, _ = await behind(scene)
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, "up to date" in run.history[-1].message) == (Status.WAITING, True)
+    scene.github.update_branch(REPOSITORY, number, "grace")
+    await scene.wake("merge", run.id)
+    assert code(await scene.run(run.id)) is Code.HEAD_MOVED  # it was grace's doing, and nobody judged it
+
+
+async def test_a_branch_is_brought_up_to_date_and_followed(scene: Scene) -> None:
+    # given a branch that is behind
+    scene.configure(update_branch=True)
+    number, head = await behind(scene)
+    run = await scene.execute(asked(scene, number))
+    assert run.history[-1].message == "asked GitHub to bring the branch up to date with main"
+    # when GitHub has updated it
+    await scene.wake("merge", run.id)
+    run = await scene.run(run.id)
+    updated = scene.github.pull(REPOSITORY, number).head_sha
+    assert run.pull_request is not None
+    assert (run.pull_request.head_sha, updated != head) == (updated, True)
+    # then the new head's checks are waited for
+    await scene.wake("merge", run.id)
+    assert "tests" in (await scene.run(run.id)).history[-1].message
+    scene.github.report_check(REPOSITORY, number, "tests", "success")
+    await scene.settle()
+    assert (await scene.run(run.id)).status is Status.SUCCEEDED
+    assert scene.calls(scene.github.app, "update-branch") == 1
+
+
+async def test_a_push_after_the_update_is_not_followed(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number, _ = await behind(scene)
+    run = await scene.execute(asked(scene, number))
+    scene.github.push(REPOSITORY, number)
+    await scene.wake("merge", run.id)
+    assert (code(await scene.run(run.id)), scene.github.merges) == (Code.HEAD_MOVED, [])
+
+
+async def test_an_update_that_github_refuses_is_waited_for_and_its_reason_shown(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number, _ = await behind(scene)
+    said = {"message": "refusing to allow a GitHub App to create or update workflow without `workflows` permission"}
+    scene.github.app.faults += [Fault(when="update-branch", status=403, body=said) for _ in range(2)]
+    run = await scene.execute(asked(scene, number))
+    assert (run.status, "`workflows` permission" in run.history[-1].message) == (Status.WAITING, True)
+    scene.pass_time(1800)
+    await scene.wake("merge", run.id)
+    run = await scene.run(run.id)
+    assert run.error is not None
+    assert (run.error.code, "`workflows` permission" in run.error.message) == (Code.MERGE_REFUSED, True)
+
+
+async def test_an_update_whose_answer_is_lost_is_not_made_twice(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number, head = await behind(scene)
+    scene.github.app.faults.append(Fault(when="update-branch", after_effect=True, lost=True))
+    run = asked(scene, number)
+    await scene.save(run)
+    assert (await scene.wake("merge", run.id)).status_code == 503
+    await scene.wake("merge", run.id)
+    assert scene.github.repository(REPOSITORY).parents[scene.github.pull(REPOSITORY, number).head_sha] == head
+    assert (await scene.run(run.id)).status is Status.WAITING
+
+
+async def test_an_update_by_another_run_just_before_the_merge_is_followed(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number = scene.open_pull_request()
+    bot = scene.github.bot
+    scene.github.app.interruptions.append(("/merge", lambda: scene.github.update_branch(REPOSITORY, number, bot)))
+    await scene.save(asked(scene, number))
+    await scene.settle()
+    assert (await scene.the_run()).status is Status.SUCCEEDED
+
+
+async def test_an_update_that_is_accepted_is_asked_for_once(scene: Scene) -> None:
+    scene.configure(update_branch=True)
+    number, _ = await behind(scene)
+    accepted = {"message": "Updating pull request branch.", "url": "https://github.test/1"}
+    scene.github.app.faults.append(Fault(when="update-branch", status=202, body=accepted))
+    run = await scene.execute(asked(scene, number))
+    await scene.wake("merge", run.id)
+    run = await scene.run(run.id)
+    assert run.history[-1].message == "asked GitHub to bring the branch up to date with main"
+    assert scene.calls(scene.github.app, "update-branch") == 1
+
+
+async def test_a_label_starts_no_second_run_for_the_head_that_we_updated(scene: Scene) -> None:
+    scene.configure(deploy_label="ship", update_branch=True)
+    number, _ = await behind(scene)
+    scene.github.label(REPOSITORY, number, "ship", "grace")
+    await scene.live(1)
+    await scene.deliver()
+    await scene.live(1)
+    await scene.deliver()
+    scene.github.report_check(REPOSITORY, number, "tests", "failure")
+    await scene.settle()
+    await scene.sweep()
+    await scene.settle()
+    run = await scene.the_run()
+    assert (code(run), scene.github.merges) == (Code.CHECKS_FAILED, [])
+
+
 async def test_githubs_refusal_to_merge_is_passed_on_in_its_words(scene: Scene) -> None:
     number = scene.open_pull_request()
     refusal = {"message": "Repository rule violations found"}
@@ -308,6 +651,7 @@ async def test_a_run_without_a_pull_request_has_nothing_to_merge(scene: Scene) -
 
 async def test_a_pull_request_that_is_gone_ends_the_run(scene: Scene) -> None:
     run = await scene.execute(scene.new_run(Stage.MERGE))
+    run = await scene.patiently("merge", run.id)
     assert code(run) is Code.VENDOR_REFUSED
 
 

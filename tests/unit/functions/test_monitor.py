@@ -74,6 +74,20 @@ async def test_a_failed_deployment_is_to_be_taken_back_with_the_end_of_its_log(
     assert run.error.log_tail[-1:] == ((tail,) if tail else ())
 
 
+async def test_one_that_takes_too_long_keeps_the_end_of_its_log(scene: Scene) -> None:
+    # Given a build that does not end
+    run = await watched(scene, "BUILDING", build_log=("installing dependencies",))
+    await scene.save(replace(run, deadline=scene.clock.now()))
+
+    # When its time is up
+    await scene.wake("monitor", run.id)
+
+    # Then people can read where it was
+    run = await scene.run(run.id)
+    assert run.error is not None
+    assert (run.error.code, run.error.log_tail) == (Code.DEPLOY_TIMEOUT, ("installing dependencies",))
+
+
 async def test_of_a_long_log_the_end_is_kept(scene: Scene) -> None:
     lines = tuple(f"line {number}" for number in range(100))
     run = await scene.execute(await watched(scene, "FAILED", build="fail", build_log=lines))

@@ -162,9 +162,11 @@ async def test_a_rebuild_whose_answer_was_lost_is_found(scene: Scene) -> None:
     assert [d.id for d in scene.railway.created if d.commit_sha == OLD] == [back(after).deployment_id]
 
 
-async def test_railways_refusal_locks_the_target_for_a_person(scene: Scene) -> None:
+async def test_railways_lasting_refusal_locks_the_target_for_a_person(scene: Scene) -> None:
     scene.railway.refuse_rollback = True
     run = await scene.execute(await bad(scene))
+    assert (run.status, (await scene.target()).lock) == (Status.WAITING, None), "one refusal locks nothing"
+    run = await scene.patiently("rollback", run.id)
     target = await scene.target()
     assert (run.status, code(run), target.active) == (Status.FAILED, Code.ROLLBACK_REFUSED, None)
     assert target.lock is not None

@@ -142,7 +142,8 @@ async def test_a_process_that_railway_begins_anew_has_not_failed(scene: Scene) -
 async def test_instances_that_have_exited_tell_it_where_railway_does_not(scene: Scene) -> None:
     run = await at(scene, Stage.VERIFY, "SUCCESS", exit_after=1)
     await scene.live(2)
-    state = await scene.services.railway.deployment(scene.railway.created[0].id)
+    (place,) = scene.services.config.targets
+    state = await scene.services.railway_for(place).deployment(scene.railway.created[0].id)
     assert (state.live, state.ended, state.serves) == (True, True, False)
     assert run.stage is Stage.VERIFY
 

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, STAGING, TARGET, Scene
 
 from local import topology
-from local.vendors import REPOSITORY
+from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
+from local.world.railway_deployment import Plan
 from shared import outbox
 from shared.amend import amend
 from shared.errors import TransientError
@@ -205,6 +206,26 @@ async def test_lost_and_regained_health_is_told_once_each_at_the_threshold(scene
     assert scene.told() == ["health_lost", "health_regained"]
 
 
+@pytest.mark.parametrize("state", ["says it is unhealthy", "is gone behind the edge"])
+async def test_what_serves_loses_its_health_by_the_same_judgement(scene: Scene, state: str) -> None:
+    # Given a verified version whose body says that it is unhealthy, or which no longer listens
+    await scene.save(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"))
+    await scene.sweep()
+    serving = scene.railway.serving(SERVICE, ENVIRONMENT)
+    assert serving is not None
+    serving.plan = Plan(health="unwell") if state == "says it is unhealthy" else Plan(listens_after=1e9)
+
+    # When it is looked at as often as the threshold says
+    for _ in range(2):
+        scene.pass_time(60)
+        await scene.sweep()
+
+    # Then its health is lost, and the text says where
+    health = (await scene.target()).health
+    assert health.state == "unhealthy"
+    assert health.detail.endswith(f", at https://{DOMAIN}/health")
+
+
 async def test_one_failed_look_is_no_news(scene: Scene) -> None:
     await watched(scene)
     await scene.sweep()
@@ -306,16 +327,16 @@ async def test_what_we_always_refuse_is_asked_for_at_doubling_intervals_and_then
 
     guid = (await missed(scene))[0]
     scene.github.webhooks.deliver = refuse
-    asked_at = []
-    for minute in range(1, 6 * 60):
-        scene.pass_time(60)
-        if (await scene.sweep()).json()["redelivered"]:
-            asked_at.append(minute)
-        await scene.github.tick()
-    for _ in range(6 * 6):  # after so long GitHub shows no more than the later attempts
-        scene.pass_time(600)
+    passed = 0
+    for due in (1, 3, 7, 15, 31, 63, 127, 255):
+        for minute, asked in ((due - 1, False), (due, True)):  # not a minute too early
+            scene.pass_time((minute - passed) * 60)
+            passed = minute
+            assert (minute, (await scene.sweep()).json()["redelivered"] > 0) == (minute, asked)
+            await scene.github.tick()
+    for _ in range(7):  # after so long GitHub shows no more than the later attempts
+        scene.pass_time(3600)
         assert (await scene.sweep()).json()["redelivered"] == 0
-    assert asked_at == [1, 3, 7, 15, 31, 63, 127, 255]
     assert len([a for a in scene.github.webhooks.attempts() if a.webhook.guid == guid]) == 9
 
 

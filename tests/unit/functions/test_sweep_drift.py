@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, STAGING, TARGET, Scene
 
 from local.world.faults import Fault
+from local.world.railway_deployment import CustomDomain
 from shared.amend import amend
-from shared.config import Railway
 from shared.run import Serving, Target
 from shared.sweeping.drift import EVERY
 
@@ -49,6 +49,18 @@ async def test_nothing_drifts_while_the_recorded_version_serves(scene: Scene) ->
         looked_at=scene.clock.now(), deployment_id=scene.serving().deployment_id, commit_sha=OLD, drifting_since=None
     )
     assert (await scene.target()).owed == ()
+
+
+async def test_health_is_looked_at_where_the_service_answers_now(scene: Scene) -> None:
+    # Given a version that was verified at a domain which is moved to another host since
+    await recorded(scene, address="https://www.shop.example")
+    scene.railway_service.custom_domains.append(CustomDomain(domain="www.shop.example", elsewhere=OTHER))
+
+    # When Railway is asked what serves
+    await look(scene)
+
+    # Then it is Railway's own domain that is looked at from now on
+    assert (await scene.target()).address == f"https://{DOMAIN}"
 
 
 async def test_each_look_is_one_request_and_ten_minutes_apart(scene: Scene) -> None:
@@ -194,9 +206,30 @@ async def test_two_sweeps_at_once_tell_once(scene: Scene) -> None:
 
 async def test_a_project_token_is_enough(scene: Scene) -> None:
     scene.railway.token_kind = "project"
-    scene.services.config = replace(scene.services.config, railway=Railway(token="project"))
+    scene.configure(more='[railway]\ntoken = "project"')
     await recorded(scene)
     assert (await scene.sweep()).json()["compared"] == 1
+
+
+async def test_each_environment_is_asked_about_with_its_own_token(scene: Scene) -> None:
+    # Given two environments, each with a token that opens it alone
+    staging = STAGING.format(branch="main") + 'railway_token_secret = "RAILWAY-STAGING"'
+    scene.use_project_token()
+    scene.hold_project_token("RAILWAY-STAGING", "environment-staging")
+    scene.configure(more=staging)
+    scene.railway.add_service(
+        **{name: getattr(scene.railway_service, name) for name in ("project_id", "service_id", "repository", "name")},
+        environment_id="environment-staging",
+        serving_commit=OLD,
+    )
+    await recorded(scene)
+    await scene.save(Target(id=scene.services.config.targets[1].id, verified=(scene.serving(),)))
+
+    # When the sweep looks at both
+    compared = (await scene.sweep()).json()["compared"]
+
+    # Then it used each one's own
+    assert (compared, scene.railway.trespasses) == (2, [])
 
 
 async def two_places(scene: Scene) -> None:

@@ -68,8 +68,9 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     assert run.error is not None
     assert (run.error.code, run.error.message) == (
         Code.UNHEALTHY,
-        "503 Service Unavailable, body is not JSON, 120 s after it was verified",
+        "503 Service Unavailable, body is not JSON, at https://shop.up.railway.app/health, 120 s after it was verified",
     )
+    assert run.error.log_tail == ("starting", "listening"), "the log of what was rolled back"
     assert target.current is not None
     assert (target.current.commit_sha, scene.railway.serving(SERVICE, ENVIRONMENT).commit_sha) == (OLD, OLD)
     assert target.quarantine_of(NEW) is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
+from local.world.railway_deployment import CustomDomain
 from shared.errors import Code
 from shared.run import Deployment, Rollback, Run, Stage, Status, Target, Verdict
 
@@ -227,3 +229,165 @@ async def test_railway_being_down_is_no_verdict(scene: Scene) -> None:
     run = await scene.execute(run)
     assert (run.stage, run.status, run.verification) == (Stage.VERIFY, Status.WAITING, None)
     assert scene.railway.serving(SERVICE, ENVIRONMENT) is scene.railway.created[-1]
+
+
+# Where it answers
+
+
+async def test_a_domain_that_still_leads_to_the_old_host_is_not_judged(scene: Scene) -> None:
+    # Given a custom domain whose record leads to the old host, which answers well by an old commit
+    scene.railway_service.custom_domains.append(CustomDomain(domain="www.shop.example", elsewhere=OLD))
+
+    # When a good version is verified
+    run = await scene.execute(await live(scene))
+    run = await look_again(scene, run, 30)
+
+    # Then it was looked at on Railway's own domain, and stands
+    assert run.status is Status.SUCCEEDED
+    assert (run.address, (await scene.target()).address) == (f"https://{DOMAIN}", f"https://{DOMAIN}")
+
+
+async def test_a_bad_version_behind_the_old_host_does_not_succeed(scene: Scene) -> None:
+    scene.configure(commit_field=None)
+    scene.railway_service.custom_domains.append(CustomDomain(domain="www.shop.example", elsewhere=OLD))
+    run = await scene.execute(await live(scene, health="failing"))
+    run = await look_again(scene, run, 10)
+    assert run.rollback is not None
+    assert run.rollback.reason is Code.UNHEALTHY
+
+
+async def test_a_domain_that_is_verified_is_looked_at_and_named(scene: Scene) -> None:
+    scene.railway_service.custom_domains.append(CustomDomain(domain="www.shop.example"))
+    run = await scene.execute(await live(scene))
+    assert run.verification is not None
+    assert run.verification.checks[-1].detail == "200 OK, at https://www.shop.example/health"
+    assert run.address == "https://www.shop.example"
+
+
+async def test_a_redirect_says_where_it_led(scene: Scene) -> None:
+    login = Fault(status=302, headers={"location": "https://login.example/sign-in?next=secret"})
+    scene.application.faults.append(login)
+    run = await scene.execute(await live(scene))
+    assert run.verification is not None
+    health = run.verification.checks[-1]
+    assert (health.verdict, health.detail) == (
+        Verdict.FAIL,
+        f"302 Found, redirects to https://login.example/sign-in, at https://{DOMAIN}/health",
+    )
+
+
+# Not listening yet
+
+
+@pytest.mark.parametrize("slow", [{"listens_after": 200}, {"routed_after": 200}], ids=["port", "route"])
+async def test_a_version_that_listens_after_200_seconds_is_verified(scene: Scene, slow: dict[str, Any]) -> None:
+    # Given the documented 300 s, and an application that listens after 200
+    scene.configure(verify_deadline=300, poll=20)
+    run = await scene.execute(await live(scene, **slow))
+    assert (run.status, verdicts(run)["health"]) == (Status.WAITING, Verdict.INCONCLUSIVE)
+
+    # When it is looked at all the while
+    while run.stage is Stage.VERIFY:
+        run = await look_again(scene, run, 20)
+
+    # Then it stands
+    assert (run.status, run.rollback) == (Status.SUCCEEDED, None)
+    assert any("not listening yet" in entry.message for entry in run.history)
+
+
+async def test_a_version_that_never_listens_is_rolled_back_at_the_deadline(scene: Scene) -> None:
+    scene.configure(verify_deadline=120, poll=20)
+    run = await scene.execute(await live(scene, listens_after=9999))
+    looks = 1
+    while run.stage is Stage.VERIFY:
+        run = await look_again(scene, run, 20)
+        looks += 1
+    assert looks > 6, "the threshold does not decide"
+    assert run.error is not None
+    assert run.rollback is not None
+    assert run.rollback.reason is Code.UNHEALTHY
+    assert "time ran out: not listening yet: 502 Bad Gateway, from Railway's edge" in run.error.message
+    assert run.error.log_tail == ("starting", "listening")
+
+
+async def test_a_version_that_answers_500_is_left_no_longer_than_before(scene: Scene) -> None:
+    scene.configure(verify_deadline=300, failure_threshold=2, poll=20)
+    run = await scene.execute(await live(scene, health="failing"))
+    run = await look_again(scene, run, 20)
+    assert run.rollback is not None
+
+
+async def test_once_it_has_answered_the_edges_answer_counts(scene: Scene) -> None:
+    scene.configure(bake=300)
+    run = await scene.execute(await live(scene))
+    gone = {"status": "error", "code": 404, "message": "Application not found", "request_id": "x"}
+    for _ in range(2):
+        scene.application.faults.append(Fault(status=404, headers={"x-railway-fallback": "true"}, body=gone))
+        run = await look_again(scene, run, 10)
+    assert run.rollback is not None
+    assert run.rollback.reason is Code.UNHEALTHY
+
+
+# What the body says
+
+
+async def test_a_version_that_says_it_is_unhealthy_is_rolled_back(scene: Scene) -> None:
+    run = await scene.execute(await live(scene, health="unwell"))
+    assert verdicts(run)["health"] is Verdict.FAIL
+    run = await look_again(scene, run, 10)
+    assert run.rollback is not None
+    assert run.error is not None
+    assert run.error.message == f"200 OK, status unhealthy, at https://{DOMAIN}/health (2 looks in a row)"
+    assert run.error.log_tail == ("starting", "listening")
+
+
+async def test_the_field_and_value_of_the_policy_decide_alone(scene: Scene) -> None:
+    scene.configure(health_field="status", health_value="unhealthy", bake=0)
+    assert (await scene.execute(await live(scene, health="unwell"))).status is Status.SUCCEEDED
+
+
+async def test_a_version_without_the_configured_field_is_not_healthy(scene: Scene) -> None:
+    scene.configure(health_field="app.state", health_value="green")
+    run = await scene.execute(await live(scene))
+    assert verdicts(run)["health"] is Verdict.FAIL
+
+
+async def test_a_degraded_version_passes_and_says_so(scene: Scene) -> None:
+    scene.application.faults.append(Fault(status=200, body={"status": "degraded", "commit": NEW}))
+    run = await scene.execute(await live(scene))
+    assert run.verification is not None
+    assert run.verification.checks[-1].verdict is Verdict.PASS
+    assert run.verification.checks[-1].detail == f"200 OK, status degraded, at https://{DOMAIN}/health"
+
+
+# The log
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"), [({"health": "failing"}, Code.UNHEALTHY), ({"shows_commit": "previous"}, Code.WRONG_VERSION)]
+)
+async def test_the_end_of_the_log_is_kept_masked(scene: Scene, plan: dict[str, Any], code: Code) -> None:
+    written = ("connecting with ghp_" + "x" * 30, "no such table: socks")
+    run = await scene.execute(await live(scene, log=written, **plan))
+    while run.stage is Stage.VERIFY:
+        run = await look_again(scene, run, 30)
+    assert run.error is not None
+    assert run.error.code is code
+    assert run.error.log_tail == ("connecting with [redacted]", "no such table: socks")
+
+
+async def test_a_log_that_cannot_be_read_hides_no_failure(scene: Scene) -> None:
+    run = await scene.execute(await live(scene, health="failing"))
+    scene.railway.app.faults.append(Fault(when="DeploymentLogs", times=9, status=502))
+    run = await look_again(scene, run, 10)
+    assert run.error is not None
+    assert (run.error.code, run.stage) == (Code.UNHEALTHY, Stage.ROLLBACK)
+
+
+async def test_where_nothing_could_be_seen_no_log_is_kept(scene: Scene) -> None:
+    scene.blind = True
+    run = await scene.execute(await live(scene))
+    while run.stage is Stage.VERIFY:
+        run = await look_again(scene, run, 30)
+    assert run.error is not None
+    assert (run.error.code, run.error.log_tail) == (Code.VERIFY_INCONCLUSIVE, ())

@@ -408,3 +408,72 @@ async def test_each_answer_tells_what_is_left(world, api, token, clock):
         "x-ratelimit-reset": str(int(clock.time.timestamp()) + 3600),
         "x-ratelimit-resource": "core",
     }
+
+
+# CI and rules
+
+
+async def suites(api, token) -> list[tuple[str, str | None, int]]:
+    shown = "checkSuites(first: 10) { nodes { status conclusion checkRuns(first: 1) { totalCount } } }"
+    commits = f"commits(last: 1) {{ nodes {{ commit {{ {shown} }} }} }}"
+    query = f'{{ repository(owner: "acme", name: "shop") {{ pullRequest(number: 1) {{ {commits} }} }} }}'
+    answer = (await api.post("/graphql", json={"query": query}, headers=token)).json()
+    [commit] = answer["data"]["repository"]["pullRequest"]["commits"]["nodes"]
+    found = commit["commit"]["checkSuites"]["nodes"]
+    return [(one["status"], one["conclusion"], one["checkRuns"]["totalCount"]) for one in found]
+
+
+async def test_a_workflow_is_queued_then_runs_then_ends(world, api, token):
+    world.open_pull_request(REPO, title="t", author="ann")
+    world.open_suite(REPO, 1)
+    seen = await suites(api, token)
+    world.report_check(REPO, 1, "lint", "success")
+    seen += await suites(api, token)
+    world.report_check(REPO, 1, "test", "failure")
+    world.close_suite(REPO, 1)
+    seen += await suites(api, token)
+    assert seen == [("QUEUED", None, 0), ("IN_PROGRESS", None, 1), ("COMPLETED", "FAILURE", 2)]
+
+
+async def test_a_workflow_can_end_without_a_check(world, api, token, inbox):
+    world.open_pull_request(REPO, title="t", author="ann")
+    world.close_suite(REPO, 1, "startup_failure")
+    assert await suites(api, token) == [("COMPLETED", "STARTUP_FAILURE", 0)]
+    await world.tick()
+    assert inbox.events()[-1] == "check_suite completed"
+
+
+async def test_each_push_opens_a_suite_of_every_app_that_may_write_checks(world, api, token):
+    world.repository(REPO).apps.append(77)
+    world.access.permissions["checks"] = "write"
+    world.open_pull_request(REPO, title="t", author="ann")
+    world.push(REPO, 1)
+    assert await suites(api, token) == [("QUEUED", None, 0)] * 2
+
+
+async def test_classic_protection_refuses_and_is_in_no_rules(world, api, token):
+    world.protect(REPO, "main", ["test", "lint"])
+    world.open_pull_request(REPO, title="t", author="ann")
+    one = await api.put(f"/repos/{REPO}/pulls/1/merge", json={}, headers=token)
+    world.report_check(REPO, 1, "lint", "success")
+    two = await api.put(f"/repos/{REPO}/pulls/1/merge", json={}, headers=token)
+    rules = (await api.get(f"/repos/{REPO}/rules/branches/main", headers=token)).json()
+    assert (one.status_code, one.json()["message"]) == (405, "2 of 2 required status checks are expected.")
+    assert two.json()["message"] == 'Required status check "test" is expected.'
+    assert [rule["type"] for rule in rules] == ["deletion"]
+
+
+async def test_a_branch_is_behind_until_it_is_updated(world, api, token):
+    world.require_checks(REPO, "main", ["test"], strict=True)
+    world.open_pull_request(REPO, title="t", author="ann")
+    world.report_check(REPO, 1, "test", "success")
+    world.commit(REPO, "main", "ann")
+    repository, pull = world.repository(REPO), world.pull(REPO, 1)
+    pull.mergeable_known = True
+    assert repository.merge_state(pull) == "BEHIND"
+    url, head = f"/repos/{REPO}/pulls/1/update-branch", pull.head_sha
+    answers = [await api.put(url, json={"expected_head_sha": sha}, headers=token) for sha in ("f" * 40, head, head)]
+    again = await api.put(url, json={}, headers=token)
+    assert [one.status_code for one in (*answers, again)] == [422, 202, 422, 422]
+    pull.mergeable_known = True
+    assert (repository.merge_state(pull), pull.head_sha != head) == ("BLOCKED", True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
+from local.simulation import loop
 from local.world.faults import Fault
 from local.world.n8n import N8nWorld
 from local.world.telegram import TelegramWorld, parse_html
@@ -97,6 +100,81 @@ async def test_start_up(n8n, world):
     assert starting.text == "<pre>Cannot POST /webhook/signalbox-notification</pre>"
     assert (await n8n.get("/healthz")).status_code == 200, "healthy before it can do anything"
     assert world.notifications == []
+
+
+def test_an_upgrade_takes_its_time_and_keeps_what_there_is(world):
+    async def answers() -> list[str]:
+        """One every ten seconds."""
+        world.restart("2.41.1", down=20, migrating=20, starting=20, activating=20)
+        transport, seen = httpx.ASGITransport(app=world.app), []
+        async with httpx.AsyncClient(transport=transport, base_url="http://n8n") as n8n:
+            for _ in range(10):
+                try:
+                    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+                    seen.append(f"{answer.status_code} {answer.headers['content-type'].partition(';')[0]}")
+                except httpx.ConnectError:
+                    seen.append("down")
+                await asyncio.sleep(10)
+        return seen
+
+    world.api.version = "2.8.4"
+    states = ["down", "200 text/html", "404 text/html", "404 application/json", "200 application/json"]
+    assert loop.run(answers()) == [state for state in states for _ in range(2)]
+    assert world.api.version == "2.41.1"
+    assert len(world.notifications) == 2, "none of those before"
+
+
+async def test_put_into_a_state_it_stays_there(n8n, world):
+    world.restart("2.41.1", down=60, migrating=60, starting=60)
+    world.state = "active"
+
+    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 200
+
+
+@pytest.mark.parametrize(("version", "status", "body"), [("2.8.4", 200, b""), ("2.41.1", 500, b"Error in workflow")])
+async def test_a_workflow_that_fails_before_it_answers(n8n, world, version, status, body):
+    world.api.version, world.state = version, "failing"
+
+    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+
+    assert answer.status_code == status
+    assert body in answer.content
+    assert (bool(answer.content), world.notifications) == (bool(body), [])
+    assert world.api.executions[-1].status == "error"
+
+
+@pytest.mark.parametrize(("version", "status"), [("2.8.4", 400), ("2.41.1", 409)])
+async def test_what_succeeded_cannot_be_run_again(n8n, world, version, status):
+    world.api.version = version
+    await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+
+    answer = await n8n.post("/api/v1/executions/1/retry", headers={"X-N8N-API-KEY": world.api.key})
+
+    assert (answer.status_code, answer.json()["message"]) == (
+        status,
+        "The execution succeeded, so it cannot be retried.",
+    )
+
+
+def test_of_two_that_want_one_path_at_once_the_first_has_it(world):
+    """Told that both are active, where that comes before the webhooks do."""
+
+    async def activate_both() -> tuple[list[int], int]:
+        key, ids = {"X-N8N-API-KEY": world.api.key}, []
+        node = {"name": "Webhook", "type": "n8n-nodes-base.webhook", "webhookId": "x", "parameters": {"path": "x"}}
+        transport = httpx.ASGITransport(app=world.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://n8n", headers=key) as n8n:
+            for name in ("first", "second"):
+                workflow = {"name": name, "nodes": [node], "connections": {}, "settings": {}}
+                ids.append((await n8n.post("/api/v1/workflows", json=workflow)).json()["id"])
+            at_once = [(await n8n.post(f"/api/v1/workflows/{id}/activate")).status_code for id in ids]
+            await asyncio.sleep(1)
+            has_it = world.api.active_at("x")
+            assert has_it is not None
+            assert has_it["name"] == "first"
+            return at_once, (await n8n.post(f"/api/v1/workflows/{ids[1]}/activate")).status_code
+
+    assert loop.run(activate_both()) == ([200, 200], 409)
 
 
 async def test_bodies(n8n):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from local.clock import VirtualClock
 from local.world.application import COMMIT_HEADER, Application
 from local.world.railway import RailwayWorld
-from local.world.railway_deployment import ENDED, IN_PROGRESS, SERVING, TRANSITIONS, Deployment
+from local.world.railway_deployment import ENDED, IN_PROGRESS, SERVING, TRANSITIONS, Deployment, Plan
 
 OLD, NEW = "0" * 40, "a" * 40
 URL = "https://railway.test/graphql/v2"
@@ -555,7 +555,8 @@ async def test_a_service_without_a_deployment_has_only_the_edge(world: RailwayWo
     transport = httpx.ASGITransport(app=Application(world, service_id="new", environment_id="env"))
 
     async with httpx.AsyncClient(transport=transport, base_url="https://new.test") as client:
-        assert (await client.get("/health")).status_code == 502
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.headers["x-railway-fallback"]) == (404, "true")
         assert (await client.get("/elsewhere")).status_code == 404
 
 
@@ -652,3 +653,41 @@ async def test_a_list_can_be_narrowed_by_status(world: RailwayWorld, clock: Virt
     assert await listed(includeDeleted=True, status={"in": ["REMOVED"]}) == ["REMOVED"]
     assert await listed(includeDeleted=True, status={"notIn": ["REMOVED"]}) == ["SUCCESS"]
     assert await listed(includeDeleted=True, serviceId="other") == []
+
+
+async def test_an_application_says_what_the_policy_asks_for(world: RailwayWorld) -> None:
+    # Given a policy whose field of health and of the commit are within one object
+    world.add_service(
+        project_id="prj", environment_id="env", service_id="own", name="own", repository="acme/own", serving_commit=OLD
+    )
+    asked = {"health_field": "app.state", "health_value": "green", "commit_field": "app.commit"}
+    application = Application(world, service_id="own", environment_id="env", **asked)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app=application), base_url="https://own.test")
+
+    # When a healthy version answers, and then one that says that it is unwell
+    async with client:
+        well = (await client.get("/health")).json()
+        serving = world.serving("own", "env")
+        assert serving is not None
+        serving.plan = Plan(health="unwell")
+        unwell = (await client.get("/health")).json()
+
+    # Then only the healthy one has the value
+    assert well == {"status": "ok", "app": {"state": "green", "commit": OLD}}
+    assert unwell == {"status": "unhealthy", "app": {"commit": OLD}}
+
+
+@pytest.mark.parametrize(("plan", "status"), [({"routed_after": 60.0}, 404), ({"listens_after": 60.0}, 502)])
+async def test_the_edge_answers_by_itself_until_the_application_listens(
+    world: RailwayWorld, clock: VirtualClock, edge: httpx.AsyncClient, plan: dict[str, float], status: int
+) -> None:
+    world.plan("svc", **plan)
+    world.dashboard_deploy("svc", "env", NEW)
+    while world.deployments("svc", "env")[0].status != "SUCCESS":
+        await pass_time(world, clock, 1)
+
+    early = await edge.get("/health")
+    await pass_time(world, clock, 60)
+
+    assert (early.status_code, early.headers["x-railway-fallback"]) == (status, "true")
+    assert (await edge.get("/health")).json()["commit"] == NEW

@@ -1,0 +1,65 @@
+"""What must hold of how Railway is asked, and of what people hear about its own health checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from local.simulation.invariants.asking import Found, Question, ask
+from local.vendors import REPOSITORY
+from local.world.railway_deployment import Deployment
+from shared import outbox
+from shared.run import Run, Stage
+
+if TYPE_CHECKING:
+    from local.simulation.witness import Witness
+
+_LOST = "Railway no longer checks this service"
+
+
+def each_environment_is_asked_about_with_its_own_token(witness: Witness) -> Iterator[str]:
+    """No call is refused because its token is of another environment, or none at all."""
+    yield from witness.vendors.railway.trespasses
+
+
+def called(witness: Witness) -> Found:
+    """After a call that reached a vendor."""
+    return ask([each_environment_is_asked_about_with_its_own_token], witness)
+
+
+def lost_health_checks_are_told(witness: Witness) -> Iterator[str]:
+    """The run of the first version that Railway did not check says so, and no run of one that it did check."""
+    for run in witness.runs():
+        said, made = _comment(witness, run), _made_by(witness, run)
+        if said is None or made is None:
+            continue
+        if _LOST in said and made.healthcheck_path:
+            yield f"{run.id} says that no health check is left, and {made.id[:8]} is checked at {made.healthcheck_path}"
+        before = [one.deployment for one in witness.made if one.deployment.service is made.service]
+        earlier = before[: before.index(made)] if made in before else before
+        first = made.healthcheck_path is None and all(one.healthcheck_path for one in earlier)
+        if first and _was_seen(run, made) and _LOST not in said:
+            yield f"{made.id[:8]} of {run.id} has lost its health check, which nobody told"
+
+
+def _comment(witness: Witness, run: Run) -> str | None:
+    """Of a run whose every notification on its pull request was taken by GitHub."""
+    outcomes = {told.outcome for key, told in run.notified.items() if key.endswith(f":{outbox.COMMENT}")}
+    comments = witness.vendors.github.repository(REPOSITORY).comments.values()
+    found = [one.body for one in comments if one.by_app and f"<!-- signalbox:run:{run.id} -->" in one.body]
+    return found[0] if len(found) == 1 and outcomes == {outbox.SENT} else None
+
+
+def _made_by(witness: Witness, run: Run) -> Deployment | None:
+    id = run.deployment.id if run.deployment else None
+    return next((one.deployment for one in witness.made if one.deployment.id == id), None)
+
+
+def _was_seen(run: Run, made: Deployment) -> bool:
+    """Whether the run saw that its deployment went live: one that it gave up before that may have done so unseen."""
+    return any(entry.message == f"deployment {made.id[:8]} is live" for entry in run.history if entry.stage in SEEN_AT)
+
+
+SEEN_AT = (Stage.MONITOR, Stage.VERIFY)
+
+AT_REST: list[Question[[Witness]]] = [lost_health_checks_are_told]
