@@ -222,6 +222,35 @@ async def _auto_deploy(scene: Scene) -> None:
     scene.expect("the deployment is Railway's own", run.deployment is not None and run.deployment.adopted)
 
 
+@scenario("nothing-to-deploy", "Railway skips the merge, as no watched file changed: it ends quietly", auto_deploy=True)
+async def _nothing_to_deploy(scene: Scene) -> None:
+    scene.plan(skipped=True)
+    scene.merge(scene.open_pull_request())
+    run = await scene.ended()
+    _expect_not_deployed(scene, run, Code.NOTHING_TO_DEPLOY)
+    scene.expect_equal("deployments made by us", [made for made in scene.railway.created if made.source == "API"], [])
+    scene.expect_equal("notifications of any kind", len(scene.n8n.notifications), 0)
+
+
+@scenario("held-back", "a merge while the target is held is no failure, and comes with the next /deploy")
+async def _held_back(scene: Scene) -> None:
+    scene.plan(health="failing")
+    scene.merge(scene.open_pull_request())
+    await _expect_rolled_back(scene, await scene.ended(), Code.UNHEALTHY)
+    number = scene.open_pull_request(title="Fix the checkout")
+    sha = scene.merge(number)
+    _expect_not_deployed(scene, await scene.ended(2), Code.TARGET_HELD)
+    target = await scene.target()
+    scene.expect_equal("held back", [one.commit_sha for one in target.held_back], [sha])
+    scene.expect_equal("notifications `held_back`", scene.told("held_back"), 1)
+    scene.comment(number, "/deploy")
+    run = await scene.ended(3)
+    scene.expect_equal("status when asked for", run.status, Status.SUCCEEDED)
+    scene.expect_equal("serving", scene.serving_commit, sha)
+    target = await scene.target()
+    scene.expect("nothing is held back any more", target.hold is None and not target.held_back)
+
+
 _NO_VERDICTS = frozenset({"not authorized", "not accessible", "a page with 403"})
 
 
@@ -300,6 +329,12 @@ def _expect_deployed(scene: Scene, run: Run, sha: str) -> None:
 def _expect_failed(scene: Scene, run: Run, code: Code) -> None:
     scene.expect_equal("status", run.status, Status.FAILED)
     scene.expect_equal("reason", run.error.code if run.error else None, code)
+
+
+def _expect_not_deployed(scene: Scene, run: Run, code: Code) -> None:
+    scene.expect_equal("status", run.status, Status.NOT_DEPLOYED)
+    scene.expect_equal("reason", run.reason, code)
+    scene.expect("there is no error", run.error is None)
 
 
 def _expect_untouched(scene: Scene) -> None:

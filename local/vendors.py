@@ -209,4 +209,4 @@ class Vendors:
         return answer.status_code
 
     def _pushed(self, repository: str, sha: str, branch: str) -> None:
-        self.railway.push(repository, branch, sha)
+        self.railway.push(repository, branch, sha, self.github.merged_files(repository, sha))

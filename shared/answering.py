@@ -158,15 +158,19 @@ async def _unlock(services: Services, asked: Asked, command: Unlock) -> Unusable
     if isinstance(place, Unusable):
         return place
     called: tuple[Message, ...] = ()
+    waiting = ""
 
     def open_up(target: Target) -> Target:
-        nonlocal called
+        nonlocal called, waiting
+        waiting = texts.held_back(target)
         opened, called = targets.call_next(replace(target, lock=None, hold=None))
         return opened
 
     await _amend_in_order(services, asked, place, open_up)
     await services.publish(called)
-    await _reply(services, asked.comment, asked.places, f"🔓 **{place.name}** is open for deployments.")
+    await _reply(
+        services, asked.comment, asked.places, f"🔓 **{place.name}** is open for deployments.\n\n{waiting}".rstrip()
+    )
     return None
 
 

@@ -18,6 +18,7 @@ from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.run import target_id
 from shared.secrets import NAMES, RAILWAY_API
+from shared.watch_paths import problem
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _URL = re.compile(r"[!-~]+")
@@ -53,6 +54,9 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
     environment_id: str
     branch: str
     policy: Policy
+    paths: tuple[str, ...] | None = None
+    """What a merge has to change to be deployed here, in the form of .gitignore; None: as Railway's watch patterns say,
+    and where there are none whatever it changes."""
     railway_token: RailwayToken = RailwayToken()
 
     @property
@@ -93,6 +97,15 @@ class Config(Struct, frozen=True, kw_only=True):
     def in_repository(self, repository: str) -> list[TargetConfig]:
         return [target for target in self.targets if target.repository.lower() == repository.lower()]
 
+    def is_selective(self, place: TargetConfig) -> bool:
+        """Whether a merge may have nothing for the target: it names its paths, or the repository has several services.
+
+        Railway's watch patterns of a repository's only service are not asked for, as each request counts.
+        """
+        if place.paths is not None:
+            return bool(place.paths)
+        return len({other.service for other in self.in_repository(place.repository)}) > 1
+
     @property
     def railway_tokens(self) -> dict[RailwayToken, tuple[TargetConfig, ...]]:
         """Each token of Railway that is used, with the targets that use it, in the order of the file."""
@@ -126,6 +139,7 @@ class _Service(Struct, frozen=True, forbid_unknown_fields=True):
     project_id: Given
     service_id: Given
     environments: dict[str, Any]
+    paths: tuple[str, ...] | None = None
     policy: dict[str, Any] = {}
 
 
@@ -191,6 +205,9 @@ class _Reader:
         key = f'repositories."{repository}".services.{name}'
         self._check_name(key, name)
         service = self._convert(raw, _Service, key)
+        wrong = problem(service.paths or ())
+        if wrong is not None:
+            raise self._error(f"{key}.paths", wrong)
         rules = self._rules(policy, service.policy, f"{key}.policy")
         read = [self._try(self._target, repository, name, service, *of, rules) for of in service.environments.items()]
         return [target for target in read if target is not None]
@@ -215,6 +232,7 @@ class _Reader:
             service_id=of.service_id,
             environment_id=environment.environment_id,
             branch=environment.branch,
+            paths=of.paths,
             railway_token=self._railway_token(f"{key}.railway_token_secret", environment.railway_token_secret),
             policy=resolved,
         )

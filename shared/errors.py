@@ -114,6 +114,7 @@ class Code(enum.StrEnum):
     QUARANTINED = "quarantined"
     QUEUE_TIMEOUT = "queue_timeout"
     NEWER_MERGE = "newer_merge"
+    NOTHING_TO_DEPLOY = "nothing_to_deploy"
     # The deployment
     DEPLOY_REFUSED = "deploy_refused"
     BUILD_FAILED = "build_failed"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shared import log, pipeline
 from shared.clients.railway import DeploymentState, Railway
 from shared.errors import Code, TransientError, VendorError
-from shared.outcome import Fail, Outcome
+from shared.outcome import Fail, NotDeployed, Outcome
 
 if TYPE_CHECKING:  # the sweep has no stages
     from shared.stage import Claim
@@ -38,8 +38,13 @@ async def tail_of(railway: Railway, id: str) -> tuple[str, ...]:
     return await _tail(railway, id, "deployment_logs") or await _tail(railway, id, "build_logs")
 
 
-async def failure_of(railway: Railway, deployment: DeploymentState) -> Fail | None:
+async def failure_of(
+    railway: Railway, deployment: DeploymentState, *, restoring: bool = False
+) -> Fail | NotDeployed | None:
     """What a final status other than live means; None for a deployment that is live or on its way.
+
+    A deployment that Railway skipped because nothing for it has changed is no failure, unless it was to restore another
+    version.
 
     A failed build never started a container, so it has no deployment log.
     """
@@ -54,10 +59,19 @@ async def failure_of(railway: Railway, deployment: DeploymentState) -> Fail | No
                 return Fail(Code.DEPLOY_FAILED, f"deployment {id[:8]} started but never became healthy", started)
             return Fail(Code.BUILD_FAILED, f"the build of {id[:8]} failed", await _tail(railway, id, "build_logs"))
         case "SKIPPED":
-            return Fail(Code.DEPLOY_SKIPPED, f"Railway skipped {id[:8]}: its checks failed, or no watched path changed")
+            skipped = why_skipped(deployment)
+            return Fail(Code.DEPLOY_SKIPPED, skipped.message) if restoring else skipped
         case "REMOVED" | "REMOVING":
             return Fail(Code.DEPLOYMENT_REPLACED, f"deployment {id[:8]} was cancelled, or replaced by another")
     return None
+
+
+def why_skipped(deployment: DeploymentState) -> Fail | NotDeployed:
+    """What it means that Railway skipped it: nothing to deploy, or, as far as is known, a commit whose CI failed."""
+    reason = deployment.skipped_reason or "Railway does not say why"
+    if deployment.untouched:
+        return NotDeployed(Code.NOTHING_TO_DEPLOY, f"Railway skipped {deployment.id[:8]}: {reason}")
+    return Fail(Code.DEPLOY_SKIPPED, f"Railway skipped {deployment.id[:8]}: {reason}")
 
 
 async def _tail(railway: Railway, id: str, kind: str) -> tuple[str, ...]:

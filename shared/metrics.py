@@ -13,9 +13,11 @@ from pathlib import Path
 
 from starlette.requests import Request
 
+from shared import attempts
 from shared.errors import BadInput
-from shared.run import Kind, Run, Stage, Status, Target
+from shared.run import AttemptOutcome, Kind, Run, Stage, Status, Target
 from shared.services import Services
+from shared.watching import shown_health
 
 LONGEST = 90
 MOST_RUNS = 1000
@@ -34,26 +36,35 @@ async def summary(request: Request, services: Services) -> object:
 
 
 async def between(services: Services, since: datetime, until: datetime) -> dict[str, object]:
-    """Of the runs that began in that time, and the targets as they are now."""
-    found = await services.store.query(
-        Run,
-        ("created_at", ">=", since),
-        ("created_at", "<=", until),
-        order_by="created_at",
-        descending=True,
-        limit=MOST_RUNS,
-    )
-    runs = [one.document for one in found]
+    """Of the attempts of runs that began in that time, and the targets as they are now.
+
+    A run has one attempt, and one more each time that it is replayed. `runs` are those that began in that time.
+    """
+    begun = await _begun(services, "created_at", since, until)
+    replayed = await _begun(services, "replayed_at", since, None)
+    runs = {run.id: run for run in (*begun, *replayed)}.values()
+    ended = [(run, one) for run in runs for one in attempts.of(run) if since <= one.began_at <= until]
+    under_way = [run for run in runs if not run.status.terminal and since <= attempts.began_at(run) <= until]
     return {
         "since": since,
-        "runs": len(runs),
-        "complete": len(runs) < MOST_RUNS,
-        "by_status": Counter(run.status.value for run in runs),
-        "by_reason": Counter(run.error.code.value for run in runs if run.error),
-        "deployments": _deployments(runs),
-        "stage_seconds": _stage_seconds(runs),
+        "runs": len(begun),
+        "attempts": len(ended) + len(under_way),
+        "complete": max(len(begun), len(replayed)) < MOST_RUNS,
+        "by_status": Counter([*(run.status.value for run in under_way), *(one.status.value for _, one in ended)]),
+        "by_reason": Counter(one.reason.value for _, one in ended if one.reason),
+        "deployments": _deployments([one for run, one in ended if run.kind is Kind.DEPLOY]),
+        "stage_seconds": _stage_seconds([one for _, one in ended]),
         "targets": [await _target(services, target.id) for target in services.config.targets],
     }
+
+
+async def _begun(services: Services, field: str, since: datetime, until: datetime | None) -> list[Run]:
+    """Runs by the time in that field, the latest first, at most MOST_RUNS."""
+    before = () if until is None else ((field, "<=", until),)
+    found = await services.store.query(
+        Run, (field, ">=", since), *before, order_by=field, descending=True, limit=MOST_RUNS
+    )
+    return [one.document for one in found]
 
 
 async def system(_: Request, services: Services) -> object:
@@ -76,38 +87,31 @@ async def system(_: Request, services: Services) -> object:
     }
 
 
-def _deployments(runs: Sequence[Run]) -> dict[str, object]:
-    """Of the runs that ended and had got as far as a deployment: how many held, and how long they took."""
-    ended = [run for run in runs if run.kind is Kind.DEPLOY and run.status.terminal and run.deployment is not None]
-    held = [run for run in ended if run.status is Status.SUCCEEDED]
-    took = [(run.history[-1].at - run.created_at).total_seconds() for run in held]
+def _deployments(of_deploy_runs: Sequence[AttemptOutcome]) -> dict[str, object]:
+    """Of the attempts that had got as far as a deployment: how many held, and how long they took.
+
+    Where nothing was to be deployed there is neither a success nor a failure.
+    """
+    ended = [one for one in of_deploy_runs if one.deployed and one.status is not Status.NOT_DEPLOYED]
+    held = [one for one in ended if one.status is Status.SUCCEEDED]
+    took = [(one.ended_at - one.began_at).total_seconds() for one in held]
     return {
         "ended": len(ended),
         "succeeded": len(held),
         "success_rate": round(len(held) / len(ended), 4) if ended else None,
-        "rolled_back": sum(run.status is Status.ROLLED_BACK for run in ended),
+        "rolled_back": sum(one.status is Status.ROLLED_BACK for one in ended),
         "median_seconds": statistics.median(took) if took else None,
     }
 
 
-def _stage_seconds(runs: Sequence[Run]) -> dict[str, float]:
-    """The median time that ended runs spent in each stage."""
+def _stage_seconds(ended: Sequence[AttemptOutcome]) -> dict[str, float]:
+    """The median time that attempts spent in each stage, apart from those in which there was nothing to do."""
     spent: dict[str, list[float]] = {stage: [] for stage in Stage if stage is not Stage.DONE}
-    for run in runs:
-        if run.status.terminal:
-            for stage, seconds in _spent(run).items():
+    for one in ended:
+        if one.status is not Status.NOT_DEPLOYED:
+            for stage, seconds in one.stage_seconds.items():
                 spent[stage].append(seconds)
     return {stage: round(statistics.median(seconds), 3) for stage, seconds in spent.items() if seconds}
-
-
-def _spent(run: Run) -> dict[str, float]:
-    """An entry of the history notes what its stage came to, so the time before it belongs to that stage."""
-    spent: dict[str, float] = {}
-    before = run.created_at
-    for entry in run.history:
-        spent[entry.stage] = spent.get(entry.stage, 0.0) + (entry.at - before).total_seconds()
-        before = entry.at
-    return spent
 
 
 async def _target(services: Services, id: str) -> dict[str, object]:
@@ -120,7 +124,8 @@ async def _target(services: Services, id: str) -> dict[str, object]:
         "current": target.current,
         "lock": target.lock,
         "hold": target.hold,
-        "health": target.health,
+        "held_back": target.held_back,
+        "health": shown_health(target, services.terms(id).policy),
         "serving": target.serving,
     }
 

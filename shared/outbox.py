@@ -31,6 +31,8 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "rollback_failed": (COMMENT, DEPLOYMENT, N8N, ANALYSIS),
     "superseded": (COMMENT, DEPLOYMENT, N8N),
     "cancelled": (COMMENT, DEPLOYMENT, N8N),
+    "held_back": (COMMENT, DEPLOYMENT, N8N),
+    "nothing_to_deploy": (COMMENT, DEPLOYMENT),
     "health_lost": (N8N,),
     "health_regained": (N8N,),
     "drifted": (N8N,),

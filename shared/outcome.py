@@ -34,6 +34,8 @@ class Wait(Struct, frozen=True, kw_only=True):
     changes: Mapping[str, Any] = {}
     tell: str | None = None
     """An event people are told about, once."""
+    suspends: bool = False
+    """The stage's time stands still: it waits for a person, or for builds that Railway has paused."""
 
 
 class Fail(Struct, frozen=True):
@@ -42,6 +44,14 @@ class Fail(Struct, frozen=True):
     code: Code
     message: str
     log_tail: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = {}
+
+
+class NotDeployed(Struct, frozen=True):
+    """Nothing is to be deployed, and nothing failed. `message` ends up in front of people."""
+
+    code: Code
+    message: str
     changes: Mapping[str, Any] = {}
 
 
@@ -66,4 +76,4 @@ class Enqueue(Struct, frozen=True):
     otherwise: Code
 
 
-Outcome = Advance | Wait | Fail | Retry | Rejected | Enqueue
+Outcome = Advance | Wait | Fail | NotDeployed | Retry | Rejected | Enqueue

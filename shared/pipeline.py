@@ -16,7 +16,7 @@ from shared import targets
 from shared.errors import Code
 from shared.leaving import BAD_DEPLOYMENT, may_be_live, unseen
 from shared.outbox import owe, scheduled
-from shared.outcome import Advance, Enqueue, Fail, Message, Outcome, Rejected, Retry, Wait
+from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Rejected, Retry, Wait
 from shared.policy import Policy
 from shared.run import Failure, HistoryEntry, Kind, Lease, Lock, Rollback, Run, Stage, Status, Target
 
@@ -82,10 +82,14 @@ _NEXT = {
 _REACHED = {Stage.DEPLOY: "merged", Stage.MONITOR: "deploying", Stage.VERIFY: "live"}
 
 
-def begin(run: Run, terms: Terms) -> Transition:
-    """The first state of a new run, as it is to be created."""
+def begin(run: Run, terms: Terms, *, quietly: bool = False) -> Transition:
+    """The first state of a new run, as it is to be created.
+
+    `quietly`: it may turn out at once that there is nothing to deploy, so people are told from the next step on.
+    """
     begun = note(replace(run, deadline=deadline_of(run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
-    begun = replace(owe_event(begun, "started", terms), stage_due=terms.after(terms.pace.unclaimed))
+    begun = begun if quietly else owe_event(begun, "started", terms)
+    begun = replace(begun, stage_due=terms.after(terms.pace.unclaimed))
     return Transition(scheduled(begun), messages=messages_of(begun, Message(begun.stage, begun.id)))
 
 
@@ -129,12 +133,13 @@ def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transitio
     if isinstance(outcome, Enqueue):
         return _enqueue(run, target, outcome, terms)
     run = replace(run, **outcome.changes)
-    if isinstance(outcome, Wait) and _before_the_target(run):
-        return _step_aside(run, target, outcome, terms)
     if isinstance(outcome, Wait):
-        return _wait(run, outcome, terms)
+        aside = _before_the_target(run)
+        return _step_aside(run, target, outcome, terms) if aside else _wait(run, outcome, terms)
     if isinstance(outcome, Fail):
         return _fail(run, target, outcome, terms)
+    if isinstance(outcome, NotDeployed):
+        return _not_deployed(run, target, outcome, terms)
     stage = Stage.VERIFY if _nothing_to_restore(run) else _NEXT[run.stage]
     if stage is Stage.DONE:
         return _verified(run, target, outcome, terms)
@@ -145,7 +150,7 @@ def touches_target(run: Run, outcome: Outcome) -> bool:
     """Whether `apply` looks at the target for this (judged) outcome: the shell need not read it otherwise."""
     aside = isinstance(outcome, Wait) and _before_the_target(run)
     ending = isinstance(outcome, Advance) and run.stage is Stage.VERIFY
-    return isinstance(outcome, Fail | Enqueue) or aside or ending
+    return isinstance(outcome, Fail | NotDeployed | Enqueue) or aside or ending
 
 
 def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
@@ -155,7 +160,7 @@ def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
     match outcome:
         case Rejected() if (lasted := _lasted(run, terms)) is not None:
             return Fail(outcome.code, f"{lasted}: {outcome.message}")
-        case Wait() if overdue:
+        case Wait() if overdue and not _changes_clocks(run, outcome):
             code = Code.QUEUE_TIMEOUT if run.status is Status.QUEUED else outcome.otherwise
             return Fail(code, f"time ran out: {outcome.message}", changes=outcome.changes)
         case Enqueue() if overdue and run.status is Status.QUEUED:
@@ -174,6 +179,20 @@ def _again(run: Run, outcome: Retry, terms: Terms) -> Transition:
     status = run.status if run.status is Status.QUEUED else Status.WAITING
     run = replace(run, lease=None, status=status, stage_due=_capped(run, due, terms), updated_at=terms.now)
     return Transition(scheduled(note(run, terms, outcome.message)), again=named is None)
+
+
+def _changes_clocks(run: Run, outcome: Wait) -> bool:
+    """Whether the stage's time stops, or goes on, with this look: then the deadline that has passed says nothing."""
+    return outcome.suspends is (run.suspended_since is None)
+
+
+def _timed(run: Run, outcome: Wait, terms: Terms) -> Run:
+    """With the deadline of what is waited for: people's time for people, and the stage's whole time afterwards."""
+    if not _changes_clocks(run, outcome):
+        return run
+    if outcome.suspends:
+        return replace(run, suspended_since=terms.now, deadline=terms.after(terms.policy.approval_deadline))
+    return replace(run, suspended_since=None, deadline=deadline_of(run.stage, terms))
 
 
 def _refused(run: Run, outcome: Rejected, terms: Terms) -> Transition:
@@ -213,6 +232,7 @@ def _is_over(run: Run, terms: Terms) -> bool:
 
 
 def _wait(run: Run, outcome: Wait, terms: Terms) -> Transition:
+    run = _timed(run, outcome, terms)
     status = run.status if run.status is Status.QUEUED else Status.WAITING
     run = replace(run, status=status, stage_due=_capped(run, terms.after(outcome.wake_in), terms))
     run = note(run, terms, outcome.message)
@@ -268,6 +288,7 @@ def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
         status=Status.RUNNING,
         stage_due=terms.after(terms.pace.unclaimed),
         deadline=deadline_of(stage, terms),
+        suspended_since=None,
         verification=None if stage is Stage.VERIFY else run.verification,
     )
     entered = owe_event(entered, "rolling_back" if run.rollback is not None else _REACHED[stage], terms)
@@ -287,10 +308,13 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
         held = ", and nothing is deployed automatically until somebody asks" if target.hold else ""
         return _end(run, target, status, outcome.message + taken_back + held, "rolled_back", terms)
     target = targets.good_again(target)
+    unseen = run.verification is not None and run.verification.unseen
     if run.kind is Kind.ROLLBACK:
-        message = "healthy again: nothing was taken back" if run.unasked else "that version serves already"
+        well = "live, not looked at" if unseen else "healthy again"
+        message = f"{well}: nothing was taken back" if run.unasked else "that version serves already"
         return _end(run, target, Status.SUCCEEDED, message, "succeeded", terms)
-    message = "the previous version serves and is healthy; there was nothing to roll back"
+    well = "is live, not looked at" if unseen else "serves and is healthy"
+    message = f"the previous version {well}; there was nothing to roll back"
     return _end(run, target, Status.FAILED, message, "failed", terms)
 
 
@@ -319,6 +343,17 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     return _end(run, target, Status.FAILED, message, event, terms)
 
 
+def _not_deployed(run: Run, target: Target, outcome: NotDeployed, terms: Terms) -> Transition:
+    """No failure, so no error; of a merge that a hold keeps back the target remembers that it is still to come."""
+    made = run.deployment is not None and run.deployment.id is not None
+    run = replace(run, reason=outcome.code, deployment=run.deployment if made else None)
+    held = outcome.code is Code.TARGET_HELD
+    if held and run.commit_sha is not None:
+        target = targets.keep_back(target, run, terms.now)
+    event = "held_back" if held else "nothing_to_deploy"
+    return _end(run, target, Status.NOT_DEPLOYED, outcome.message, event, terms)
+
+
 def _left(run: Run, target: Target, message: str, terms: Terms) -> tuple[Run, Target]:
     """Not left free as if nothing had been: held until a version was verified, and said."""
     reason = f"{run.id} ended with a version that may be live and is not verified: {message}"
@@ -342,7 +377,8 @@ def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, te
 
 
 def _end(run: Run, target: Target, status: Status, message: str, event: str, terms: Terms) -> Transition:
-    ended = note(replace(run, status=status, stage_due=None, deadline=None), terms, message)
+    ended = replace(run, status=status, stage_due=None, deadline=None, suspended_since=None)
+    ended = note(ended, terms, message)
     ended = owe_event(replace(ended, stage=Stage.DONE), event, terms)
     free, messages = targets.release(target, run.id, terms.now)
     return Transition(scheduled(ended), free, messages_of(ended, *messages))

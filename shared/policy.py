@@ -62,6 +62,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     merge_deadline: PatientSeconds = 1800.0
     deploy_deadline: PositiveSeconds = 600.0
     monitor_deadline: PositiveSeconds = 900.0
+    approval_deadline: PatientSeconds = 604800.0
+    """How long a deployment may wait on Railway for a person's approval, for CI, or for paused builds to go on."""
     verify_deadline: PositiveSeconds = 300.0
     rollback_deadline: PositiveSeconds = 600.0
     queue_deadline: PatientSeconds = 86400.0
@@ -73,6 +75,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a vendor's refusal must last before it counts; until then the stage waits and asks again."""
 
     rollback: Literal["automatic", "off"] = "automatic"
+    watch: bool = True
+    """Check each minute the health of what is live; False leaves the service alone between deployments."""
     probation: Seconds = 0.0
     """How long after its verification a version that loses its health is still taken back; 0 only tells."""
     hold_after_rollbacks: Annotated[int, Meta(ge=0)] = 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared import targets
+from shared import attempts, targets
 from shared.errors import Code
 from shared.outbox import scheduled
-from shared.outcome import Enqueue, Fail, Message
+from shared.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.pipeline import Terms, Transition, deadline_of, messages_of, note, owe_event
 from shared.run import Kind, Rollback, Run, Stage, Status, Target
 
@@ -28,11 +28,13 @@ def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transiti
     refused = _refusal(run, stage)
     if refused is not None:
         return refused
-    again = _cleared(run, stage, request)
+    again = replace(_cleared(run, stage, request), replayed_at=terms.now, attempts_ended=attempts.of(run))
     taken = targets.take(again, target, terms.now) if stage is not Stage.MERGE else target
     if isinstance(taken, Enqueue):
         locked = taken.otherwise is Code.TARGET_LOCKED
         return Fail(Code.TARGET_LOCKED if locked else Code.NOT_REPLAYABLE, f"the target is not free: {taken.message}")
+    if isinstance(taken, NotDeployed):  # no replay: a person asks for it, whom a hold does not stop
+        return Fail(taken.code, taken.message)
     if isinstance(taken, Fail):
         return taken
     again = note(again, terms, f"replayed from {stage} by {request.by}, attempt {again.attempt}")
@@ -89,5 +91,8 @@ def _cleared(run: Run, stage: Stage, request: Request) -> Run:
         rollback=back,
         verification=None,
         error=None,
+        reason=None,
+        touches=None,
+        suspended_since=None,
         lease=None,
     )

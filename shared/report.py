@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import msgspec
 
 from shared import metrics, texts
+from shared.policy import Policy
 from shared.run import Target
 from shared.services import Services
+from shared.watching import shown_health
 from shared.weeks import EVENT, WEEK, end_of
 
 
@@ -21,7 +23,7 @@ async def weekly(services: Services, event: str) -> dict[str, object]:
         "event": EVENT,
         "since": until - WEEK,
         "until": until,
-        **{name: figures[name] for name in ("runs", "complete", "by_status", "by_reason", "deployments")},
+        **{name: figures[name] for name in ("runs", "attempts", "complete", "by_status", "by_reason", "deployments")},
         "attention": await _attention(services),
     }
     return dict(msgspec.to_builtins(payload))
@@ -30,16 +32,17 @@ async def weekly(services: Services, event: str) -> dict[str, object]:
 async def _attention(services: Services) -> list[dict[str, object]]:
     """The targets that a person should look at, as they are now."""
     found = [await services.store.get(Target, place.id) for place in services.config.targets]
-    states = {one.document.id: list(_states(one.document)) for one in found if one is not None}
+    targets = [one.document for one in found if one is not None]
+    states = {target.id: list(_states(target, services.terms(target.id).policy)) for target in targets}
     return [{"target": target, "states": those} for target, those in states.items() if those]
 
 
-def _states(target: Target) -> Iterator[str]:
+def _states(target: Target, policy: Policy) -> Iterator[str]:
     if target.lock is not None:
         yield "locked"
     if target.hold is not None:
         yield "held"
-    if target.health.state == "unhealthy":
+    if shown_health(target, policy).state == "unhealthy":
         yield "unhealthy"
     if texts.drift(target) is not None:
         yield "drifting"

@@ -34,6 +34,8 @@ class Status(enum.StrEnum):
     ROLLED_BACK = "rolled_back"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
+    NOT_DEPLOYED = "not_deployed"
+    """There was nothing to deploy, or the target is held: neither a success nor a failure."""
 
     @property
     def terminal(self) -> bool:
@@ -93,6 +95,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """Since when Railway's own deployment is waited for (auto_deploy = "adopt")."""
     requested_at: datetime | None = None
     """When the call that makes one was about to be sent."""
+    left_alone: str | None = None
+    """Why the sweep does not check the health of this service, as Railway described it: see `Target.left_alone`."""
     health_check_before: str | None = None
     """The path at which Railway checked the version before this one, before it let that go live."""
     health_check_lost: bool = False
@@ -169,12 +173,32 @@ class Verification(Struct, frozen=True, kw_only=True):
     answered: bool = False
     """The version itself has answered, well or not: from then on Railway's edge answering for it is a failure."""
 
+    @property
+    def unseen(self) -> bool:
+        """Nobody could check the service's health: it has no public address, or runs by a schedule."""
+        return any(check.name == "health" and check.verdict is Verdict.NOT_RUN for check in self.checks)
+
 
 class Notified(Struct, frozen=True):
     """What became of one owed notification: `outcome` is `sent`, or why it was given up."""
 
     at: datetime
     outcome: str
+
+
+class AttemptOutcome(Struct, frozen=True, kw_only=True):
+    """How an attempt of a run ended, kept when the run is replayed: figures count each attempt by itself."""
+
+    attempt: int
+    status: Status
+    reason: Code | None
+    """Of the failure; None where there was none."""
+    deployed: bool
+    """It got as far as a deployment."""
+    began_at: datetime
+    ended_at: datetime
+    stage_seconds: dict[str, float] = {}
+    """The time spent in each stage."""
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -199,6 +223,10 @@ class Run(Struct, frozen=True, kw_only=True):
     status: Status
     attempt: int = 1
     """Raised when a finished run is replayed."""
+    replayed_at: datetime | None = None
+    """When the present attempt began; None for the first. Documents from before this field have it in the history."""
+    attempts_ended: tuple[AttemptOutcome, ...] = ()
+    """The attempts before this one, oldest first."""
     attempts: int = 0
     """Claims of this stage since its last commit; waiting costs none."""
     refused_since: datetime | None = None
@@ -213,6 +241,12 @@ class Run(Struct, frozen=True, kw_only=True):
     address: str | None = None
     """Where the service answers, as far as the run knows by now: scheme and host."""
     error: Failure | None = None
+    reason: Code | None = None
+    """Why nothing was deployed, where the run ended as `not_deployed`: that is no error."""
+    touches: bool | None = None
+    """Whether the merge changes a file that the service is deployed for; None: not looked at, so it is deployed."""
+    suspended_since: datetime | None = None
+    """Since when the stage's time stands still: Railway waits for a person, or has paused its builds."""
     lease: Lease | None = None
     notify_lease: Lease | None = None
     stage_due: datetime | None = None
@@ -282,6 +316,19 @@ class Quarantine(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class HeldBack(Struct, frozen=True, kw_only=True):
+    """A merge that was not deployed because the target is held: the next deployment of a commit with it brings it."""
+
+    commit_sha: str
+    run_id: str
+    at: datetime
+    number: int | None = None
+    """Of the pull request."""
+    title: str = ""
+    missing_in: str | None = None
+    """The commit that is live and does not contain it, as far as GitHub was asked."""
+
+
 class QueueEntry(Struct, frozen=True):
     """A run that waits for the target, and the stage to wake it in."""
 
@@ -345,7 +392,12 @@ class Target(Struct, frozen=True, kw_only=True):
     answering: dict[str, Lease] = {}
     """Who answers which comment or label just now; on the first target of the repository, whichever it is about."""
     quarantined: tuple[Quarantine, ...] = ()
+    held_back: tuple[HeldBack, ...] = ()
+    """Merges that the hold kept from being deployed, newest first: what `/deploy` or lifting the hold would bring."""
     health: Health = Health()
+    left_alone: str | None = None
+    """Why the sweep does not check its health, as Railway described the service last: it sleeps when idle, and a check
+    would wake it, or it runs by a schedule, and answers nothing in between."""
     serving: Serving = Serving()
     owed: tuple[str, ...] = ()
     notified: dict[str, Notified] = {}

@@ -119,7 +119,7 @@ def new_run(
 
 async def start(services: Services, run: Run) -> None:
     """Create the run and wake its first stage; when it exists already, only wake it."""
-    begun = pipeline.begin(run, services.terms(run.target))
+    begun = pipeline.begin(run, services.terms(run.target), quietly=_may_come_to_nothing(services, run))
     try:
         await services.store.commit(Create(begun.run))
     except Conflict:
@@ -130,6 +130,14 @@ async def start(services: Services, run: Run) -> None:
     with log.context(run_id=run.id):
         log.info("run started", kind=run.kind, target=run.target, trigger=run.trigger.source, actor=run.trigger.actor)
         await services.publish(begun.messages)
+
+
+def _may_come_to_nothing(services: Services, run: Run) -> bool:
+    """Whether it may turn out that the merge has nothing for the target: of each service of a monorepo people do not
+    want to read that."""
+    place = services.config.target(run.target)
+    merged = run.kind is Kind.DEPLOY and run.trigger.source == "merge"
+    return merged and place is not None and services.config.is_selective(place)
 
 
 async def wake(services: Services, repository: str, about: Condition) -> None:

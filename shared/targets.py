@@ -12,15 +12,32 @@ from msgspec.structs import replace
 
 from shared.errors import Code
 from shared.outbox import owe
-from shared.outcome import Enqueue, Fail, Message
+from shared.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.policy import Policy
-from shared.run import Health, Hold, Kind, Quarantine, QueueEntry, Run, Stage, Status, Target, Verified
+from shared.run import (
+    Health,
+    HeldBack,
+    Hold,
+    Kind,
+    Quarantine,
+    QueueEntry,
+    Run,
+    Stage,
+    Status,
+    Target,
+    Verification,
+    Verified,
+)
 
 KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
+KEPT_HELD_BACK = 20
+AUTOMATIC = frozenset({"merge", "label"})
+"""Triggers by which nobody asked for this target by name just now. A hold stops them, and so does a merge that has
+nothing for the service; a command, a replay and a rollback it does not."""
 
 
-def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> Target | Enqueue | Fail:
+def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> Target | Enqueue | Fail | NotDeployed:
     """The target as the run's own, or why the run cannot have it (now, or at all).
 
     A run that was called from the queue has the target already, and is refused all the same when it has come to be
@@ -47,7 +64,8 @@ def enqueue(run: Run, target: Target, now: datetime) -> Target:
     stands = any(entry.run_id == run.id for entry in target.queue)
     if stands and active == target.active:
         return target
-    entry = QueueEntry(run.id, run.stage, run.commit_sha if run.trigger.source == "merge" else None)
+    merged = run.trigger.source == "merge" and run.touches is not False  # what is not built brings nothing along
+    entry = QueueEntry(run.id, run.stage, run.commit_sha if merged else None)
     queue = target.queue if stands else (*target.queue, entry)
     return replace(target, active=active, queue=queue, updated_at=now)
 
@@ -95,7 +113,9 @@ def standing(target: Target, run: Run, now: datetime) -> Target:
         deployment_id=deployment.id, commit_sha=run.commit_sha, run_id=run.id, at=now, migrates=deployment.migrates
     )
     return replace(
-        _well(target, now),
+        _well(target, run.verification, now),
+        left_alone=deployment.left_alone,
+        held_back=tuple(one for one in target.held_back if one.commit_sha != run.commit_sha),
         verified=(verified, *(v for v in target.verified if v.deployment_id != deployment.id))[:KEPT_VERIFIED],
         address=deployment.url,
         rollbacks_in_a_row=0,
@@ -118,7 +138,8 @@ def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
     hold = Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else None
     hold = hold or good_again(target).hold
     return replace(
-        _well(target, now),
+        _well(target, run.verification, now),
+        held_back=tuple(one for one in target.held_back if one.commit_sha != bad),
         verified=(current, *older)[:KEPT_VERIFIED],
         address=run.address or target.address,
         rollbacks_in_a_row=count,
@@ -158,22 +179,43 @@ def observe(target: Target, healthy: bool | None, detail: str, now: datetime, th
     return owe(after, f"{'health_regained' if healthy else 'health_lost'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
 
 
-def _well(target: Target, now: datetime) -> Target:
-    """A version was verified: what was seen of the one before counts no more, and a loss of health is over."""
+def keep_back(target: Target, run: Run, now: datetime) -> Target:
+    """Remember a merge that is not deployed because the target is held, once."""
+    if run.commit_sha is None or any(one.commit_sha == run.commit_sha for one in target.held_back):
+        return target
+    pull = run.pull_request
+    held = HeldBack(
+        commit_sha=run.commit_sha,
+        run_id=run.id,
+        at=now,
+        number=pull.number if pull else None,
+        title=pull.title if pull else "",
+    )
+    return replace(target, held_back=(held, *target.held_back)[:KEPT_HELD_BACK], updated_at=now)
+
+
+def _well(target: Target, verification: Verification | None, now: datetime) -> Target:
+    """A version was verified: what was seen of the one before counts no more, and a loss of health is over.
+
+    Where nobody could check the new one's health, it is not known.
+    """
+    if verification is not None and verification.unseen:
+        changed = now if target.health.state != "unknown" else target.health.changed_at
+        return replace(target, health=Health(changed_at=changed, detail="live, not looked at"))
     if target.health.state == "unhealthy":
         return observe(target, True, "verified", now, 1)
     return replace(target, health=replace(target.health, failures=0))
 
 
-def refusal(run: Run, target: Target) -> Fail | None:
+def refusal(run: Run, target: Target) -> Fail | NotDeployed | None:
     """Why nothing may be deployed here for the run: its commit is quarantined, or the target held."""
     if run.kind is Kind.ROLLBACK:
         return None
     quarantine = target.quarantine_of(run.commit_sha) if run.commit_sha else None
     if quarantine is not None and run.trigger.force is None:
         return Fail(Code.QUARANTINED, f"{quarantine.commit_sha[:7]} was rolled back by {quarantine.run_id}")
-    if target.hold is not None and run.trigger.source in ("merge", "label"):
-        return Fail(Code.TARGET_HELD, target.hold.reason)
+    if target.hold is not None and run.trigger.source in AUTOMATIC:
+        return NotDeployed(Code.TARGET_HELD, f"the target is held: {target.hold.reason}")
     return None
 
 

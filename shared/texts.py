@@ -21,14 +21,15 @@ ADVICE: Mapping[Code, str] = {
     Code.LABEL_REMOVED: "Set the label again, or comment `/deploy`, to deploy the pull request after all.",
     Code.MERGE_REFUSED: "See GitHub's reason; change the branch's rules or `merge_method`, or merge by hand.",
     Code.TARGET_LOCKED: "See who locked it and why; comment `/unlock` when it may be deployed to again.",
-    Code.TARGET_HELD: "Comment `/deploy` on the pull request that is to be deployed next; that lifts the hold.",
+    Code.TARGET_HELD: "Comment `/deploy` here or on a later pull request: that lifts the hold and brings this along.",
     Code.QUARANTINED: "Merge a fix, or comment `/deploy --force <reason>` to deploy this commit all the same.",
     Code.QUEUE_TIMEOUT: "See what occupies the target; then comment `/deploy` again.",
+    Code.NOTHING_TO_DEPLOY: "Nothing to do. Comment `/deploy` to deploy it here all the same.",
     Code.NEWER_MERGE: "Nothing to do: the newer merge brings this one along. See how it fares.",
     Code.DEPLOY_REFUSED: "See Railway's reason: is the repository connected, and does it have the commit?",
     Code.BUILD_FAILED: "See the end of the build log, mend it, and merge the fix.",
     Code.DEPLOY_FAILED: "See the end of the log: the service started but its health check never passed.",
-    Code.DEPLOY_SKIPPED: "Let the checks pass or see the service's watch paths, then comment `/deploy` again.",
+    Code.DEPLOY_SKIPPED: "Fix the failing checks and merge the fix; `/deploy` deploys this commit all the same.",
     Code.DEPLOY_CRASHED: "See the end of the log, mend it, and merge the fix.",
     Code.DEPLOY_TIMEOUT: "See the deployment on Railway; raise `monitor_deadline` if builds take this long.",
     Code.DEPLOYMENT_REPLACED: "Nothing to do, if the other deployment was meant. Comment `/deploy` to deploy this one.",
@@ -67,6 +68,7 @@ _HEADLINES = {
     Status.ROLLED_BACK: "↩️ rolled back on",
     Status.CANCELLED: "⏹️ cancelled on",
     Status.SUPERSEDED: "⏭️ superseded on",
+    Status.NOT_DEPLOYED: "▫️ nothing to deploy to",
 }
 _RETURNS = {
     Status.SUCCEEDED: "↩️ returned",
@@ -103,12 +105,13 @@ def headline(run: Run) -> str:
         return f"{_HEADLINES[Status.QUEUED]} {place}"
     if run.kind is Kind.ROLLBACK:
         if run.unasked and run.status is Status.SUCCEEDED:
-            return f"✅ healthy again on {place}"
+            unseen = run.verification is not None and run.verification.unseen
+            return f"✅ live, not looked at, on {place}" if unseen else f"✅ healthy again on {place}"
         return f"{_RETURNS.get(run.status, '↩️ returning')} to an earlier version on {place}"
-    if _stuck(run):
-        return f"🚨 bad, and not taken back from {place}"
-    if run.left_unverified:
-        return f"🚨 {_left(run)} {place}"
+    if run.reason is Code.TARGET_HELD:
+        return f"⏸️ held back from {place}"
+    if _stuck(run) or run.left_unverified:
+        return f"🚨 {'bad, and not taken back from' if _stuck(run) else _left(run)} {place}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
         return f"❔ deployed, but not verified, on {place}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
@@ -198,6 +201,8 @@ def _force(run: Run) -> str:
 
 def _why(run: Run) -> list[str]:
     """The reason and the next step; after a way back, what holds now."""
+    if run.reason is not None:
+        return [f"**`{run.reason}`** {harmless(run.history[-1].message)}\n\n{ADVICE[run.reason]}"]
     if run.error is None:
         return []
     message = harmless(_short(run.error.message, LONGEST_MESSAGE))
@@ -233,6 +238,8 @@ def run_url(run_id: str, console_url: str) -> str:
 def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
     """What n8n gets for an event of a run; `key` is the same each time this one is sent."""
     pull, name = run.pull_request, event.partition("@")[0]
+    reason = run.error.code if run.error else run.reason
+    said = run.history[-1].message if run.reason else None
     return {
         "key": f"{run.id}:{event}",
         "event": name,
@@ -248,8 +255,8 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "commit_sha": run.commit_sha,
         "deployment_id": run.watched_deployment,
         "actor": run.trigger.actor,
-        "reason": run.error.code if run.error else None,
-        "message": redact(run.error.message) if run.error else None,
+        "reason": reason,
+        "message": redact(run.error.message) if run.error else said,
         "next_step": _next_step(run),
         "log_tail": _log_tail(run),
         "address": _address(run),
@@ -266,6 +273,8 @@ def _severity(run: Run, event: str) -> str:
 
 
 def _next_step(run: Run) -> str | None:
+    if run.reason is not None:
+        return ADVICE[run.reason]
     if run.error is None:
         return None
     return f"{_left_unverified(run)} {ADVICE[run.error.code]}" if run.left_unverified else ADVICE[run.error.code]
@@ -325,6 +334,15 @@ def drift(target: Target) -> str | None:
         f"has drifted: {shown}, and {current.commit_sha[:7]} was verified last. {meant}"
         "To return to that version, comment `/rollback` on a pull request."
     )
+
+
+def held_back(target: Target) -> str:
+    """What `/deploy` would bring, or lifting the hold; empty where nothing was held back."""
+    if not target.held_back:
+        return ""
+    names = (f"#{one.number} {harmless(one.title)}" if one.number else one.run_id for one in target.held_back)
+    listed = "\n".join(f"- {name} (`{one.commit_sha[:7]}`)" for name, one in zip(names, target.held_back, strict=True))
+    return f"Merged and not deployed here yet, newest first; `/deploy` on the newest brings them all:\n{listed}"
 
 
 def _serving_commit(target: Target) -> str | None:

@@ -23,6 +23,8 @@ from shared.run import Check, Run, Verdict, Verification
 
 SHORTEST_COMMIT = 7
 _RAILWAY, _VERSION, _HEALTH = "railway", "version", "health"
+_CODES = {"railway": Code.DEPLOY_CRASHED, "version": Code.WRONG_VERSION}
+"""What a failed check means for the deployment; that of the health: unhealthy."""
 
 
 class Sight(Struct, frozen=True):
@@ -34,13 +36,15 @@ class Sight(Struct, frozen=True):
     deployment: DeploymentState
     answer: Answer | None
     unused: tuple[str, ...] = ()
+    cron_schedule: str | None = None
+    """By which the service runs: then its process ends after each tick, and answers nothing in between."""
 
 
 def assess(run: Run, policy: Policy, sight: Sight) -> tuple[Check, ...]:
     """The checks in the order in which they mean something."""
     answered = _has_answered(run.verification or Verification())
     return (
-        _railway(sight.deployment),
+        _railway(sight),
         _version(run, policy, sight.answer, answered),
         _health(sight, answered),
     )
@@ -84,8 +88,13 @@ def _moved_on(before: Verification, terms: Terms) -> datetime | None:
     return before.healthy_since + (terms.now - before.looked_at)
 
 
-def _railway(deployment: DeploymentState) -> Check:
-    name = _RAILWAY
+def _railway(sight: Sight) -> Check:
+    """A process that has ended is no service any more, unless it is begun by a schedule."""
+    name, deployment = "railway", sight.deployment
+    if deployment.ended and not sight.cron_schedule:
+        return Check(
+            name, Verdict.FAIL, f"the process of {deployment.id[:8]} has ended, and no schedule begins it anew"
+        )
     if deployment.live:
         return Check(name, Verdict.PASS, f"{deployment.id[:8]} is {deployment.status}")
     return Check(name, Verdict.INCONCLUSIVE, f"{deployment.id[:8]} is {deployment.status}")
@@ -108,6 +117,8 @@ def _version(run: Run, policy: Policy, answer: Answer | None, answered: bool) ->
 
 def _health(sight: Sight, answered: bool) -> Check:
     answer = sight.answer
+    if sight.cron_schedule:
+        return Check(_HEALTH, Verdict.NOT_RUN, f"not looked at: the service runs by its schedule {sight.cron_schedule}")
     if answer is None:
         doubted = f" that certainly leads to it: not {', '.join(sight.unused)}" if sight.unused else ""
         return Check(_HEALTH, Verdict.NOT_RUN, f"the service has no public address{doubted}")
@@ -116,7 +127,7 @@ def _health(sight: Sight, answered: bool) -> Check:
 
 def _failing(before: Verification, bad: Check, checks: tuple[Check, ...], terms: Terms) -> Wait | Fail:
     """The old version may answer for a while after the new one went live; an unhealthy answer counts at once."""
-    code = Code.WRONG_VERSION if bad.name == _VERSION else Code.UNHEALTHY
+    code = _CODES.get(bad.name, Code.UNHEALTHY)
     baking = before.healthy_since is not None
     overlap = code is Code.WRONG_VERSION and not baking and not before.relapses
     failures = before.failures if overlap else before.failures + 1
@@ -149,14 +160,24 @@ def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Te
     )
     left = since + bake - terms.now
     if left <= timedelta(0):
-        what = "the restored version is healthy" if run.rollback else "healthy"
-        baked = f" for {bake.total_seconds():g} s" if bake else ""
-        return Advance(what + baked, {"verification": seen})
+        return Advance(_held(run, seen, bake.total_seconds()), {"verification": seen})
     first = before.healthy_since is None and not before.relapses
     deadline = {"deadline": since + bake + timedelta(seconds=terms.policy.verify_deadline)} if first else {}
     return Wait(
-        message=f"healthy; to stay so for {bake.total_seconds():g} s",
+        message=f"{_state(seen)}; to stay so for {bake.total_seconds():g} s",
         wake_in=min(terms.policy.poll, left.total_seconds()),
         otherwise=Code.UNHEALTHY if before.relapses else Code.VERIFY_INCONCLUSIVE,
         changes={"verification": seen, **deadline},
     )
+
+
+def _state(seen: Verification) -> str:
+    """Nothing is called healthy that was not looked at."""
+    return "live, not looked at" if seen.unseen else "healthy"
+
+
+def _held(run: Run, seen: Verification, bake: float) -> str:
+    restored = "the restored version is " if run.rollback else ""
+    if seen.unseen:
+        return f"{restored}{_state(seen)}" + (f": Railway has called it live for {bake:g} s" if bake else "")
+    return f"{restored}{_state(seen)}" + (f" for {bake:g} s" if bake else "")

@@ -94,7 +94,7 @@ def _row(found: Found[Run]) -> dict[str, object]:
         "status": run.status,
         "pull_request": run.pull_request.number if run.pull_request else None,
         "commit_sha": run.commit_sha,
-        "reason": run.error.code if run.error else None,
+        "reason": run.error.code if run.error else run.reason,
         "message": run.history[-1].message if run.history else "",
         "created_at": run.created_at,
         "updated_at": run.updated_at,

@@ -14,8 +14,9 @@ from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, Final, RateLimited, Unavailable, UnknownOutcome, VendorError
+from shared.failed import why_skipped
 from shared.health_check import checked_before
-from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
+from shared.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
 from shared.run import Deployment, Run, Stage, Target, Verdict, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
@@ -44,9 +45,14 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     existing = find(run, known)
     if existing is not None:
         return _with_address(_adopt(run, existing, known, checked), target)
-    waiting = await _wait_for_another(claim, place)
+    skipped = next((one for one in known if one.skipped and one.commit_sha == run.commit_sha), None)
+    if skipped is not None and run.trigger.source in targets.AUTOMATIC:
+        return _left_to_railway(run, skipped, known)
+    waiting = None if skipped is not None else await _wait_for_another(claim, place)
     if waiting is not None:
         return waiting
+    if run.touches is False and run.trigger.source in targets.AUTOMATIC:
+        return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
     refused = targets.refusal(run, target)
     if refused is not None:
@@ -65,14 +71,17 @@ def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
     """The newest deployment of the run's commit that is on its way or live, or has appeared since we asked for one.
 
     A commit is no key (Railway makes several deployments of one), so an older one that failed or was removed says
-    nothing about the one to come.
+    nothing about the one to come. Neither does one whose process has ended, for who asks for the commit by command; but
+    what Railway deployed by itself is judged as it is, since a service with a schedule ends after each tick.
     """
+    by_itself = run.trigger.source in targets.AUTOMATIC
     asked = run.deployment is not None and run.deployment.requested_at is not None
     baseline = run.deployment.baseline if run.deployment else ()
     for deployment in known:
         if deployment.commit_sha != run.commit_sha:
             continue
-        if deployment.in_progress or deployment.live or (asked and deployment.id not in baseline):
+        up = deployment.serves or (deployment.live and by_itself)
+        if deployment.in_progress or up or (asked and deployment.id not in baseline):
             return deployment
     return None
 
@@ -91,6 +100,15 @@ def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState], ch
     )
     verb = "found our" if ours else "adopted"
     return Advance(f"{verb} deployment {existing.id[:8]}", {"deployment": deployment})
+
+
+def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentState]) -> Fail | NotDeployed:
+    """Railway saw the commit and does not deploy it; neither do we, unless somebody asks for it.
+
+    Its CI failed, or nothing that the service watches has changed (Wait for CI, and watch paths).
+    """
+    adopted = _adopt(run, skipped, known, None).changes
+    return replace(why_skipped(skipped), changes=adopted)
 
 
 async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
@@ -128,10 +146,10 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
     railway = services.railway_for(place)
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
-    if serving is None or serving.commit_sha in (None, claim.run.commit_sha):
+    if serving is None or serving.commit_sha in (None, claim.run.commit_sha) or not service.stands(serving):
         return
     base = address_of(services, place, service)
-    if base and await _is_bad(services, place, base, asleep=serving.status == "SLEEPING"):
+    if base and not service.cron_schedule and await _is_bad(services, place, base, asleep=serving.status == "SLEEPING"):
         return
     verified = Verified(
         deployment_id=serving.id,
@@ -142,7 +160,9 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
     )
 
     def remember(target: Target) -> Target:
-        return target if target.current else replace(target, verified=(verified,), address=base)
+        if target.current:
+            return target
+        return replace(target, verified=(verified,), address=base, left_alone=service.left_alone)
 
     await claim.amend_target(remember)
 

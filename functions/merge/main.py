@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import gate, stage, targets
+from shared import gate, stage, targets, touching
 from shared.clients.github import BaseMoved, HeadMoved, NotMergeable, PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code, Refused, Unauthorized
 from shared.gate import Behind, Look
-from shared.outcome import Advance, Fail, Outcome, Retry, Wait
+from shared.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
 from shared.run import PullRequest, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim, Overtaken
@@ -103,12 +103,32 @@ async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: P
         return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
+    # Before the target is taken or queued for: what is not deployed brings no other merge along.
+    untouched = await _untouched(claim, services, place, pull.merge_sha)
+    if untouched is not None:
+        return untouched
     refused = await _take_unless_contained(claim, services, pull.merge_sha)
     if refused is not None:
         return refused
     amiss = gate.shortfall(pull, place.policy)
     said = f"; its checks had not passed: {amiss}" if amiss else ""
     return Advance(f"merged as {pull.merge_sha[:7]}{said}", {"unchecked": amiss})
+
+
+async def _untouched(claim: Claim, services: Services, place: TargetConfig, merged: str) -> NotDeployed | None:
+    """Nothing to deploy, where nobody asked for this target by name and the merge changes nothing for its service.
+
+    Where Railway deploys by itself it has the last word: what it deploys all the same is followed.
+    """
+    run = claim.run
+    if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
+        return None
+    if run.touches is None and services.config.is_selective(place):
+        touches = await touching.touches(services, place, run.pull_request.number)
+        await claim.checkpoint(commit_sha=merged, touches=touches)
+    if claim.run.touches is not False or place.policy.auto_deploy == "adopt":
+        return None
+    return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {place.name} is deployed for")
 
 
 async def _take_unless_contained(claim: Claim, services: Services, merged: str) -> Outcome | None:
@@ -143,6 +163,9 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
         if error.passes == "by itself" or (error.passes == "by people" and patient):
             return _not_yet(error, place)
         return Fail(Code.MERGE_REFUSED, str(error))
+    untouched = await _untouched(claim, services, place, sha)
+    if untouched is not None:
+        return replace(untouched, changes={"commit_sha": sha})
     return Advance(f"merged as {sha[:7]}", {"commit_sha": sha})
 
 

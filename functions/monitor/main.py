@@ -19,6 +19,12 @@ from shared.stage import Claim
 
 prepare()
 
+_WAITS_FOR = {
+    "NEEDS_APPROVAL": "; a person has to approve the deployment there",
+    "WAITING": "; it waits for CI",
+    "QUEUED": "; it waits for a free builder, or for paused builds to go on",
+}
+
 
 @functions_framework.aio.http
 async def monitor(request: Request) -> Response:
@@ -35,20 +41,24 @@ async def follow(claim: Claim, services: Services) -> Outcome:
     changes = noted(claim.run, deployment)
     if deployment.live:
         return Advance(f"deployment {id[:8]} is live", changes)
-    failure = await failure_of(railway, deployment)
-    if failure is not None:
-        return replace(failure, changes=changes)
+    ended = await failure_of(railway, deployment, restoring=claim.run.rollback is not None)
+    if ended is not None:
+        return replace(ended, changes=changes)
     return await with_log(claim, railway, _not_yet(claim, deployment))
 
 
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
-    """A webhook brings the news; should it be lost, there are looks, ever rarer: Railway allows few calls an hour."""
+    """A webhook brings the news; should it be lost, there are looks, ever rarer: Railway allows few calls an hour.
+
+    Where Railway itself waits, for a person, for CI or for builds to go on, the stage's time stands still.
+    """
     taken = (claim.terms.now - deployment.created_at).total_seconds()
     status = deployment.status.lower().replace("_", " ")
     restoring = claim.run.rollback is not None
     return Wait(
-        message=f"Railway: {status}",
+        message=f"Railway: {status}{_WAITS_FOR.get(deployment.status, '')}",
         wake_in=max(claim.terms.policy.poll, taken),
         otherwise=Code.ROLLBACK_TIMEOUT if restoring else Code.DEPLOY_TIMEOUT,
         tell="needs_approval" if deployment.status == "NEEDS_APPROVAL" else None,
+        suspends=deployment.paused,
     )

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from shared import envelope, log, outbox, report, reviewing, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
-from shared.errors import BadInput, SecretMissing, TransientError, VendorError
+from shared.errors import BadInput, Code, SecretMissing, TransientError, VendorError
 from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
@@ -123,6 +123,11 @@ async def _comment(services: Services, run: Run) -> str:
         return "no pull request"
     body = texts.comment(run, services.settings.signalbox_console_url)
     marker = texts.run_marker(run.id)
+    number = run.pull_request.number
+    if run.reason is Code.NOTHING_TO_DEPLOY and not await services.github.has_comment(
+        run.repository, number, marker=marker
+    ):
+        return "nothing to say"
     await services.github.upsert_comment(run.repository, run.pull_request.number, marker=marker, body=body)
     return SENT
 
@@ -133,6 +138,8 @@ async def _deployment_status(services: Services, run: Run) -> str:
         return "nothing was deployed"
     find = {"sha": run.commit_sha, "task": TASK, "environment": f"{run.service}/{run.environment}"}
     id = await services.github.find_deployment(run.repository, **find)
+    if id is None and run.reason is not None:
+        return "nothing was deployed"
     if id is None:
         id = await services.github.create_deployment(
             run.repository, **find, description=f"Signalbox {run.id}", payload={"run_id": run.id}

@@ -18,6 +18,7 @@ from shared.sweeping.drift import look_for_drift
 from shared.sweeping.due import wake_due
 from shared.sweeping.glance import Glance
 from shared.sweeping.health import probe_all
+from shared.sweeping.held_back import strike_off_brought
 from shared.sweeping.labels import answer_labels
 from shared.sweeping.merges import start_unnoticed
 from shared.sweeping.redelivery import redeliver_missed
@@ -41,6 +42,7 @@ async def sweep(request: Request) -> Response:
             "woken": partial(wake_due, services),
             "probed": partial(probe_all, services, glance),
             "compared": partial(look_for_drift, services, glance),
+            "brought": partial(strike_off_brought, services, glance),
             "redelivered": partial(redeliver_missed, services, glance),
             "unnoticed": partial(start_unnoticed, services, glance),
             "labelled": partial(answer_labels, services, glance),

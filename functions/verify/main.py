@@ -39,16 +39,21 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     railway = services.railway_for(place)
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     deployment = _in_place(run, service.active) or await railway.deployment(id)
-    failure = await failure_of(railway, deployment)
+    failure = await failure_of(railway, deployment, restoring=run.rollback is not None)
     if failure is not None:
         return failure
     base = address_of(services, place, service)
-    answer = await look(services, place, base) if base else None
-    sight = Sight(deployment=deployment, answer=answer, unused=tuple(service.unused_domains))
+    answer = await look(services, place, base) if base and not service.cron_schedule else None
+    sight = Sight(
+        deployment=deployment,
+        answer=answer,
+        unused=tuple(service.unused_domains),
+        cron_schedule=service.cron_schedule,
+    )
     checks = assess(run, place.policy, sight)
     outcome = conclude(run, checks, terms, answer)
     run = replace(run, **noted(run, deployment))
-    changes = {**outcome.changes, **_seen(run, deployment.id, base)}
+    changes = {**outcome.changes, **_seen(run, deployment.id, base, service.left_alone)}
     return replace(await with_log(claim, railway, outcome), changes=changes)
 
 
@@ -62,12 +67,12 @@ def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | 
     return own if own is not None and not own.gone else next(alike, own)
 
 
-def _seen(run: Run, id: str, base: str | None) -> dict[str, Deployment | Rollback | str | None]:
+def _seen(run: Run, id: str, base: str | None, left_alone: str | None) -> dict[str, Deployment | Rollback | str | None]:
     """Which deployment it was, and where it answered: people get a link, and the sweep knows where to look."""
     changes: dict[str, Deployment | Rollback | str | None] = {"address": base}
     if run.deployment is not None:
         own = run.deployment.id if run.rollback else id
-        changes["deployment"] = replace(run.deployment, id=own, url=base)
+        changes["deployment"] = replace(run.deployment, id=own, url=base, left_alone=left_alone)
     if run.rollback is not None:
         changes["rollback"] = replace(run.rollback, deployment_id=id)
     return changes

@@ -23,6 +23,7 @@ _COLOURS = {
     "queued": "cyan",
     "superseded": "magenta",
     "cancelled": "magenta",
+    "not_deployed": "magenta",
 }
 
 

@@ -74,10 +74,11 @@ def pulls() -> None:
 @try_out.command("open")
 @click.argument("title", default="A change")
 @click.option("--base", help="Branch to merge into; by default the one that is deployed.")
+@click.option("--file", "files", multiple=True, default=["src/app.py"], show_default=True, help="What it changes.")
 @_by
-def open_pull(title: str, base: str | None, by: str) -> None:
+def open_pull(title: str, base: str | None, files: tuple[str, ...], by: str) -> None:
     """Open a pull request. Its check passes at once, unless `slow-ci` came before."""
-    opened = _ask("POST", "/pulls", of_repository=True, title=title, base=base, by=by)
+    opened = _ask("POST", "/pulls", of_repository=True, title=title, base=base, files=files, by=by)
     click.echo(f"opened #{opened['number']}: {title}")
 
 

@@ -42,6 +42,7 @@ _COMMENTS = (
     "/deploy the moon please",
     "/status",
 )
+_FILES = (("web/a.py",), ("api/a.py",), ("common/a.py",), ("README.md",), ("README.md", "web/b.py"))
 _PLANS: tuple[tuple[float, str, dict[str, object]], ...] = (
     (0.13, "unhealthy", {"health": "failing"}),
     (0.06, "build fails", {"build": "fail"}),
@@ -112,14 +113,15 @@ class People:
                 self._railway.plan(service, rollback=True, health="failing")
 
     def _plan(self, service: str, nth: int, *, back: bool) -> None:
+        more = self._peculiar(service, nth)
         value = self._chance.number(f"plan of {service}", 0, 1)
         for share, what, plan in _PLANS:
             value -= share
             if value < 0:
                 allowed = self._chance.occurs("plan", f"deployment {nth + 1} of {service} {what}")
-                self._railway.plan(service, rollback=back, **(plan if allowed else {}))
+                self._railway.plan(service, rollback=back, **((plan | more) if allowed else more))
                 return
-        self._railway.plan(service, rollback=back, **self._answers(service, nth))
+        self._railway.plan(service, rollback=back, **(self._answers(service, nth) | more))
 
     def _answers(self, service: str, nth: int) -> dict[str, object]:
         value = self._chance.number(f"answers of {service}", 0, 1)
@@ -143,6 +145,18 @@ class People:
             self._vendors.add_domain(place, custom)
             if moves:
                 self._add(at, f"the domain of {place.id} is moved", functools.partial(_move, custom))
+
+    def _peculiar(self, service: str, nth: int) -> dict[str, object]:
+        """What waits for a person's approval, or whose process ends by itself."""
+        more: dict[str, object] = {}
+        if self._chance.number(f"approval of {service}", 0, 1) < 0.03:
+            waits = self._chance.occurs("approval", f"deployment {nth + 1} of {service} needs an approval")
+            more |= {"needs_approval": True} if waits else {}
+        if self._chance.number(f"process of {service}", 0, 1) < 0.02:
+            after = self._chance.number(f"process of {service} ends", 5, 200)
+            ends = self._chance.occurs("process", f"the process of deployment {nth + 1} of {service} ends")
+            more |= {"exit_after": after} if ends else {}
+        return more
 
     def _pull_request(self, nth: int) -> None:
         start = self._chance.number("opening", 0, DAY / 3)
@@ -219,7 +233,10 @@ class People:
         self._n8n.restart(NEWEST, down=down, migrating=migrating, starting=starting, activating=activating)
 
     def _open(self, nth: int) -> None:
-        number = self._github.open_pull_request(REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}")
+        files = self._chance.pick("files", _FILES)
+        number = self._github.open_pull_request(
+            REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}", files=files
+        )
         self._opened[nth] = number
         unusual = self._ci_of[f"pull request {nth + 1}"]
         if unusual is not None:

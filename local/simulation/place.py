@@ -133,10 +133,13 @@ def configuration(chance: Chance) -> config.Config:
         places["web"].append("staging")
     if chance.number("places service", 0, 1) < 0.25:
         places["api"] = ["production"]
+    names_paths = chance.number("places paths", 0, 1) < 0.15
     own_tokens = chance.number("own tokens", 0, 1) < OWN_TOKEN_DAYS
     tables = []
     for service, environments in places.items():
         tables.append(_SERVICE.format(repository=REPOSITORY, service=service, project=PROJECT))
+        if names_paths:
+            tables.append(f'paths = ["{service}/**", "common/**"]\n')
         named = {"repository": REPOSITORY, "service": service}
         for environment in environments:
             token = f'railway_token_secret = "{OWN_TOKENS[environment]}"' if own_tokens else ""

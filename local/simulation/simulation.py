@@ -34,6 +34,7 @@ from local.simulation.place import (
     subscribers,
     weather_of,
 )
+from local.simulation.railway_habits import Habits
 from local.simulation.witness import Step, Violation, Witness
 from local.world.github_hooks import Webhook
 from shared import log, services
@@ -159,6 +160,7 @@ class Simulation:
             configured, self.vendors, self.witness.store, self.post, self.chance, weather, self.witness
         )
         self.people = People(self.chance, configured, self.vendors)
+        self._habits = Habits(self.chance, self.vendors.railway, DAY)
         self.witness.coming = self.people.ci.coming
         self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}
         self._webhooks = {what: odds * weather.webhooks for what, odds in _WEBHOOK.items()}
@@ -214,6 +216,7 @@ class Simulation:
     def _go_on(self, before: float) -> None:
         """What the vendors and the scheduler do because time has gone on since then."""
         self._withhold()
+        self._habits.go_on(self.witness.now)
         if self.vendors.github.webhooks.queue:
             self._begin(self.vendors.github.tick())
         if not self.vendors.railway.idle:
@@ -266,11 +269,13 @@ class Simulation:
             invariants.silences_are_told,
             invariants.what_fails_on_probation_is_taken_back,
             invariants.what_is_recorded_serves,
+            invariants.what_a_hold_keeps_back_is_listed,
         )
         return any(any(question(self.witness)) for question in found)
 
     def _moving(self) -> bool:
-        return any(made.deployment.due is not None for made in self.witness.made)
+        moving = (made.deployment for made in self.witness.made)
+        return self._habits.waiting or any(one.due is not None or one.exit_due is not None for one in moving)
 
     def _unrest(self) -> str:
         store = self.witness.store

@@ -154,6 +154,7 @@ class Witness:
     def called(self, execution: Execution, request: httpx.Request) -> None:
         """After a call that reached a vendor."""
         self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")
+        self.check(invariants.call(self, execution, request.url.host))
         self.check(invariants.called(self))
         self.look(execution)
 
@@ -179,7 +180,7 @@ class Witness:
         self.note(execution.name, f"#{number} is merged as {sha[:7]}")
         if execution is not NOBODY:
             self.check(invariants.merge(self, execution, self.vendors.github.pull(REPOSITORY, number)))
-        self.vendors.railway.push(repository, branch, sha)
+        self.vendors.railway.push(repository, branch, sha, self.vendors.github.merged_files(repository, sha))
         self.look()
 
     def troubled(self, execution: Execution, request: httpx.Request) -> None:

@@ -54,7 +54,7 @@ class Application:
         deployment = self._railway.serving(*self._service)
         if deployment is None:
             return _edge(404)
-        if deployment.status == "CRASHED":
+        if deployment.status == "CRASHED" or deployment.stopped:
             return _edge(502)
         if deployment.status == "SLEEPING":
             self._railway.wake(deployment)

@@ -157,6 +157,7 @@ class GitHubWorld(Reporting):
         draft: bool = False,
         head_sha: str | None = None,
         from_fork: bool = False,
+        files: tuple[str, ...] = ("src/app.py",),
     ) -> int:
         """With one commit, unless the branch has one already: `head_sha`."""
         repo, now = self.repository(repository), self.clock.now()
@@ -177,6 +178,7 @@ class GitHubWorld(Reporting):
             updated_at=now,
             draft=draft,
             from_fork=from_fork,
+            files=files,
             based_on=repo.branches[base],
         )
         self._announce(repo, pull)
@@ -311,6 +313,11 @@ class GitHubWorld(Reporting):
         for hook in self.on_merge:
             hook(repo.full_name, merged, pull.base)
         return merged
+
+    def merged_files(self, repository: str, sha: str) -> tuple[str, ...]:
+        """What the merge that made this commit changes."""
+        pulls = self.repository(repository).pulls.values()
+        return next(pull.files for pull in pulls if pull.merge_sha == sha)
 
     # Reviews
 

@@ -149,6 +149,25 @@ def rules(repo: Repository, branch: str) -> list[JSON]:
     return [rule | origin for rule in found]
 
 
+def changed_file(repo: Repository, pull: PullRequest, name: str) -> JSON:
+    """A name of the form `before => after` is that of a renamed file."""
+    before, _, renamed = name.partition(" => ")
+    path, sha = renamed or before, steady_id(f"{pull.head_sha} {name}")
+    moved = {"previous_filename": before} if renamed else {}
+    return {
+        "sha": f"{sha:040x}",
+        "filename": path,
+        "status": "renamed" if renamed else "modified",
+        "additions": 0 if renamed else 1,
+        "deletions": 0,
+        "changes": 0 if renamed else 1,
+        "blob_url": f"{WEB}/{repo.full_name}/blob/{pull.head_sha}/{path}",
+        "raw_url": f"{WEB}/{repo.full_name}/raw/{pull.head_sha}/{path}",
+        "contents_url": f"{API}/repos/{repo.full_name}/contents/{path}?ref={pull.head_sha}",
+        **moved,
+    }
+
+
 def comparison(repo: Repository, base: str, head: str) -> JSON:
     """Without the commits in between, which are on other pages than the one that is read."""
     ahead, behind = repo.history(head), repo.history(base)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from local.world.github import GitHubWorld
 
 LONGEST_COMMENT = 65_536
+MOST_FILES = 3000
 _STATES = {"error", "failure", "inactive", "in_progress", "queued", "pending", "success"}
 _REACTIONS = {"+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"}
 
@@ -36,6 +37,7 @@ class Api:
         of_repository: list[tuple[str, str, Handler]] = [
             ("POST", f"{repo}/pulls", self._open),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", self._merge),
+            ("GET", f"{repo}/pulls/{{number:int}}/files", self._files),
             ("PUT", f"{repo}/pulls/{{number:int}}/update-branch", self._update_branch),
             ("POST", f"{repo}/actions/workflows/{{workflow}}/dispatches", self._dispatch),
             ("GET", f"{repo}/rules/branches/{{branch:path}}", self._rules),
@@ -194,6 +196,11 @@ class Api:
             raise Problem(422, "Invalid request.\n\nFor 'properties/merge_method', it is not a possible value.")
         sha = self._world.merge(repo.full_name, pull.number, self._world.bot)
         return JSONResponse({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
+
+    async def _files(self, request: Request, repo: Repository) -> Response:
+        """No more than the first 3,000 of them."""
+        pull = _pull(request, repo)
+        return _paged(request, [answers.changed_file(repo, pull, name) for name in pull.files[:MOST_FILES]])
 
     async def _update_branch(self, request: Request, repo: Repository) -> Response:
         """GitHub answers before it has done so; here it is done."""

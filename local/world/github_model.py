@@ -142,6 +142,8 @@ class PullRequest(Struct, kw_only=True):
     in_merge_queue: bool = False
     from_fork: bool = False
     """Its branch is in a repository of its author, who may push there without anybody's leave."""
+    files: tuple[str, ...] = ("src/app.py",)
+    """What it changes."""
     labels: list[str] = field(default_factory=lambda: ["enhancement"])
     labellings: list[Labelling] = field(default_factory=list)
     reviews: dict[str, str] = field(default_factory=dict)

@@ -31,6 +31,7 @@ FATES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "build-fails": {"build": "fail"},
         "never-starts": {"start": "fail"},
         "crashes": {"crash_after": 3.0},
+        "ends": {"exit_after": 3.0},
         "skipped": {"skipped": True},
         "needs-approval": {"needs_approval": True},
         "queued": {"queued": True},
@@ -50,6 +51,8 @@ class Opened(Struct, frozen=True):
     title: str = "A change"
     check: str | None = "success"
     base: str | None = None
+    files: tuple[str, ...] = ("src/app.py",)
+    """What it changes, which matters where a service is deployed for some files only."""
 
 
 class By(Struct, frozen=True):
@@ -167,7 +170,7 @@ class People:
             raise Unknown(f"branch {base} in {repository}")
         number = len(self._github.repository(repository).pulls) + 1
         self._github.open_pull_request(
-            repository, title=deed.title, author=deed.by, branch=f"change-{number}", base=base
+            repository, title=deed.title, author=deed.by, branch=f"change-{number}", base=base, files=deed.files
         )
         self._run_ci(repository, number, deed.check)
         return JSONResponse({"number": number}, status_code=201)
@@ -331,7 +334,7 @@ HELP: Mapping[str, str] = MappingProxyType(
     {
         "GET /targets": "what is deployed where, and what is live there",
         "GET /pulls": "the pull requests",
-        "POST /pulls": '{"title", "by", "base", "check": "success"}',
+        "POST /pulls": '{"title", "by", "base", "check": "success", "files": ["src/app.py"]}',
         "POST /pulls/N/comments": '{"body": "/deploy", "by"}',
         "GET /pulls/N/comments": "what was said there",
         "POST /pulls/N/merge, /push, /close": '{"by"}',

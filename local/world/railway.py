@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -69,6 +69,12 @@ class RailwayWorld:
         self.known_commits: set[str] | Callable[[str], bool] = lambda sha: _FULL_SHA.fullmatch(sha) is not None
         self.refuse_rollback: bool | set[str] = False
         """True, or the ids of deployments, to which deploymentRollback answers false."""
+        self.paused = False
+        """Builds are paused: what is to be built waits in the queue (docs.railway.com: deployments, limited access)."""
+        self.cancelled: list[tuple[Deployment, str]] = []
+        """What was cancelled, and in which status it was then."""
+        self.woken: list[Deployment] = []
+        """Each time that a request woke one that slept."""
         self.created: list[Deployment] = []
         """Every deployment, in order, apart from those that `add_service` starts with."""
         self.services: list[Service] = []
@@ -92,6 +98,9 @@ class RailwayWorld:
         waits_for_ci: bool = False,
         serving_commit: str | None = None,
         environment_name: str = "production",
+        watch_patterns: tuple[str, ...] = (),
+        cron_schedule: str | None = None,
+        sleeps: bool = False,
     ) -> Service:
         """A service, served from the start by a deployment of `serving_commit`."""
         service = Service(
@@ -105,12 +114,16 @@ class RailwayWorld:
             domain=domain,
             auto_deploy=auto_deploy,
             waits_for_ci=waits_for_ci,
+            watch_patterns=watch_patterns,
+            cron_schedule=cron_schedule,
+            sleeps=sleeps,
         )
         self.services.append(service)
         if serving_commit is not None:
             first = self._create(service, serving_commit, "deploy", "GitHub", Plan())
             self.created.remove(first)
             first.status, first.due, first.has_image, first.live_at = "SUCCESS", None, True, first.created_at
+            first.stopped = cron_schedule is not None
         return service
 
     def plan(self, service_id: str, *, rollback: bool = False, **plan: Any) -> None:
@@ -123,8 +136,11 @@ class RailwayWorld:
 
     # What people and GitHub do
 
-    def push(self, repository: str, branch: str, sha: str) -> list[Deployment]:
-        """A push, which every service with auto-deploy that is connected to the branch deploys."""
+    def push(self, repository: str, branch: str, sha: str, files: Collection[str] | None = None) -> list[Deployment]:
+        """A push, which every service with auto-deploy that is connected to the branch deploys, or skips.
+
+        `files`: what it changes, as far as that matters.
+        """
         wanted = (repository.lower(), branch)
         made = [
             self._create(service, sha, "deploy", "GitHub")
@@ -133,6 +149,8 @@ class RailwayWorld:
         ]
         for deployment in made:
             deployment.waits_for_ci = deployment.service.waits_for_ci
+            if files is not None and not deployment.service.watches(files):
+                deployment.plan = structs.replace(deployment.plan, skipped=True)
         return made
 
     def finish_ci(self, repository: str, sha: str, *, passed: bool) -> None:
@@ -142,6 +160,18 @@ class RailwayWorld:
                 deployment.ci_passed = passed
                 if deployment.status == "WAITING":
                     deployment.due = self.clock.now()
+
+    def resume_builds(self) -> None:
+        """What waits in the queue is built."""
+        self.paused = False
+        for deployment in self._deployments:
+            if deployment.status == "QUEUED" and deployment.due is None:
+                deployment.due = self.clock.now() + self.pace
+
+    def exit(self, deployment: Deployment) -> None:
+        """The process of a live deployment ends with code 0, which no webhook tells of."""
+        if deployment.status == "SUCCESS":
+            deployment.stopped, deployment.exit_due = True, None
 
     def dashboard_deploy(self, service_id: str, environment_id: str, sha: str) -> Deployment:
         return self._create(self.service(service_id, environment_id), sha, "deploy", "dashboard")
@@ -194,7 +224,7 @@ class RailwayWorld:
             return False
         if not target.can_rollback(self.clock.now(), self.retention):
             raise GraphQLError("Deployment cannot be rolled back to")
-        same = structs.replace(target.plan, needs_approval=False, crash_after=None)
+        same = structs.replace(target.plan, needs_approval=False, crash_after=None, exit_after=None)
         new = self._create(target.service, target.commit_sha, "rollback", "API", same)
         new.has_image, new.visible, new.restores = True, False, id
         new.config_file, new.healthcheck_path = target.config_file, target.healthcheck_path
@@ -212,6 +242,7 @@ class RailwayWorld:
         deployment = self.deployment(id)
         if deployment.status not in IN_PROGRESS:
             raise GraphQLError("Deployment cannot be cancelled")
+        self.cancelled.append((deployment, deployment.status))
         self._enter(deployment, "REMOVED", self.clock.now())
         return True
 
@@ -241,6 +272,7 @@ class RailwayWorld:
     def wake(self, deployment: Deployment) -> None:
         """The first request to a sleeping service."""
         if deployment.status == "SLEEPING":
+            self.woken.append(deployment)
             self._enter(deployment, "SUCCESS", self.clock.now(), event="resumed")
 
     def crash(self, deployment: Deployment) -> None:
@@ -254,7 +286,10 @@ class RailwayWorld:
     def idle(self) -> bool:
         """A tick would change nothing now."""
         now = self.clock.now()
-        changing = any(not d.visible or (d.due is not None and d.due <= now) for d in self._deployments)
+        changing = any(
+            not d.visible or any(due is not None and due <= now for due in (d.due, d.exit_due))
+            for d in self._deployments
+        )
         return not changing and not self.webhooks.pending
 
     async def tick(self) -> None:
@@ -264,7 +299,10 @@ class RailwayWorld:
         now = self.clock.now()
         while due := [d for d in self._deployments if d.due is not None and d.due <= now]:
             deployment, at = min(((d, d.due) for d in due if d.due), key=lambda entry: entry[1])
-            self._enter(deployment, _next_status(deployment), at)
+            self._enter(deployment, self._next_status(deployment), at)
+        for deployment in self._deployments:
+            if deployment.exit_due is not None and deployment.exit_due <= now:
+                self.exit(deployment)
         if self.deliver is not None:
             await self.webhooks.deliver(self.deliver, shuffle=self.shuffle)
 
@@ -310,14 +348,22 @@ class RailwayWorld:
         deployment.has_image = deployment.has_image or status == "DEPLOYING"
         if status == "REMOVED":
             deployment.removed_at = at
+        if status == "SKIPPED":
+            red = deployment.ci_passed is False
+            deployment.skipped_reason = "CI check suite failed" if red else "No changes to watched files"
         if self.deliver is not None:
             self.webhooks.announce(deployment, at, copies=self.delivery_copies, event=event)
         if status == "SUCCESS" and deployment.live_at is None:
             deployment.live_at = at
+            deployment.stopped = deployment.service.cron_schedule is not None
+            if deployment.plan.exit_after is not None:
+                deployment.exit_due = at + timedelta(seconds=deployment.plan.exit_after)
             self._retire_predecessors(deployment, at)
 
     def _due(self, deployment: Deployment, at: datetime) -> datetime | None:
         plan = deployment.plan
+        if deployment.status == "QUEUED" and self.paused:
+            return None
         if deployment.status in {"QUEUED", "BUILDING", "DEPLOYING", "REMOVING"}:
             return at + self.pace
         if deployment.status == "WAITING":
@@ -335,15 +381,15 @@ class RailwayWorld:
             elif deployment.status in IN_PROGRESS:
                 self._enter(deployment, "REMOVED", at)
 
-
-def _next_status(deployment: Deployment) -> str:
-    plan = deployment.plan
-    return {
-        "INITIALIZING": "SKIPPED" if plan.skipped else deployment.after("INITIALIZING"),
-        "WAITING": deployment.after("WAITING") if deployment.ci_passed else "SKIPPED",
-        "QUEUED": deployment.after("QUEUED"),
-        "BUILDING": "FAILED" if plan.build == "fail" else "DEPLOYING",
-        "DEPLOYING": "FAILED" if plan.start == "fail" else "SUCCESS",
-        "SUCCESS": "SLEEPING" if plan.crash_after is None else "CRASHED",
-        "REMOVING": "REMOVED",
-    }[deployment.status]
+    def _next_status(self, deployment: Deployment) -> str:
+        plan = deployment.plan
+        following = {
+            "INITIALIZING": "SKIPPED" if plan.skipped else deployment.after("INITIALIZING"),
+            "WAITING": deployment.after("WAITING") if deployment.ci_passed else "SKIPPED",
+            "QUEUED": deployment.after("QUEUED"),
+            "BUILDING": "FAILED" if plan.build == "fail" else "DEPLOYING",
+            "DEPLOYING": "FAILED" if plan.start == "fail" else "SUCCESS",
+            "SUCCESS": "SLEEPING" if plan.crash_after is None else "CRASHED",
+            "REMOVING": "REMOVED",
+        }[deployment.status]
+        return "QUEUED" if following == "BUILDING" and self.paused else following

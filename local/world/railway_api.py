@@ -185,6 +185,9 @@ class _Resolvers:
             "healthcheckPath": service.healthcheck_path,
             "healthcheckTimeout": 300,
             "overlapSeconds": service.overlap_seconds,
+            "cronSchedule": service.cron_schedule,
+            "sleepApplication": service.sleeps,
+            "watchPatterns": list(service.watch_patterns),
             "source": {"repo": None if service.image else service.repository, "image": service.image},
             "latestDeployment": self._view(known[0]) if known else None,
             "activeDeployments": [self._view(d) for d in known if d.status in _ACTIVE],
@@ -208,7 +211,7 @@ class _Resolvers:
             "staticUrl": service.domain,
             "canRollback": deployment.can_rollback(self._world.clock.now(), self._world.retention),
             "canRedeploy": deployment.can_redeploy,
-            "deploymentStopped": deployment.status in ENDED,
+            "deploymentStopped": deployment.status in ENDED or deployment.stopped,
             "instances": [{"id": f"{deployment.id}-1", "status": deployment.instance}] if deployment.instance else [],
             "meta": _meta(deployment),
         }
@@ -236,6 +239,8 @@ def _meta(deployment: Deployment) -> dict[str, Any]:
         "commitHash": deployment.commit_sha,
         "rootDirectory": None,
     }
+    if deployment.skipped_reason is not None:
+        known["skippedReason"] = deployment.skipped_reason
     if not deployment.has_image:
         return known
     migration = {"preDeployCommand": ["migrate"]} if deployment.plan.migrates else {}

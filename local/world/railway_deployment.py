@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -40,11 +40,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     start: Literal["ok", "fail"] = "ok"
     """`fail`: Railway's own health check gives up, and the deployment never goes live."""
     skipped: bool = False
+    """Whatever the service watches: as `No changes to watched files`."""
     needs_approval: bool = False
     queued: bool = False
     """No builder is free at first."""
     crash_after: float | None = None
     sleep_after: float | None = None
+    exit_after: float | None = None
+    """The process ends with code 0: Railway goes on calling the deployment SUCCESS, and stopped."""
     health: Literal["ok", "failing", "unwell"] = "ok"
     """`failing`: 503; `unwell`: 200, with a body that says it is unhealthy."""
     routed_after: float = 0.0
@@ -95,6 +98,19 @@ class Service(Struct, kw_only=True):
     file_deploy: dict[str, object] = field(default_factory=dict)
     """What else that file has in its section deploy."""
     overlap_seconds: int | None = 5
+    cron_schedule: str | None = None
+    """The process is begun by a schedule: once live it has ended until the next tick."""
+    sleeps: bool = False
+    """`sleepApplication`: it is put to sleep when idle."""
+    watch_patterns: tuple[str, ...] = ()
+    """Each a folder with all in it, as `apps/web/**`, or a file."""
+
+    def watches(self, files: Collection[str]) -> bool:
+        """Whether a push that changes these files is built."""
+        if not self.watch_patterns:
+            return True
+        folders = tuple(one.removesuffix("**").lstrip("/") for one in self.watch_patterns)
+        return any(file.startswith(folders) for file in files)
 
 
 class Deployment(Struct, kw_only=True, eq=False):
@@ -116,6 +132,10 @@ class Deployment(Struct, kw_only=True, eq=False):
     """Each status and since when, after the first."""
     waits_for_ci: bool = False
     ci_passed: bool | None = None
+    skipped_reason: str | None = None
+    stopped: bool = False
+    """Its process has ended by itself."""
+    exit_due: datetime | None = None
     visible: bool = True
     has_image: bool = False
     """Built already, or running the image of another one."""
@@ -152,7 +172,7 @@ class Deployment(Struct, kw_only=True, eq=False):
         """The status of its one instance; None before there is one, and after."""
         return {
             "DEPLOYING": "INITIALIZING",
-            "SUCCESS": "RUNNING",
+            "SUCCESS": "EXITED" if self.stopped else "RUNNING",
             "SLEEPING": "STOPPED",
             "CRASHED": "CRASHED",
             "REMOVING": "REMOVING",

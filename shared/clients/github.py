@@ -41,6 +41,8 @@ DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued
 
 LONGEST_COMMENT = 65_535
 LONGEST_DESCRIPTION = 140
+MOST_FILES = 3000
+"""Of a pull request GitHub lists no more (REST: "List pull requests files")."""
 _CUT = "\n\n… (cut: longer than a comment can be)"
 
 
@@ -82,6 +84,11 @@ class _Rule(Struct):
 
 class _Merged(Struct):
     sha: str
+
+
+class _File(Struct):
+    filename: str
+    previous_filename: str | None = None
 
 
 class _Permission(Struct):
@@ -191,6 +198,18 @@ class GitHub:
         url = f"/repos/{repository}/compare/{commit}...{within}?page=2&per_page=1"
         comparison = await self._get_if_known(url, _Comparison, repository)
         return comparison is not None and comparison.status == "ahead"
+
+    async def changed_files(self, repository: str, number: int) -> frozenset[str] | None:
+        """Paths of what the pull request changes, of a renamed file both; None where GitHub cuts the list short."""
+        found: list[_File] = []
+        url: str | None = f"/repos/{repository}/pulls/{number}/files?per_page=100"
+        while url:
+            files, url = await self._page(url, list[_File], repository)
+            found += files
+        if len(found) >= MOST_FILES:
+            return None
+        names = (name for file in found for name in (file.filename, file.previous_filename))
+        return frozenset(name for name in names if name)
 
     async def merge(
         self, repository: str, number: int, *, head_sha: str, method: Literal["merge", "squash", "rebase"]

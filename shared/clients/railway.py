@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -34,6 +35,10 @@ _LIVE = {"SUCCESS", "SLEEPING"}
 _FAILED = {"FAILED", "CRASHED"}
 _GONE = {"REMOVING", "REMOVED"}
 _KNOWN = _IN_PROGRESS | _LIVE | _FAILED | _GONE | {"SKIPPED"}
+_PAUSED = {"NEEDS_APPROVAL", "WAITING", "QUEUED"}
+_ENDED_INSTANCES = {"EXITED", "STOPPED", "CRASHED"}
+_WATCHED_FILES = "watched files"
+"""Railway's own words: "No changes to watched files"; the other known ones are "CI check suite failed"."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
@@ -50,7 +55,12 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
     can_rollback: bool = False
     can_redeploy: bool = False
     stopped: bool = False
-    """All its instances have ended; together with SUCCESS: the process ended with code 0."""
+    """All its instances have ended, by Railway's word or by their own statuses (DeploymentInstanceStatus).
+
+    Together with SUCCESS: the process ended with code 0, which a service that runs by a schedule does after each tick.
+    """
+    skipped_reason: str | None = None
+    """Why Railway skipped it, in Railway's words, as far as it says so."""
     image: str | None = None
     migrates: bool = False
     """It ran a preDeployCommand, which a rollback does not undo."""
@@ -73,9 +83,22 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
         return self.status in _LIVE
 
     @property
+    def ended(self) -> bool:
+        """Railway calls it live, and no process of it runs; one that sleeps is begun by the next request."""
+        return self.status == "SUCCESS" and self.stopped
+
+    @property
     def serves(self) -> bool:
         """It answers, or does at the next request: live, and its process has not ended."""
-        return self.live and (self.status == "SLEEPING" or not self.stopped)
+        return self.live and not self.ended
+
+    @property
+    def paused(self) -> bool:
+        """Railway does not go on with it: it waits for a person's approval, for CI, or for builds that are paused.
+
+        How long that takes nobody knows (docs.railway.com: deployments, "Deployments paused - limited access").
+        """
+        return self.status in _PAUSED
 
     @property
     def failed(self) -> bool:
@@ -90,6 +113,11 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
     def skipped(self) -> bool:
         """Not built: its checks failed, or no watched path changed."""
         return self.status == "SKIPPED"
+
+    @property
+    def untouched(self) -> bool:
+        """Skipped because no file that the service watches has changed: there was nothing to deploy."""
+        return self.skipped and _WATCHED_FILES in (self.skipped_reason or "").lower()
 
     @property
     def gone(self) -> bool:
@@ -115,6 +143,24 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     """The latest deployment is being built or started, and waits for nobody."""
     overlap_seconds: int | None = None
     """For how long the predecessor goes on serving; None when the service does not say."""
+    cron_schedule: str | None = None
+    """The process is begun by this schedule and ends by itself (docs.railway.com: cron jobs)."""
+    sleeps: bool = False
+    """It is put to sleep when idle, and each request wakes it (docs.railway.com: serverless)."""
+    watch_patterns: tuple[str, ...] = ()
+    """What a push has to change to be deployed, in the form of .gitignore; anything where there are none."""
+
+    @property
+    def left_alone(self) -> str | None:
+        """Why nobody should check its health again and again; None where that does no harm and says something."""
+        if self.cron_schedule:
+            return f"it runs by its schedule {self.cron_schedule}"
+        asleep = any(one.status == "SLEEPING" for one in self.active)
+        return "it sleeps when idle, and a check would wake it" if self.sleeps or asleep else None
+
+    def stands(self, deployment: DeploymentState) -> bool:
+        """Whether it is live as it should be: a process that has ended is right only between a schedule's ticks."""
+        return deployment.serves or (deployment.live and bool(self.cron_schedule))
 
 
 class Railway:
@@ -193,6 +239,9 @@ class Railway:
             image=source.image,
             repository=source.repo,
             overlap_seconds=found.overlap_seconds,
+            cron_schedule=found.cron_schedule or None,
+            sleeps=bool(found.sleep_application),
+            watch_patterns=found.watch_patterns,
         )
 
     async def rollback(self, deployment_id: str) -> None:
@@ -305,7 +354,8 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         url=raw.url or (f"https://{raw.static_url}" if raw.static_url else None),
         can_rollback=raw.can_rollback,
         can_redeploy=raw.can_redeploy,
-        stopped=raw.deployment_stopped,
+        stopped=raw.deployment_stopped or _all_ended(raw.instances),
+        skipped_reason=_text(meta.skipped_reason),
         image=_text(meta.image_digest) or _text(meta.image),
         migrates=bool(deploy.pre_deploy_command),
         running_instances=sum(instance.status == "RUNNING" for instance in raw.instances),
@@ -313,6 +363,11 @@ def _state(raw: wire.Deployment) -> DeploymentState:
         config_file=config_file,
         file_settings=file_settings,
     )
+
+
+def _all_ended(instances: Sequence[wire.Instance]) -> bool:
+    """Not where there is none yet."""
+    return bool(instances) and all(instance.status in _ENDED_INSTANCES for instance in instances)
 
 
 def _doubt(domain: wire.Domain) -> str:

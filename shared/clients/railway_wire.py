@@ -32,7 +32,7 @@ DEPLOYMENTS = f"""query Deployments($input: DeploymentListInput!, $first: Int!, 
 
 SERVICE = f"""query Service($environmentId: String!, $serviceId: String!) {{
   result: serviceInstance(environmentId: $environmentId, serviceId: $serviceId) {{
-    healthcheckPath overlapSeconds source {{ repo image }}
+    healthcheckPath overlapSeconds cronSchedule sleepApplication watchPatterns source {{ repo image }}
     latestDeployment {{ id status }}
     activeDeployments {{ ...DeploymentFields }}
     domains {{
@@ -144,6 +144,7 @@ class DeploymentMeta(Struct, rename="camel"):
     commit_hash: Any = None
     image: Any = None
     image_digest: Any = None
+    skipped_reason: Any = None
     service_manifest: Raw = Raw(b"null")
     config_file: Any = None
     file_service_manifest: Raw = Raw(b"null")
@@ -228,6 +229,9 @@ class Service(Struct, rename="camel"):
     latest_deployment: Latest | None = None
     healthcheck_path: str | None = None
     overlap_seconds: int | None = None
+    cron_schedule: str | None = None
+    sleep_application: bool | None = None
+    watch_patterns: tuple[str, ...] = ()
     source: Source | None = None
 
 

@@ -82,7 +82,8 @@ def note(target: Target, service: ServiceState | None, now: datetime) -> Target:
         return target
     if service is None or service.on_its_way or current.at >= now:
         return replace(target, serving=replace(before, looked_at=now))
-    serving = max((one for one in service.active if one.serves), key=lambda one: one.created_at, default=None)
+    target = replace(target, left_alone=service.left_alone)
+    serving = max((one for one in service.active if service.stands(one)), key=lambda one: one.created_at, default=None)
     seen = Serving(
         looked_at=now,
         deployment_id=serving.id if serving else None,

@@ -15,6 +15,7 @@ from shared.run import Target, Verdict
 from shared.services import Services
 from shared.sweeping.glance import Glance
 from shared.sweeping.probation import failed_probation, take_back_if_due
+from shared.watching import unwatched
 
 AT_ONCE = 25
 RECORD_AT_LEAST = timedelta(minutes=10)
@@ -23,6 +24,9 @@ RECORD_AT_LEAST = timedelta(minutes=10)
 
 async def probe_all(services: Services, glance: Glance) -> int:
     """Look at each target that has a verified version and an address; those under deployment are watched already.
+
+    A service that sleeps when idle would be kept awake by it, so it is left alone, as is one that runs by a schedule,
+    and whatever the policy says not to watch.
 
     In another order each time, so that where many hang, and time runs out, it is not always the same that are left out.
     Raises what went wrong with one of them, as when it cannot be saved, once all the others have been looked at.
@@ -42,6 +46,8 @@ async def _probe(services: Services, glance: Glance, place: TargetConfig, gate: 
     async with gate:
         looked_at = await glance.target(place.id)
         if looked_at is None or looked_at.active or not looked_at.current or not looked_at.address:
+            return False
+        if unwatched(looked_at, place.policy):
             return False
         began = services.clock.now()
         answer = await look(services, place, looked_at.address)

@@ -34,8 +34,9 @@ ENDINGS = {
     Status.FAILED: "failed",
     Status.ROLLED_BACK: "rolled_back",
     Status.SUPERSEDED: "superseded",
+    Status.NOT_DEPLOYED: "held_back",
 }
-WITHOUT_DEPLOYMENT = {Code.CHECKS_FAILED, Code.NEWER_MERGE, Code.TARGET_HELD, Code.QUARANTINED}
+WITHOUT_DEPLOYMENT = {Code.CHECKS_FAILED, Code.NEWER_MERGE, Code.QUARANTINED}
 """Why a run of these people may end before it deploys anything."""
 
 
@@ -137,7 +138,8 @@ def _undeserved_endings(day: Day) -> Iterator[str]:
     for run in day.runs:
         deployment = made.get(run.deployment.id or "") if run.deployment else None
         if deployment is None:
-            if run.error is None or run.error.code not in WITHOUT_DEPLOYMENT:
+            held = run.status is Status.NOT_DEPLOYED and run.reason is Code.TARGET_HELD
+            if not held and (run.error is None or run.error.code not in WITHOUT_DEPLOYMENT):
                 yield f"{run.id} deployed nothing and ended as {run.status}: {run.error}"
         elif run.status is not _deserved(deployment.plan):
             yield f"{run.id} ended as {run.status} with {deployment.plan}: {run.error}"

@@ -28,6 +28,7 @@ import shared.sweeping.drift
 import shared.sweeping.health
 import shared.targets
 import shared.texts
+import shared.touching
 import shared.verification
 from local.simulation.execution import Crash
 from local.simulation.lean import replaced
@@ -43,6 +44,7 @@ from shared.outcome import Fail, Rejected
 from shared.ports import Create
 from shared.run import Rollback, Run, Stage, Target, Verdict
 from shared.services import Services
+from shared.verification import Sight
 
 Replacement = tuple[Any, str, Any]
 
@@ -106,13 +108,13 @@ def _not_redelivered() -> list[Replacement]:
     return [(module("sweep"), "redeliver_missed", _look_away)]
 
 
-@mutant("a stage waits on beyond its deadline", 10)
+@mutant("a stage waits on beyond its deadline", 2)
 def _no_deadline() -> list[Replacement]:
     judge = shared.pipeline.judge
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
 
 
-@mutant("a merge that is heard of late replaces a newer one", 8)
+@mutant("a merge that is heard of late replaces a newer one", 27)
 def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, verified=()))
@@ -245,7 +247,7 @@ def _acknowledged_crash() -> list[Replacement]:
     return [(Simulation, "_push", acknowledge)]
 
 
-@mutant("the sweep wakes nobody", 6)
+@mutant("the sweep wakes nobody", 3)
 def _no_sweep() -> list[Replacement]:
     return [(module("sweep"), "wake_due", _look_away)]
 
@@ -327,7 +329,7 @@ def _any_200_is_delivered() -> list[Replacement]:
     return [(n8n.N8n, "call", believe)]
 
 
-@mutant("a workflow that n8n does not know yet is given up", 64)
+@mutant("a workflow that n8n does not know yet is given up", 138)
 def _unknown_is_final() -> list[Replacement]:
     attempt = module("notify")._attempt
 
@@ -424,6 +426,49 @@ def _label_again() -> list[Replacement]:
     ]
 
 
+@mutant("what Railway has skipped is deployed by itself", 5)
+def _skipped_all_the_same() -> list[Replacement]:
+    async def known(railway: Any, **where: Any) -> list[Any]:
+        return [one for one in await deployments(railway, **where) if one.status != "SKIPPED"]
+
+    deployments = Railway.deployments
+    return [(Railway, "deployments", known)]
+
+
+@mutant("an approval has no more time than a build", 73)
+def _impatient() -> list[Replacement]:
+    return [(shared.pipeline, "_changes_clocks", lambda run, outcome: False)]
+
+
+@mutant("every merge is deployed to every service", 25)
+def _touches_everything() -> list[Replacement]:
+    return [(shared.touching, "touched", lambda patterns, files: True)]
+
+
+@mutant("no merge has anything for a service", 12)
+def _touches_nothing() -> list[Replacement]:
+    return [(shared.touching, "touched", lambda patterns, files: False)]
+
+
+@mutant("the sweep wakes what sleeps", 10)
+def _wakes() -> list[Replacement]:
+    return [(shared.sweeping.health, "unwatched", lambda target, policy: None)]
+
+
+@mutant("a process that ends between the ticks of its schedule has failed", 47)
+def _schedules_forgotten() -> list[Replacement]:
+    def without(**seen: Any) -> Sight:
+        return sight(**seen | {"cron_schedule": None})
+
+    sight = module("verify").Sight
+    return [(module("verify"), "Sight", without)]
+
+
+@mutant("a merge that is kept back is forgotten", 27)
+def _held_back_and_forgotten() -> list[Replacement]:
+    return [(shared.targets, "keep_back", lambda target, run, now: target)]
+
+
 @mutant("one refusal ends the run", 3)
 def _one_refusal() -> list[Replacement]:
     judge = shared.pipeline.judge
@@ -435,7 +480,7 @@ def _one_refusal() -> list[Replacement]:
     return [(shared.pipeline, "judge", at_once)]
 
 
-@mutant("refusals are never forgotten", 64)
+@mutant("refusals are never forgotten", 9)
 def _counted_for_ever() -> list[Replacement]:
     apply = shared.pipeline.apply
 
@@ -449,12 +494,12 @@ def _counted_for_ever() -> list[Replacement]:
     return [(shared.pipeline, "apply", remembering)]
 
 
-@mutant("a run that gives up leaves the target free", 11)
+@mutant("a run that gives up leaves the target free", 26)
 def _left_free() -> list[Replacement]:
     return [(shared.pipeline, "may_be_live", lambda *_: False)]
 
 
-@mutant("nobody is told that what is live is not verified", 2)
+@mutant("nobody is told that what is live is not verified", 26)
 def _untold_unverified() -> list[Replacement]:
     return [(shared.texts, "_severity", lambda *_: "info")]
 
@@ -486,7 +531,7 @@ def _any_domain() -> list[Replacement]:
     return [(shared.clients.railway, "_doubt", lambda _: "")]
 
 
-@mutant("what Railway's edge says by itself counts against the version", 19)
+@mutant("what Railway's edge says by itself counts against the version", 76)
 def _edge_is_the_version() -> list[Replacement]:
     verdict = Answer.verdict
     return [(Answer, "verdict", lambda answer, **_: verdict(answer, answered_before=True))]

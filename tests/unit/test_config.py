@@ -58,6 +58,29 @@ def test_the_smallest_file_that_deploys_something():
     assert (config.railway, config.n8n) == (Railway(token="account"), None)
 
 
+@pytest.mark.parametrize("paths", [["apps/api/**"], ["**", "!docs/**"], []])
+def test_a_service_names_its_paths_for_all_of_its_environments(paths):
+    given = SMALLEST + f"paths = {paths}\nenvironments.staging.environment_id = 'e2'\n"
+    assert [target.paths for target in parse(given).targets] == [tuple(paths)] * 2
+
+
+@pytest.mark.parametrize("paths", [["!docs/**"], [""], ["v[9-0]"]])
+def test_paths_that_can_match_nothing_are_refused(paths):
+    with pytest.raises(ConfigError, match=r"services\.api\.paths: .*"):
+        parse(SMALLEST + f"paths = {paths}\n")
+
+
+def test_a_merge_may_have_nothing_for_one_of_several_services_or_one_with_paths():
+    other = SMALLEST.replace("api", "web").replace("s1", "s2")
+    several, one, named, all_of_it = (
+        parse(text)
+        for text in (SMALLEST + other, SMALLEST, SMALLEST + "paths = ['a']", SMALLEST + "paths = []" + other)
+    )
+    assert [config.is_selective(config.targets[0]) for config in (several, one, named, all_of_it)] == [
+        *(True, False, True, False)
+    ]
+
+
 def test_the_nearest_policy_wins():
     production, staging = parse(FULL).targets
 

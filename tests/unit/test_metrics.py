@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from unit.functions.scene import NEW, TARGET, Scene, opened
 
 from shared.errors import Code
+from shared.pipeline import Transition
+from shared.replay import Request, replay
 from shared.run import (
     Deployment,
     Failure,
@@ -52,7 +54,8 @@ async def summary(scene: Scene, query: str = "") -> Any:
 
 async def test_with_nothing_to_count_there_is_no_rate_and_no_median(scene: Scene) -> None:
     shown = await summary(scene)
-    assert (shown["runs"], shown["complete"], shown["by_status"], shown["stage_seconds"]) == (0, True, {}, {})
+    assert (shown["runs"], shown["attempts"], shown["complete"]) == (0, 0, True)
+    assert (shown["by_status"], shown["stage_seconds"]) == ({}, {})
     assert shown["deployments"] == {
         "ended": 0,
         "succeeded": 0,
@@ -67,6 +70,7 @@ async def test_with_nothing_to_count_there_is_no_rate_and_no_median(scene: Scene
         "current": None,
         "lock": None,
         "hold": None,
+        "held_back": [],
         "health": {"state": "unknown", "failures": 0, "checked_at": None, "changed_at": None, "detail": ""},
         "serving": {"looked_at": None, "deployment_id": None, "commit_sha": None, "drifting_since": None},
     }
@@ -100,6 +104,63 @@ async def test_a_stage_that_was_entered_twice_is_timed_in_all(scene: Scene) -> N
     spent = [(Stage.VERIFY, 10), (Stage.ROLLBACK, 3), (Stage.VERIFY, 5)]
     await scene.save(ended(scene, "a", Status.ROLLED_BACK, *spent))
     assert (await summary(scene))["stage_seconds"] == {"verify": 15.0, "rollback": 3.0}
+
+
+async def test_what_was_not_deployed_is_neither_success_nor_failure(scene: Scene) -> None:
+    good = ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 10), (Stage.VERIFY, 90))
+    quiet = ended(scene, "b", Status.NOT_DEPLOYED, (Stage.MERGE, 0.1), reason=Code.NOTHING_TO_DEPLOY)
+    held = ended(scene, "c", Status.NOT_DEPLOYED, (Stage.MERGE, 0.1), reason=Code.TARGET_HELD, deployment=None)
+    await scene.save(good, quiet, held)
+    shown = await summary(scene)
+    assert (shown["by_status"], shown["by_reason"]) == ({"succeeded": 1, "not_deployed": 2}, {})
+    assert (shown["deployments"]["ended"], shown["deployments"]["success_rate"]) == (1, 1.0)
+    assert shown["stage_seconds"] == {"merge": 10.0, "verify": 90.0}
+
+
+async def replayed(scene: Scene, run: Run, after: float, status: Status, took: float, **changes: Any) -> Run:
+    """The run after another attempt so much later, which ended like this."""
+    scene.pass_time(after)
+    terms = scene.services.terms(TARGET)
+    begun = replay(run, Target(id=TARGET), Request(by="ada", stage=Stage.DEPLOY), terms)
+    assert isinstance(begun, Transition)
+    entry = HistoryEntry(scene.clock.now() + timedelta(seconds=took), Stage.VERIFY, status, "done")
+    again = replace(begun.run, status=status, stage=Stage.DONE, history=(*begun.run.history, entry), wake_at=None)
+    return replace(again, deployment=Deployment(id="e"), stage_due=None, **changes)
+
+
+async def test_a_good_run_that_is_replayed_later_does_not_move_the_median(scene: Scene) -> None:
+    good = ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 1), (Stage.VERIFY, 2))
+    await scene.save(await replayed(scene, good, 3600, Status.SUCCEEDED, 3))
+    shown = await summary(scene)
+    assert (shown["runs"], shown["attempts"], shown["by_status"]) == (1, 2, {"succeeded": 2})
+    assert shown["deployments"]["median_seconds"] == 3.0
+
+
+async def test_a_replay_that_fails_erases_no_success(scene: Scene) -> None:
+    good = ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 1), (Stage.VERIFY, 2))
+    failure = Failure(code=Code.QUARANTINED, message="no", stage=Stage.DEPLOY)
+    await scene.save(await replayed(scene, good, 60, Status.FAILED, 3, error=failure))
+    shown = await summary(scene)
+    assert (shown["by_status"], shown["by_reason"]) == ({"succeeded": 1, "failed": 1}, {"quarantined": 1})
+    assert (shown["deployments"]["ended"], shown["deployments"]["succeeded"]) == (2, 1)
+
+
+async def test_an_old_runs_new_attempt_counts_by_itself(scene: Scene) -> None:
+    bad = ended(scene, "a", Status.FAILED, (Stage.MERGE, 1))
+    await scene.save(await replayed(scene, bad, 8 * 86400, Status.SUCCEEDED, 5))
+    shown = await summary(scene)
+    assert (shown["runs"], shown["attempts"], shown["by_status"]) == (0, 1, {"succeeded": 1})
+    assert shown["deployments"]["median_seconds"] == 5.0
+
+
+async def test_an_attempt_that_is_under_way_counts_beside_the_one_before(scene: Scene) -> None:
+    good = ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 1), (Stage.VERIFY, 2))
+    begun = replay(good, Target(id=TARGET), Request(by="ada", stage=Stage.DEPLOY), scene.services.terms(TARGET))
+    assert isinstance(begun, Transition)
+    await scene.save(begun.run)
+    shown = await summary(scene)
+    assert shown["by_status"] == {"succeeded": 1, "running": 1}
+    assert shown["deployments"]["success_rate"] == 1.0
 
 
 async def test_older_runs_are_left_out(scene: Scene) -> None:

@@ -147,7 +147,7 @@ ABSENT = {
         {"google-cloud-pubsub", "google-cloud-secret-manager", "opentelemetry-sdk", "httpx", "pyjwt"},
     ),
     "dispatch": ({"shared.clients.railway", "shared.clients.probe", "shared.clients.n8n", "shared.stage"}, set()),
-    "merge": ({"shared.clients.railway", "shared.clients.probe", "shared.clients.n8n"}, set()),
+    "merge": ({"shared.clients.probe", "shared.clients.n8n"}, set()),
     "deploy": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),
     "monitor": ({"shared.clients.github", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
     "verify": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),

@@ -24,7 +24,7 @@ from unit.building import (
 
 from shared import pipeline, targets
 from shared.errors import Code
-from shared.outcome import Advance, Enqueue, Fail, Message, Retry, Wait
+from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Retry, Wait
 from shared.pipeline import NOTIFY, Refusal
 from shared.run import (
     Check,
@@ -45,7 +45,14 @@ from shared.run import (
 )
 
 STAGES = [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY, Stage.ROLLBACK]
-ENDED = [Status.SUCCEEDED, Status.FAILED, Status.ROLLED_BACK, Status.CANCELLED, Status.SUPERSEDED]
+ENDED = [
+    Status.SUCCEEDED,
+    Status.FAILED,
+    Status.ROLLED_BACK,
+    Status.CANCELLED,
+    Status.SUPERSEDED,
+    Status.NOT_DEPLOYED,
+]
 BAD = [
     Code.BUILD_FAILED,
     Code.DEPLOY_FAILED,
@@ -787,7 +794,7 @@ def test_a_hold_after_a_rollback_holds_the_run_that_is_called_next():
     refused = targets.take(a_run(id="next"), after.target, NOON)
     asked = targets.take(a_run(id="next", trigger=a_trigger("command")), after.target, NOON)
 
-    assert isinstance(refused, Fail)
+    assert isinstance(refused, NotDeployed)
     assert refused.code is Code.TARGET_HELD
     assert not isinstance(asked, Fail | Enqueue)
     assert (asked.active, asked.hold) == ("next", None)
@@ -807,3 +814,56 @@ def test_the_version_of_the_target_is_what_the_run_deployed():
     assert after.target is not None
     assert after.target.current == a_version("d-new", MERGE, run_id=RUN, at=NOON, migrates=True)
     assert after.target.address == "https://web.example"
+
+
+WAITS = Wait(message="Railway: needs approval", wake_in=60, otherwise=Code.DEPLOY_TIMEOUT, suspends=True)
+GOES_ON = replace(WAITS, message="Railway: building", suspends=False)
+
+
+def test_while_a_person_is_waited_for_the_stages_time_stands_still():
+    # Given a run whose deployment waits for an approval, seen a minute after its deadline
+    waiting = apply(a_run(Stage.MONITOR, deadline=at(-60)), WAITS, approval_deadline=1000).run
+    assert (waiting.status, waiting.deadline, waiting.suspended_since) == (Status.WAITING, at(1000), NOON)
+
+    # When it is seen again, the time for that does not begin anew
+    again = apply(replace(waiting, updated_at=at(10)), WAITS, now=at(500), approval_deadline=1000).run
+    assert (again.deadline, again.suspended_since) == (at(1000), NOON)
+
+    # Then what follows has the stage's whole time, however late it is seen
+    on = apply(again, GOES_ON, now=at(2000), monitor_deadline=900).run
+    assert (on.status, on.deadline, on.suspended_since) == (Status.WAITING, at(2900), None)
+
+
+def test_an_approval_that_does_not_come_in_its_time_is_a_timeout():
+    waiting = a_run(Stage.MONITOR, suspended_since=at(-1000), deadline=NOON)
+    after = apply(waiting, WAITS).run
+    assert after.error is not None
+    assert (after.error.code, after.suspended_since) == (Code.DEPLOY_TIMEOUT, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "event", "kept"), [(Code.TARGET_HELD, "held_back", 1), (Code.NOTHING_TO_DEPLOY, "nothing_to_deploy", 0)]
+)
+def test_what_is_not_deployed_ends_without_an_error_and_frees_the_target(code, event, kept):
+    run = a_run(commit_sha=MERGE, deployment=Deployment(awaited_since=NOON))
+    after = apply(run, NotDeployed(code, "so it is"), a_target(queue=queued("next")))
+    assert after.target is not None
+    assert (after.run.status, after.run.reason, after.run.error) == (Status.NOT_DEPLOYED, code, None)
+    assert (after.run.stage, after.run.deployment, after.target.active) == (Stage.DONE, None, "next")
+    assert all(key.startswith(f"{event}:") for key in after.run.owed)
+    assert [one.commit_sha for one in after.target.held_back] == [MERGE] * kept
+
+
+def test_a_hold_keeps_a_merge_back_once_and_a_label_that_merged_nothing_not_at_all():
+    held = NotDeployed(Code.TARGET_HELD, "held back")
+    first = apply(a_run(commit_sha=MERGE), held, a_target())
+    assert first.target is not None
+    again = apply(a_run(commit_sha=MERGE), held, first.target)
+    unmerged = apply(a_run(trigger=a_trigger("label")), held, a_target())
+    assert again.target is not None
+    assert unmerged.target is not None
+    assert (len(again.target.held_back), unmerged.target.held_back) == (1, ())
+
+
+def test_a_run_that_may_come_to_nothing_is_begun_quietly():
+    assert pipeline.begin(a_run(owed=()), terms(), quietly=True).run.owed == ()

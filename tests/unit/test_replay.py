@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, a_run, a_target, a_way_back, at, terms
 
+from shared import attempts
 from shared.errors import Code
 from shared.outcome import Fail, Message
 from shared.pipeline import Transition
 from shared.replay import Request, replay
-from shared.run import Deployment, Failure, Hold, Kind, Quarantine, Rollback, Run, Stage, Status, Target
+from shared.run import Deployment, Failure, HistoryEntry, Hold, Kind, Quarantine, Rollback, Run, Stage, Status, Target
 
 ADA = Request(by="ada")
 DEPLOYED = Deployment(id="d-new", baseline=("d-old",), requested_at=NOON)
@@ -142,3 +143,44 @@ def test_each_attempt_has_the_whole_time_of_its_stage() -> None:
     after = begun(finished(Stage.VERIFY)).run
 
     assert (after.deadline, after.stage_due) == (at(300), at(90))
+
+
+def test_each_attempt_keeps_how_it_ended_and_how_long_it_took() -> None:
+    # Given a run that failed after a minute and is replayed ten minutes later
+    ended = HistoryEntry(at(0), Stage.MONITOR, Status.FAILED, "build_failed: no")
+    run = finished(history=(*finished().history, ended))
+    second = replay(run, a_target(active=None), ADA, terms(at(600)))
+    assert isinstance(second, Transition)
+
+    # When the second attempt succeeds, and is replayed again
+    good = HistoryEntry(at(630), Stage.VERIFY, Status.SUCCEEDED, "healthy")
+    done = replace(second.run, stage=Stage.DONE, status=Status.SUCCEEDED, history=(*second.run.history, good))
+    third = replay(done, a_target(active=None), ADA, terms(at(900)))
+
+    # Then each is its own outcome
+    assert isinstance(third, Transition)
+    assert third.run.replayed_at == at(900)
+    assert [
+        (one.attempt, one.status, one.reason, one.deployed, one.began_at, one.ended_at, one.stage_seconds)
+        for one in third.run.attempts_ended
+    ] == [
+        (1, Status.FAILED, Code.BUILD_FAILED, True, at(-60), at(0), {"done": 0.0, "monitor": 60.0}),
+        (2, Status.SUCCEEDED, None, True, at(600), at(630), {"monitor": 0.0, "verify": 30.0}),
+    ]
+
+
+def test_of_a_run_from_before_that_was_kept_the_history_tells_when_the_attempt_began() -> None:
+    note = HistoryEntry(at(600), Stage.MONITOR, Status.RUNNING, "replayed from monitor by ada, attempt 2")
+    end = HistoryEntry(at(645), Stage.VERIFY, Status.SUCCEEDED, "healthy")
+    old = finished(status=Status.SUCCEEDED, error=None, attempt=2, history=(*finished().history, note, end))
+
+    (present,) = attempts.of(old)
+
+    assert (present.attempt, present.began_at, present.ended_at) == (2, at(600), at(645))
+
+
+def test_what_a_replay_begins_with_knows_nothing_of_what_was_not_deployed() -> None:
+    quiet = finished(status=Status.NOT_DEPLOYED, error=None, deployment=None)
+    run = begun(replace(quiet, reason=Code.NOTHING_TO_DEPLOY, touches=False)).run
+
+    assert (run.stage, run.reason, run.touches) == (Stage.MERGE, None, None)

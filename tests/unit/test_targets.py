@@ -23,7 +23,7 @@ from unit.building import (
 
 from shared import targets
 from shared.errors import Code
-from shared.outcome import Enqueue, Fail, Message
+from shared.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.run import Deployment, Health, Hold, Kind, Lock, Quarantine, QueueEntry, Stage, Target
 
 LOCK = Lock(by="mona", reason="audit", at=at(-60))
@@ -73,7 +73,7 @@ class TestTake:
     def test_a_held_target_refuses_what_nobody_asked_for_just_now(self, run, active):
         refused = targets.take(run, a_target(active=active, hold=HOLD), NOON)
 
-        assert refused == Fail(Code.TARGET_HELD, "another run was rolled back")
+        assert refused == NotDeployed(Code.TARGET_HELD, "the target is held: another run was rolled back")
 
     @pytest.mark.parametrize("active", [None, RUN], ids=["free", "called from the queue"])
     def test_a_deployment_asked_for_lifts_the_hold(self, active):

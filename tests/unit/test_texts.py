@@ -41,6 +41,9 @@ def a_failure(code: Code = Code.UNHEALTHY, message: str = "503", *log_tail: str)
     return Failure(code=code, message=message, stage=Stage.VERIFY, log_tail=log_tail)
 
 
+UNSEEN = Verification(checks=(Check("health", Verdict.NOT_RUN, "the service has no public address"),))
+
+
 def ended(status: Status, **changes) -> Run:
     return a_run(Stage.VERIFY, **{"status": status} | changes)
 
@@ -57,6 +60,21 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
     assert texts.notification(failed, "failed", CONSOLE)["next_step"] == advice
 
 
+def test_what_was_not_deployed_says_why_in_every_text():
+    history = (
+        *a_run().history,
+        HistoryEntry(at(0), Stage.MERGE, Status.NOT_DEPLOYED, "held back: @team was rolled back"),
+    )
+    run = ended(Status.NOT_DEPLOYED, reason=Code.TARGET_HELD, history=history)
+    advice = texts.ADVICE[Code.TARGET_HELD]
+
+    told = texts.notification(run, "held_back", CONSOLE)
+
+    assert (told["severity"], told["reason"], told["next_step"]) == ("info", "target_held", advice)
+    assert told["message"] == "held back: @team was rolled back"
+    assert f"**`target_held`** held back: @\u200bteam was rolled back\n\n{advice}" in texts.comment(run, CONSOLE)
+
+
 @pytest.mark.parametrize(
     ("run", "headline"),
     [
@@ -69,6 +87,8 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
         (ended(Status.ROLLED_BACK, rollback=a_way_back()), "↩️ rolled back on **web/production**"),
         (ended(Status.CANCELLED), "⏹️ cancelled on **web/production**"),
         (ended(Status.SUPERSEDED), "⏭️ superseded on **web/production**"),
+        (ended(Status.NOT_DEPLOYED, reason=Code.NOTHING_TO_DEPLOY), "▫️ nothing to deploy to **web/production**"),
+        (ended(Status.NOT_DEPLOYED, reason=Code.TARGET_HELD), "⏸️ held back from **web/production**"),
         (ended(Status.FAILED, deployment=None), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED, deployment=Deployment()), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED), "❌ not deployed to **web/production**"),
@@ -101,6 +121,10 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
         (
             ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back(needed=False)),
             "✅ healthy again on **web/production**",
+        ),
+        (
+            ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back(needed=False), verification=UNSEEN),
+            "✅ live, not looked at, on **web/production**",
         ),
     ],
 )

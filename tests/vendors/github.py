@@ -35,6 +35,7 @@ OPERATIONS = (
     "issues/list-comments",
     "issues/update-comment",
     "pulls/create",
+    "pulls/list-files",
     "pulls/merge",
     "pulls/update-branch",
     "rate-limit/get",

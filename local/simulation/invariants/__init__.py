@@ -4,7 +4,7 @@ A question yields what is wrong, in words; nothing when all is well.
 """
 
 from local.simulation.invariants.documents import commit
-from local.simulation.invariants.outside import deployment, line, merge, message, notification
+from local.simulation.invariants.outside import call, deployment, line, merge, message, notification
 from local.simulation.invariants.railway import called
 from local.simulation.invariants.rest import (
     after_replay,
@@ -16,6 +16,7 @@ from local.simulation.invariants.rest import (
     merges_are_deployed,
     missed_webhooks_are_asked_for,
     silences_are_told,
+    what_a_hold_keeps_back_is_listed,
     what_fails_on_probation_is_taken_back,
     what_is_recorded_serves,
 )
@@ -23,6 +24,7 @@ from local.simulation.invariants.rest import (
 __all__ = [
     "after_replay",
     "at_rest",
+    "call",
     "called",
     "commit",
     "deployment",
@@ -37,6 +39,7 @@ __all__ = [
     "missed_webhooks_are_asked_for",
     "notification",
     "silences_are_told",
+    "what_a_hold_keeps_back_is_listed",
     "what_fails_on_probation_is_taken_back",
     "what_is_recorded_serves",
 ]

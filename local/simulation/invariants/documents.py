@@ -34,6 +34,7 @@ _ENDINGS = {
     Status.ROLLED_BACK: {"rolled_back"},
     Status.CANCELLED: {"cancelled"},
     Status.SUPERSEDED: {"superseded"},
+    Status.NOT_DEPLOYED: {"held_back", "nothing_to_deploy"},
 }
 
 
@@ -188,6 +189,16 @@ def a_locked_target_is_not_taken(
             yield f"{run.id} takes {after.id}, which {after.lock.by} has locked"
 
 
+def what_is_not_deployed_did_not_fail(
+    _: Witness, __: Execution, ___: Document | None, after: Document
+) -> Iterator[str]:
+    """A run that ended as `not_deployed` says why, and has no error; no other run has such a reason."""
+    if isinstance(after, Run) and (after.reason is not None) is not (after.status is Status.NOT_DEPLOYED):
+        yield f"{after.id} is {after.status} with the reason {after.reason}"
+    if isinstance(after, Run) and after.reason is not None and after.error is not None:
+        yield f"{after.id} was not deployed and has the error {after.error.code}"
+
+
 _COMMIT: list[Question[[Witness, Execution, Document | None, Document]]] = [
     who_owes_is_woken,
     a_lease_keeps_others_away,
@@ -204,6 +215,7 @@ _COMMIT: list[Question[[Witness, Execution, Document | None, Document]]] = [
     turns_come,
     queued_runs_are_in_the_queue,
     a_locked_target_is_not_taken,
+    what_is_not_deployed_did_not_fail,
 ]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import structs
 from msgspec.structs import replace
 
 from local.simulation.execution import Execution
@@ -14,6 +15,7 @@ from local.simulation.invariants.documents import STAGES
 from local.world.github_model import GITHUB_ACTIONS, PASSED, PullRequest
 from local.world.railway_deployment import Plan
 from shared.run import Kind, Run, Stage
+from shared.targets import AUTOMATIC
 
 if TYPE_CHECKING:
     from local.simulation.bus import Published
@@ -126,17 +128,68 @@ def only_what_failed_is_rolled_back(witness: Witness, made: Made) -> Iterator[st
         yield f"{run.id} rolls back {own.id[:8]}, with which nothing was wrong: {run.error}"
 
 
+def what_railway_skips_is_not_deployed_by_itself(witness: Witness, made: Made) -> Iterator[str]:
+    """What by Railway's word ran red, or has nothing to deploy, is deployed by us only when somebody asks for it."""
+    run, new = witness.run(made.execution.about), made.deployment
+    asked = run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC
+    if run is None or asked or made.execution.disturbed:  # asked for before, and carried out late
+        return
+    for other in witness.vendors.railway.deployments(new.service.service_id, new.service.environment_id):
+        if other.status == "SKIPPED" and other.commit_sha == new.commit_sha:
+            yield f"{run.id} deploys {new.commit_sha[:7]} by itself, which Railway skipped: {other.skipped_reason}"
+
+
+def what_changes_nothing_is_not_deployed_by_itself(witness: Witness, made: Made) -> Iterator[str]:
+    """A merge that touches no file that the service watches is deployed only when somebody asks for it."""
+    run, new = witness.run(made.execution.about), made.deployment
+    if run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC:
+        return
+    files = witness.vendors.github.merged_files(run.repository, new.commit_sha)
+    if not watched(witness, run, files) and not made.execution.disturbed:
+        yield f"{run.id} deploys {new.commit_sha[:7]} by itself, which changes {files} alone"
+
+
+def watched(witness: Witness, run: Run, files: Collection[str]) -> bool:
+    """Whether the run's service is deployed for these files: by its paths, else, where there are several, Railway's."""
+    place = witness.configured.target(run.target)
+    if place is None:
+        return True
+    service = witness.vendors.railway.service(place.service_id, place.environment_id)
+    if place.paths is not None:
+        service = structs.replace(service, watch_patterns=place.paths)
+    several = len({one.service for one in witness.configured.targets}) > 1
+    return service.watches(files) or (place.paths is None and not several)
+
+
 _DEPLOYMENT: list[Question[[Witness, Made]]] = [
     deployments_are_asked_for,
     one_deployment_per_attempt,
     what_was_taken_back_stays_away,
     nothing_older_is_deployed_by_itself,
     only_what_failed_is_rolled_back,
+    what_railway_skips_is_not_deployed_by_itself,
+    what_changes_nothing_is_not_deployed_by_itself,
 ]
 
 
 def deployment(witness: Witness, made: Made) -> Found:
     return ask(_DEPLOYMENT, witness, made)
+
+
+# At every call
+
+
+def what_sleeps_or_runs_by_a_schedule_is_left_alone(witness: Witness, execution: Execution, host: str) -> Iterator[str]:
+    """The sweep keeps no service awake that sleeps when idle, and looks at none between the ticks of its schedule."""
+    if execution.function != "sweep":
+        return
+    for service in witness.vendors.railway.services:
+        if service.domain == host and (service.sleeps or service.cron_schedule):
+            yield f"the sweep looks at {host}, which {'sleeps when idle' if service.sleeps else 'runs by a schedule'}"
+
+
+def call(witness: Witness, execution: Execution, host: str) -> Found:
+    return ask([what_sleeps_or_runs_by_a_schedule_is_left_alone], witness, execution, host)
 
 
 # At every merge that we make

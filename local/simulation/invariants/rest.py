@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from local.simulation.execution import START
 from local.simulation.invariants import railway, refusals
 from local.simulation.invariants.asking import Found, Question, ask
+from local.simulation.invariants.outside import watched
 from local.simulation.place import LABEL
+from local.simulation.railway_habits import WAITS
 from local.vendors import REPOSITORY
 from local.world.github_model import Labelling, PullRequest, Repository
 from local.world.railway_deployment import Deployment
 from shared import commands, outbox
 from shared.config import TargetConfig
 from shared.errors import Code
-from shared.run import Kind, Run, Status, Target
+from shared.run import Kind, Run, Stage, Status, Target
 from shared.sweeping.deafness import EARLY
 
 if TYPE_CHECKING:
@@ -148,7 +150,8 @@ def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
         if run.error is not None and run.error.code is Code.NEWER_MERGE and not newer:
             yield f"{run.id} was superseded, and no newer merge contains {run.commit_sha}"
         if run.trigger.source == "merge" and run.deployment is not None and (turn := _its_turn(run)) is not None:
-            waiting = (one.id for one in newer if one.trigger.source == "merge" and _waited(witness, one, turn))
+            brings = (one for one in newer if one.trigger.source == "merge" and one.touches is not False)
+            waiting = (one.id for one in brings if _waited(witness, one, turn))
             yield from (f"{run.id} was deployed while {id} waited, which contains it" for id in waiting)
 
 
@@ -173,7 +176,7 @@ def one_comment_per_run(witness: Witness) -> Iterator[str]:
         found = sum(marker in said for said in _comments(witness, run.pull_request.number))
         if found > 1 + witness.lost[run.id, "comments"]:
             yield f"{run.id} has {found} comments"
-        if found == 0:
+        if found == 0 and run.reason is not Code.NOTHING_TO_DEPLOY:
             yield f"{run.id} has no comment"
 
 
@@ -248,7 +251,8 @@ def what_we_deployed_is_recorded(witness: Witness) -> Iterator[str]:
 
 def _live(witness: Witness, place: TargetConfig) -> Deployment | None:
     known = witness.vendors.railway.deployments(place.service_id, place.environment_id)
-    return next((one for one in known if one.status in ("SUCCESS", "SLEEPING")), None)
+    live = (one for one in known if one.status in ("SUCCESS", "SLEEPING"))
+    return next((one for one in live if not one.stopped or one.service.cron_schedule), None)
 
 
 def losses_of_health_are_noticed(witness: Witness) -> Iterator[str]:
@@ -259,8 +263,60 @@ def losses_of_health_are_noticed(witness: Witness) -> Iterator[str]:
             witness.target(place.id),
         )
         watched = target.current is not None and target.address is not None and target.active is None
-        if serving is not None and serving.status == "CRASHED" and watched and target.health.state != "unhealthy":
-            yield f"{serving.id[:8]} of {place.id} has crashed, and its health is {target.health.state}"
+        watched = watched and target.left_alone is None
+        ended = serving is not None and (serving.status == "CRASHED" or serving.stopped)
+        if serving is not None and ended and watched and target.health.state != "unhealthy":
+            yield f"{serving.id[:8]} of {place.id} has ended, and its health is {target.health.state}"
+
+
+def what_changes_something_is_deployed(witness: Witness) -> Iterator[str]:
+    """Only what touches none of the files that the service watches ends for that reason."""
+    for run in witness.runs():
+        if run.reason is not Code.NOTHING_TO_DEPLOY or run.commit_sha is None:
+            continue
+        files = witness.vendors.github.merged_files(run.repository, run.commit_sha)
+        skipped = any(
+            one.deployment.commit_sha == run.commit_sha and one.deployment.status == "SKIPPED" for one in witness.made
+        )
+        if watched(witness, run, files) and not skipped:
+            yield f"{run.id} had nothing to deploy, and changes {files}"
+
+
+def what_waits_for_people_is_not_cut_short(witness: Witness) -> Iterator[str]:
+    """What Railway does not go on with, for want of an approval, of CI or of builds, is not cancelled meanwhile.
+
+    Unless the run had given it up before it was seen.
+    """
+    for deployment, status in witness.vendors.railway.cancelled:
+        runs = (run for run in witness.runs() if run.deployment is not None and run.deployment.id == deployment.id)
+        run = next(runs, None)
+        if status in WAITS and run is not None and run.error is not None and run.error.stage is Stage.MONITOR:
+            yield f"{deployment.id[:8]} of {run.id} was cancelled while it was {status}"
+
+
+def what_a_hold_keeps_back_is_listed(witness: Witness) -> Iterator[str]:
+    """A merge that a hold kept back is on its target's list until a version that contains it was verified."""
+    repository = _repository(witness)
+    for run in witness.runs():
+        if run.reason is not Code.TARGET_HELD or run.commit_sha is None:
+            continue
+        target = witness.target(run.target)
+        current = target.current.commit_sha if target.current else ""
+        brought = repository.compare(run.commit_sha, current) in ("ahead", "identical")
+        listed = any(one.commit_sha == run.commit_sha for one in target.held_back)
+        bad = target.quarantine_of(run.commit_sha) is not None
+        if listed and brought:
+            yield f"{run.commit_sha[:7]} is live on {target.id}, and listed as held back"
+        if not listed and not brought and not bad and not _was_live(witness, target, run.commit_sha):
+            yield f"{run.id} was held back, and is on no list"
+
+
+def _was_live(witness: Witness, target: Target, commit: str) -> bool:
+    """Whether a version with the commit was verified at any time, though another is live now."""
+    repository = _repository(witness)
+    runs = (run for run in witness.runs() if run.target == target.id and run.status is Status.SUCCEEDED)
+    stood = [run.commit_sha for run in runs if run.commit_sha and run.kind is Kind.DEPLOY]
+    return any(repository.compare(commit, one) in ("ahead", "identical") for one in stood if one != commit)
 
 
 def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
@@ -324,6 +380,9 @@ _AT_REST: list[Question[[Witness]]] = [
     what_is_recorded_serves,
     what_we_deployed_is_recorded,
     losses_of_health_are_noticed,
+    what_changes_something_is_deployed,
+    what_waits_for_people_is_not_cut_short,
+    what_a_hold_keeps_back_is_listed,
     what_fails_on_probation_is_taken_back,
     missed_webhooks_are_asked_for,
     silences_are_told,

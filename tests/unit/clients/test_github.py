@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from local.world.faults import Fault
 from local.world.github import GitHubWorld
-from shared.clients.github import BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
+from shared.clients.github import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
 from shared.clients.github_activity import Activity
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_registration import Registration
@@ -462,6 +462,20 @@ async def test_a_commit_contains_those_before_it(world, github):
         *(True, True),
         *(False, False, False, False),
     ]
+
+
+async def test_all_files_of_a_pull_request_are_named_and_of_a_renamed_one_both(world, github):
+    names = tuple(f"docs/{number}.md" for number in range(120))
+    number = world.open_pull_request(REPO, title="one", author="ada", files=(*names, "old/a.py => new/a.py"))
+
+    assert await github.changed_files(REPO, number) == {*names, "old/a.py", "new/a.py"}
+
+
+async def test_a_list_of_files_that_is_cut_short_is_none(world, github):
+    names = tuple(f"docs/{number}.md" for number in range(MOST_FILES + 5))
+    number = world.open_pull_request(REPO, title="one", author="ada", files=names)
+
+    assert await github.changed_files(REPO, number) is None
 
 
 async def test_activity_shows_the_newest_merges_and_the_newest_pull_request(world, github, clock):

@@ -395,6 +395,48 @@ async def test_a_service_without_a_source_is_read(answering: Answering) -> None:
     assert (service.image, service.repository) == (None, None)
 
 
+async def test_a_service_tells_how_it_runs_and_what_it_watches(railway: Railway, world: RailwayWorld) -> None:
+    plain = await railway.service(**PLACE)
+    assert (plain.cron_schedule, plain.sleeps, plain.watch_patterns, plain.left_alone) == (None, False, (), None)
+
+    world.services[0].cron_schedule, world.services[0].watch_patterns = "0 * * * *", ("apps/web/**",)
+    scheduled = await railway.service(**PLACE)
+    assert (scheduled.cron_schedule, scheduled.watch_patterns) == ("0 * * * *", ("apps/web/**",))
+    assert scheduled.left_alone == "it runs by its schedule 0 * * * *"
+
+    world.services[0].cron_schedule, world.services[0].sleeps = None, True
+    assert (await railway.service(**PLACE)).left_alone == "it sleeps when idle, and a check would wake it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({"deploymentStopped": True}, True),
+        ({"instances": [{"status": "EXITED"}, {"status": "EXITED"}]}, True),
+        ({"instances": [{"status": "EXITED"}, {"status": "RUNNING"}]}, False),
+        ({"instances": [{"status": "RESTARTING"}]}, False),
+        ({"instances": []}, False),
+        ({"status": "SLEEPING", "instances": [{"status": "STOPPED"}]}, False),
+        ({"status": "CRASHED", "deploymentStopped": True}, False),
+    ],
+)
+async def test_a_process_has_ended_when_no_instance_is_left(
+    answering: Answering, changes: dict[str, Any], ended: bool
+) -> None:
+    state = await answering(answer(raw_deployment(**changes))).deployment("d")
+    assert (state.ended, state.serves) == (ended, state.live and not ended)
+
+
+@pytest.mark.parametrize(
+    ("reason", "untouched"),
+    [("No changes to watched files", True), ("CI check suite failed", False), (None, False), (7, False)],
+)
+async def test_why_a_deployment_was_skipped_is_in_its_meta(answering: Answering, reason: Any, untouched: bool) -> None:
+    raw = raw_deployment(status="SKIPPED", meta={"commitHash": NEW, "skippedReason": reason})
+    state = await answering(answer(raw)).deployment("d")
+    assert (state.untouched, state.skipped_reason) == (untouched, reason if isinstance(reason, str) else None)
+
+
 # The way back
 
 

@@ -81,6 +81,15 @@ STAGING = f"""
 environment_id = "environment-staging"
 branch = "{{branch}}"
 """
+API = f"""
+[repositories."{REPOSITORY}".services.api]
+project_id = "{PROJECT}"
+service_id = "service-api"
+
+[repositories."{REPOSITORY}".services.api.environments.production]
+environment_id = "{ENVIRONMENT}"
+"""
+"""A second service of the repository."""
 POLICY = {"commit_field": "commit", "bake": 30, "poll": 10, "failure_threshold": 2, "settle": 0}
 
 
@@ -273,9 +282,9 @@ class Scene:
             transport=httpx.ASGITransport(app=self.functions), base_url="http://functions.test"
         )
 
-    def configure(self, *, n8n: bool = True, more: str = "", **policy: Any) -> None:
+    def configure(self, *, n8n: bool = True, more: str = "", paths: Sequence[str] | None = None, **policy: Any) -> None:
         """A new signalbox.toml, with these rules on top of the scene's own; None takes one away."""
-        self.services.config = _config(POLICY | policy, n8n=n8n, more=more, token=self.token_secret)
+        self.services.config = _config(POLICY | policy, n8n=n8n, more=more, token=self.token_secret, paths=paths)
 
     def use_project_token(self, secret: str = "RAILWAY-PRODUCTION") -> None:
         """For production, in a secret of its own."""
@@ -398,9 +407,9 @@ class Scene:
             write = Create(document) if found is None else Update(document, found.version)
             await self.store.real.commit(write)
 
-    def open_pull_request(self, **checks: str | None) -> int:
+    def open_pull_request(self, *, files: tuple[str, ...] = ("src/app.py",), **checks: str | None) -> int:
         """With these check runs, by name."""
-        number = self.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace")
+        number = self.github.open_pull_request(REPOSITORY, title="Faster cart", author="grace", files=files)
         for name, conclusion in (checks or {"tests": "success"}).items():
             self.github.report_check(REPOSITORY, number, name, conclusion)
         self.github.pull(REPOSITORY, number).mergeable_known = True
@@ -508,7 +517,7 @@ class Scene:
             return 502
 
     def _pushed(self, repository: str, branch: str, sha: str) -> None:
-        self.railway.push(repository, branch, sha)
+        self.railway.push(repository, branch, sha, self.github.merged_files(repository, sha))
 
 
 S = TypeVar("S", bound=Scene)
@@ -590,8 +599,17 @@ def _keys() -> Keys:
     return make_keys()
 
 
-def _config(policy: Mapping[str, Any], *, n8n: bool = True, more: str = "", token: str | None = None) -> config.Config:
+def _config(
+    policy: Mapping[str, Any],
+    *,
+    n8n: bool = True,
+    more: str = "",
+    token: str | None = None,
+    paths: Sequence[str] | None = None,
+) -> config.Config:
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items() if value is not None)
     own = f'railway_token_secret = "{token}"' if token else ""
     text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more, token=own)
+    if paths is not None:
+        text = text.replace(f'service_id = "{SERVICE}"', f'service_id = "{SERVICE}"\npaths = {json.dumps(list(paths))}')
     return config.parse(text, "the scene's signalbox.toml")

@@ -74,9 +74,8 @@ async def test_a_run_that_waited_behind_a_rollback_is_not_deployed_to_the_held_t
     scene.merge(second)
     await scene.settle()
     states = {run.pull_request.number: run for run in await scene.runs() if run.pull_request}
-    assert (states[first].status, states[second].status) == (Status.ROLLED_BACK, Status.FAILED)
-    assert states[second].error is not None
-    assert states[second].error.code is Code.TARGET_HELD
+    assert (states[first].status, states[second].status) == (Status.ROLLED_BACK, Status.NOT_DEPLOYED)
+    assert (states[second].reason, states[second].error) == (Code.TARGET_HELD, None)
     assert deployed(scene) == [bad, OLD]
     assert ((await scene.target()).active, (await scene.target()).queue) == (None, ())
 

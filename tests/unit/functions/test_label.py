@@ -243,8 +243,8 @@ async def test_a_label_does_not_lift_a_hold(scene: Scene) -> None:
     await scene.save(Target(id=TARGET, hold=Hold(reason="it was rolled back", at=scene.clock.now(), run_id="r")))
     await label(scene, opened(scene))
     run = await scene.the_run()
-    assert run.error is not None
-    assert (run.error.code, scene.github.merges) == (Code.TARGET_HELD, [])
+    assert (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
+    assert scene.github.merges == []
 
 
 # New commits

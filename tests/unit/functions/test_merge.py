@@ -618,7 +618,7 @@ async def test_a_held_target_refuses_what_is_automatic_and_takes_a_command(scene
     number = scene.open_pull_request()
     scene.merge(number)
     automatic = await scene.execute(asked(scene, number, source="merge", id="automatic"))
-    assert code(automatic) is Code.TARGET_HELD
+    assert (automatic.status, automatic.reason, automatic.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
     commanded = await scene.execute(asked(scene, number, id="commanded"))
     assert commanded.stage is Stage.DEPLOY
 

@@ -62,7 +62,6 @@ async def test_a_live_deployment_is_to_be_verified(scene: Scene, status: str, pl
         ("FAILED", {"build": "fail"}, Code.BUILD_FAILED, "the build failed"),
         ("FAILED", {"start": "fail"}, Code.DEPLOY_FAILED, "the health check failed"),
         ("CRASHED", {"crash_after": 1}, Code.DEPLOY_CRASHED, "the process exited with code 1"),
-        ("SKIPPED", {"skipped": True}, Code.DEPLOY_SKIPPED, None),
     ],
 )
 async def test_a_failed_deployment_is_to_be_taken_back_with_the_end_of_its_log(
@@ -134,7 +133,7 @@ async def test_people_hear_once_that_railway_waits_for_an_approval(scene: Scene)
 
 @pytest.mark.parametrize(("restoring", "code"), [(False, Code.DEPLOY_TIMEOUT), (True, Code.ROLLBACK_TIMEOUT)])
 async def test_a_deployment_that_never_ends_runs_out_of_time(scene: Scene, restoring: bool, code: Code) -> None:
-    run = await watched(scene, "NEEDS_APPROVAL", needs_approval=True)
+    run = await watched(scene, "BUILDING")
     if restoring:
         assert run.deployment is not None
         back = Rollback(reason=Code.UNHEALTHY, needed=True, deployment_id=run.deployment.id)

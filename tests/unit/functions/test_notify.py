@@ -94,6 +94,18 @@ async def test_githubs_deployment_shows_what_the_run_is_now(
     assert [status["state"] for status in deployment.statuses] == [state]
 
 
+async def test_of_what_was_not_deployed_github_shows_only_what_it_showed_before(scene: Scene) -> None:
+    quiet = {"status": Status.NOT_DEPLOYED, "reason": Code.NOTHING_TO_DEPLOY}
+    await tell(scene, await owing(scene, "nothing_to_deploy", **quiet))
+    assert (scene.github.deployments(REPOSITORY), scene.comments()) == ([], [])
+
+    await tell(scene, await owing(scene, "deploying", stage=Stage.MONITOR))
+    run = await tell(scene, await owing(scene, "nothing_to_deploy", **quiet))
+    (deployment,) = scene.github.deployments(REPOSITORY)
+    assert [status["state"] for status in deployment.statuses] == ["in_progress", "inactive"]
+    assert (len(scene.comments()), run.notified["nothing_to_deploy:comment"].outcome) == (1, outbox.SENT)
+
+
 async def test_a_status_that_is_shown_already_is_not_repeated(scene: Scene) -> None:
     run = await tell(scene, await owing(scene, "deploying", stage=Stage.MONITOR))
     await scene.save(outbox.owe(run, "rolling_back", scene.clock.now()))
@@ -384,6 +396,7 @@ async def test_the_week_that_is_over_is_reported_however_late(scene: Scene) -> N
             "since": "2026-11-16T08:00:00Z",
             "until": "2026-11-23T08:00:00Z",
             "runs": 1,
+            "attempts": 1,
             "complete": True,
             "by_status": {"rolled_back": 1},
             "by_reason": {"unhealthy": 1},

@@ -21,7 +21,7 @@ from shared.run import Run, Serving, Stage, Status, Target
 from shared.sweeping.due import PAGE
 
 [ITS_TIME] = [function.timeout for function in topology.load().functions if function.name == "sweep"]
-_PARTS = ("woken", "probed", "compared", "redelivered", "unnoticed", "labelled", "deaf", "reported")
+_PARTS = ("woken", "probed", "compared", "brought", "redelivered", "unnoticed", "labelled", "deaf", "reported")
 UNREACHED = dict.fromkeys(_PARTS, 0)
 FROM_GITHUB = {"redelivered": None, "unnoticed": None, "deaf": None}
 

@@ -88,6 +88,12 @@ async def test_the_next_version_of_one_environment_fails(town: Town, how: str) -
     assert {name: getattr(production.plan, name) for name in FATES[how]} != planned
 
 
+async def test_a_pull_request_changes_the_files_that_are_named(town: Town) -> None:
+    number = (await town.post("/pulls", files=["docs/guide.md"]))["number"]
+    (repository, *_) = town.github.repositories.values()
+    assert repository.pulls[number].files == ("docs/guide.md",)
+
+
 async def test_what_is_live_crashes(town: Town) -> None:
     await town.post("/crash", target="live")
     live = {one["target"]: one["live"]["status"] for one in (await town.door.get("/targets")).json() if one["live"]}

@@ -1,0 +1,33 @@
+"""Whether a merge changes anything that a service is deployed for. In doubt it does."""
+
+from __future__ import annotations
+
+from shared import log
+from shared.config import TargetConfig
+from shared.errors import VendorError
+from shared.services import Services
+from shared.watch_paths import touched
+
+
+async def touches(services: Services, place: TargetConfig, number: int) -> bool:
+    """Whether the merged pull request changes a file that the target's paths, or Railway's watch patterns, name.
+
+    What a vendor refuses to tell counts as touched, and so does a list of files that GitHub cuts short. Raises
+    TransientError.
+    """
+    try:
+        patterns = await _patterns(services, place)
+        files = await services.github.changed_files(place.repository, number) if patterns else None
+    except VendorError as error:
+        log.warning("it is not known what the merge touches; it is deployed", target=place.id, reason=str(error))
+        return True
+    return not files or touched(patterns, files)
+
+
+async def _patterns(services: Services, place: TargetConfig) -> tuple[str, ...]:
+    if place.paths is not None:
+        return place.paths
+    service = await services.railway_for(place).service(
+        environment_id=place.environment_id, service_id=place.service_id
+    )
+    return service.watch_patterns
