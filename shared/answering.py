@@ -13,7 +13,7 @@ from shared.amend import amend
 from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
-from shared.errors import Code, NotFound
+from shared.errors import Code, NotFound, TransientError, VendorError
 from shared.events import CommentWritten
 from shared.outcome import Message
 from shared.run import Kind, Run, Target, Trigger, run_id
@@ -53,15 +53,27 @@ async def answer(services: Services, comment: CommentWritten) -> None:
 
 
 async def _answer_now(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> None:
-    try:
-        await services.github.react(places[0].repository, comment.comment_id)
-    except NotFound:
-        log.info("the comment was deleted meanwhile", comment=comment.comment_id)
+    if not await _seen(services, comment, places):
         return
     refused = await _carry_out(services, comment, places)
     if refused is not None:
         log.info("command refused", code=refused.code, reason=refused.message, actor=comment.author)
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
+
+
+async def _seen(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
+    """React with 👀; False when the comment is there no more. A reaction that is refused keeps nothing from being done.
+
+    In a locked conversation GitHub takes neither reactions nor comments of an App (docs: "Locking conversations").
+    """
+    try:
+        await services.github.react(places[0].repository, comment.comment_id)
+    except NotFound:
+        log.info("the comment was deleted meanwhile", comment=comment.comment_id)
+        return False
+    except (VendorError, TransientError) as error:
+        log.warning("no reaction to the command", comment=comment.comment_id, reason=str(error))
+    return True
 
 
 async def _started(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
@@ -97,7 +109,7 @@ async def _carry_out(services: Services, comment: CommentWritten, places: list[T
 
 async def _deploy(services: Services, asked: Asked, command: Deploy) -> Unusable | None:
     pull = asked.pull
-    place = commands.choose(command.target, [place for place in asked.places if place.branch == pull.base])
+    place = commands.choose_on(pull.base, command.target, asked.places)
     if isinstance(place, Unusable):
         return place
     if pull.state == "closed" and not pull.merged:
@@ -183,9 +195,13 @@ async def _amend_in_order(
 
 
 async def _reply(services: Services, comment: CommentWritten, places: list[TargetConfig], text: str) -> None:
-    await services.github.upsert_comment(
-        places[0].repository, comment.number, marker=texts.reply_marker(comment.comment_id), body=text
-    )
+    """A reply that GitHub refuses is left out: what the command asked for is done, or refused, all the same."""
+    try:
+        await services.github.upsert_comment(
+            places[0].repository, comment.number, marker=texts.reply_marker(comment.comment_id), body=text
+        )
+    except VendorError as error:
+        log.warning("no reply to the command", comment=comment.comment_id, text=text, reason=str(error))
 
 
 def _trigger(comment: CommentWritten, force: str | None = None) -> Trigger:

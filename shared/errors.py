@@ -132,5 +132,11 @@ class Code(enum.StrEnum):
     NOT_AUTHORIZED = "not_authorized"
     COMMAND_INVALID = "command_invalid"
     TARGET_AMBIGUOUS = "target_ambiguous"
+    BRANCH_NOT_DEPLOYED = "branch_not_deployed"
     ALREADY_RUNNING = "already_running"
     NOT_REPLAYABLE = "not_replayable"
+
+
+def stated(code: Code, message: str) -> str:
+    """The reason and what it was about, each once."""
+    return message if message.startswith(f"{code}:") else f"{code}: {message}"

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import parse_qs
 
 from msgspec import Struct
 
-from shared.commands import is_command
+from shared.commands import command_line
+from shared.errors import BadInput
 from shared.events import (
     ChecksReported,
     CommentWritten,
@@ -24,6 +26,9 @@ from shared.events import (
     parse,
 )
 
+FORM = "application/x-www-form-urlencoded"
+FIELDS = 10
+"""More than GitHub sends, which is one."""
 _ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
 _LISTENED: Mapping[str, frozenset[str] | None] = {
     "pull_request": frozenset(
@@ -45,6 +50,23 @@ def signed_by(secrets: Iterable[str], body: bytes, signature: str) -> bool:
         expected = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
         valid |= bool(secret) and hmac.compare_digest(expected.encode(), given)
     return valid
+
+
+def content(body: bytes, content_type: str) -> bytes:
+    """The JSON in a body of either content type; what is signed is the body as it came. Raises BadInput.
+
+    `application/x-www-form-urlencoded`, which GitHub presets for a repository's own webhooks, has it as `payload`
+    (docs: "Creating webhooks", content type).
+    """
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        return body
+    try:
+        fields = parse_qs(body.decode(), strict_parsing=True, errors="strict", max_num_fields=FIELDS)
+    except ValueError as error:
+        raise BadInput("the body is not a form", "payload") from error
+    if "payload" not in fields:
+        raise BadInput("the form has no field payload", "payload")
+    return fields["payload"][0].encode(errors="surrogatepass")
 
 
 def listened_to(event: str, body: bytes) -> bool:
@@ -118,8 +140,9 @@ class _Issue(Struct):
 
 class _Comment(Struct):
     id: Number
-    body: str
-    user: _User
+    body: str | None = None
+    user: _User | None = None
+    """None for an account that is deleted: nobody whose permission could be asked about."""
     html_url: str = ""
 
 
@@ -128,7 +151,7 @@ class _CommentPayload(Struct):
     issue: _Issue
     comment: _Comment
     repository: _Repository
-    sender: _User
+    sender: _User | None = None
 
 
 def _pull_request(body: bytes) -> Event | None:
@@ -172,15 +195,18 @@ def _status(body: bytes) -> Event | None:
 def _comment(body: bytes) -> Event | None:
     """A command by a person on a pull request; of the comment only the line with the command is kept."""
     payload = parse(body, _CommentPayload)
-    line = next(iter(payload.comment.body.strip().splitlines()), "").strip()
-    by_bot = "Bot" in (payload.sender.type, payload.comment.user.type)
-    if payload.action != "created" or payload.issue.pull_request is None or by_bot or not is_command(line):
+    author, sender = payload.comment.user, payload.sender
+    if payload.action != "created" or payload.issue.pull_request is None or author is None:
+        return None
+    line = command_line(payload.comment.body or "")
+    by_bot = "Bot" in (author.type, sender.type if sender else "")
+    if by_bot or line is None:
         return None
     return CommentWritten(
         repository=payload.repository.full_name,
         number=payload.issue.number,
         comment_id=payload.comment.id,
-        author=payload.comment.user.login,
+        author=author.login,
         body=line[:500],
         url=payload.comment.html_url,
     )

@@ -12,7 +12,7 @@ from shared.answering import MAY_DEPLOY
 from shared.clients.github_labelling import Labelling
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
-from shared.errors import Code
+from shared.errors import Code, VendorError
 from shared.events import PullRequestLabelled
 from shared.gate import asked_by_label
 from shared.run import Kind, Run, Trigger
@@ -92,9 +92,9 @@ async def _refuse(
     log.info("label refused", code=Code.NOT_AUTHORIZED, actor=set_by.actor)
     message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
     async with alone(services, set_by.id, services.config.in_repository(place.repository)[0]):
-        await services.github.upsert_comment(
-            place.repository,
-            pull.number,
-            marker=marker,
-            body=texts.refusal(Code.NOT_AUTHORIZED, message),
-        )
+        try:
+            await services.github.upsert_comment(
+                place.repository, pull.number, marker=marker, body=texts.refusal(Code.NOT_AUTHORIZED, message)
+            )
+        except VendorError as error:  # as in a locked conversation
+            log.warning("no reply to the label", number=pull.number, reason=str(error))

@@ -35,6 +35,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "health_regained": (N8N,),
     "drifted": (N8N,),
     "drift_ended": (N8N,),
+    "merge_unread": (N8N,),
     "webhooks_lost": (N8N,),
     "webhooks_regained": (N8N,),
     "pull_request": (ANALYSIS,),

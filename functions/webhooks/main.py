@@ -54,6 +54,7 @@ async def from_github(request: Request, body: bytes, services: Services) -> Resp
     event = request.headers.get("x-github-event")
     if not event:
         raise BadInput("the header X-GitHub-Event is missing", "X-GitHub-Event")
+    body = github_webhook.content(body, request.headers.get("content-type", ""))
     if not github_webhook.listened_to(event, body):
         return _answer(202, "nobody listens to this")
     normalised = github_webhook.normalise(event, body)

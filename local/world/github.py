@@ -338,6 +338,10 @@ class GitHubWorld:
         self.webhooks.enqueue("issue_comment", events.comment_event(repo, said, self.own_app), repo, author)
         return said.id
 
+    def lock_conversation(self, repository: str, number: int, locked: bool = True) -> None:
+        """Only people who may write can comment, and nobody can react (docs: "Locking conversations")."""
+        self.pull(repository, number).locked = locked
+
     def edit_comment(self, repository: str, comment_id: int, body: str, by: str) -> None:
         repo = self.repository(repository)
         said = repo.comments[comment_id]

@@ -220,6 +220,8 @@ class Api:
 
     async def _create_comment(self, request: Request, repo: Repository) -> Response:
         pull, body = _pull(request, repo), await _text(request)
+        if pull.locked:
+            raise Problem(403, "Unable to create comment because issue is locked.")
         comment_id = self._world.comment(repo.full_name, pull.number, body, self._world.bot, by_app=True)
         return JSONResponse(self._shown(repo, repo.comments[comment_id]), 201)
 
@@ -233,6 +235,8 @@ class Api:
         if content not in _REACTIONS:
             raise Problem(422, "Validation Failed", [{"resource": "Reaction", "field": "content", "code": "invalid"}])
         said = _comment(request, repo)
+        if repo.pulls[said.pull].locked:
+            raise Problem(403, "Unable to create reaction because issue is locked.")
         reaction = (repo.full_name, said.id, content)
         existed = reaction in self._world.reactions
         if not existed:

@@ -108,6 +108,8 @@ class PullRequest(Struct, kw_only=True):
     in_merge_queue: bool = False
     from_fork: bool = False
     """Its branch is in a repository of its author, who may push there without anybody's leave."""
+    locked: bool = False
+    """Its conversation: no App may comment or react."""
     labels: list[str] = field(default_factory=lambda: ["enhancement"])
     labellings: list[Labelling] = field(default_factory=list)
     reviews: dict[str, str] = field(default_factory=dict)

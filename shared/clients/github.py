@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from shared.clients import github_activity, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
-from shared.clients.github_answers import decode, next_page, raise_graphql_errors
+from shared.clients.github_answers import PullRequestUnknown, decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_pull_request import (
@@ -27,7 +27,7 @@ from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.ports import Clock
 from shared.secrets import Secrets
 
-__all__ = ["CheckState", "Delivery", "GitHub", "HeadMoved", "NotMergeable", "PullRequestState"]
+__all__ = ["CheckState", "Delivery", "GitHub", "HeadMoved", "NotMergeable", "PullRequestState", "PullRequestUnknown"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued
 
 LONGEST_COMMENT = 65_535
 LONGEST_DESCRIPTION = 140
+HIDDEN_RULE = "a rule that cannot be read"
 _CUT = "\n\n… (cut: longer than a comment can be)"
 
 
@@ -51,7 +52,7 @@ class _RequiredCheck(Struct):
 
 
 class _RuleParameters(Struct):
-    required_status_checks: list[_RequiredCheck] = []
+    required_status_checks: list[_RequiredCheck | None] = []
 
 
 class _Rule(Struct):
@@ -145,19 +146,23 @@ class GitHub:
         """Names of the checks that rulesets demand on the branch (REST: "Get rules for a branch").
 
         Classic branch protection is not in it: `CheckState.required` tells about those once they have reported. Where
-        GitHub's plan has no rulesets (a private repository on the free one) nothing is demanded.
+        GitHub's plan has no rulesets (a private repository on the free one) nothing is demanded. A rule that cannot be
+        read is HIDDEN_RULE, a check that never reports.
         """
         names: set[str] = set()
         url: str | None = f"/repos/{repository}/rules/branches/{quote(branch, safe='')}?per_page=100"
         while url:
             try:
-                rules, url = await self._page(url, list[_Rule], repository)
+                rules, url = await self._page(url, list[_Rule | None], repository)
             except Unauthorized as error:
                 if "Upgrade to GitHub" in str(error):
                     break
                 raise
-            demanding = [rule.parameters for rule in rules if rule.type == "required_status_checks" and rule.parameters]
-            names.update(check.context for parameters in demanding for check in parameters.required_status_checks)
+            names.update(HIDDEN_RULE for rule in rules if rule is None)
+            shown = [rule for rule in rules if rule is not None]
+            demanding = [rule.parameters for rule in shown if rule.type == "required_status_checks" and rule.parameters]
+            demanded = [check for parameters in demanding for check in parameters.required_status_checks]
+            names.update(check.context if check else HIDDEN_RULE for check in demanded)
         return frozenset(names)
 
     async def contains(self, repository: str, commit: str, *, within: str) -> bool:

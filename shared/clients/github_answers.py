@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from shared.clients import tolerant
 from shared.clients.http import LONGEST_WAIT, retry_after
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
@@ -19,6 +20,15 @@ T = TypeVar("T")
 SECONDARY_LIMIT_WAIT = 60.0
 """At least a minute when no time is named (docs: "Rate limits for the REST API", exceeding the rate limit)."""
 _LONGEST_DETAIL = 500
+_NO_PULL_REQUEST = "Could not resolve to a PullRequest"
+"""GitHub's words where the repository is there and the number is not."""
+
+
+_LIMITS = frozenset({"RATE_LIMITED", "RATE_LIMIT"})
+
+
+class PullRequestUnknown(NotFound):
+    """The repository is there, and has no pull request of that number."""
 
 
 class _Refusal(Struct):
@@ -31,10 +41,23 @@ class _Refusal(Struct):
 class _GraphQLError(Struct):
     message: str = ""
     type: str = ""
+    path: list[str | int] | None = None
+
+    @property
+    def about_an_entry(self) -> bool:
+        """Of a list, which is null there then: it is left out, or counted, like any other that cannot be read.
+
+        Source: spec.graphql.org, "Handling Execution Errors": the path names the field or the index that is null.
+        """
+        last = self.path[-1] if self.path else None
+        return isinstance(last, int) and self.type not in _LIMITS
+
+
+_UNREADABLE_ERROR = _GraphQLError("Something went wrong, and GitHub's error cannot be read")
 
 
 class _GraphQLErrors(Struct):
-    errors: list[_GraphQLError] | None = None
+    errors: list[_GraphQLError | None] | None = None
     message: str = ""
     """In the place of all else, as REST has it."""
 
@@ -64,15 +87,17 @@ def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
     limit is told by its words alone (docs: "Rate limits and query limits for the GraphQL API").
     """
     found = decode(response, _GraphQLErrors, changes=False)
-    errors = found.errors or ([_GraphQLError(found.message)] if found.message else [])
+    given = found.errors or ([_GraphQLError(found.message)] if found.message else [])
+    errors = [error or _UNREADABLE_ERROR for error in given if error is None or not error.about_an_entry]
     if not errors:
         return
     kinds = {error.type for error in errors}
     text = redact("graphql: " + "; ".join(error.message for error in errors)[:_LONGEST_DETAIL])
-    if kinds & {"RATE_LIMITED", "RATE_LIMIT"} or "secondary rate limit" in text.lower():
+    if kinds & _LIMITS or "secondary rate limit" in text.lower():
         raise RateLimited(text, retry_after=named_wait(response, now) or SECONDARY_LIMIT_WAIT)
     if "NOT_FOUND" in kinds:
-        raise NotFound(text, status=200)
+        unknown = PullRequestUnknown if _NO_PULL_REQUEST in text else NotFound
+        raise unknown(text, status=200)
     if "FORBIDDEN" in kinds:
         raise Unauthorized(text, status=200)
     if any(error.message.startswith("Something went wrong") for error in errors):  # GitHub's text for its own failures
@@ -81,14 +106,14 @@ def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
 
 
 def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
-    """The body as `type`, unknown fields ignored.
+    """The body as `type`, unknown fields ignored, and so what cannot be read in a list (shared/clients/tolerant.py).
 
     Raises Unavailable when it cannot be read, UnknownOutcome when the request it answers was a change.
     """
+    path = response.request.url.path
     try:
-        content: T = msgspec.json.decode(response.content, type=type)
+        content = tolerant.decode(response.content, type, about=f"{response.request.method} {path}")
     except UNREADABLE as error:
-        path = response.request.url.path
         lost = UnknownOutcome if changes else Unavailable
         raise lost(redact(f"{response.request.method} {path}: unreadable answer: {error}")) from error
     return content

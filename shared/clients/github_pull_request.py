@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from shared.clients.github_answers import PullRequestUnknown
 from shared.errors import NotFound, Unavailable
 
 QUERY = """
@@ -132,7 +133,8 @@ class _PageInfo(Struct, rename="camel"):
 
 class _Contexts(Struct, rename="camel"):
     page_info: _PageInfo
-    nodes: list[_CheckRun | _StatusContext]
+    nodes: list[_CheckRun | _StatusContext | None]
+    """None for one that GitHub does not show, or that cannot be read."""
 
 
 class _Rollup(Struct):
@@ -149,7 +151,7 @@ class _CommitNode(Struct):
 
 
 class _Commits(Struct):
-    nodes: list[_CommitNode]
+    nodes: list[_CommitNode | None]
 
 
 class PullRequestPage(Struct, rename="camel"):
@@ -174,22 +176,29 @@ class PullRequestPage(Struct, rename="camel"):
     merge_commit: _Oid | None = None
     labels: _Labels | None = None
 
+    @property
+    def hides_its_commit(self) -> bool:
+        """GitHub lists the head and does not show it: nothing is known of its checks."""
+        return bool(self.commits.nodes) and self.commits.nodes[-1] is None
+
     def contexts(self) -> _Contexts | None:
         """The page of checks; None when nothing has reported yet.
 
         Raises Unavailable while GitHub still shows an earlier commit's checks, which say nothing about the head; once
         the pull request is closed or merged that does not matter any more.
         """
-        commit = self.commits.nodes[-1].commit if self.commits.nodes else None
+        if self.hides_its_commit:
+            return None
+        commit = self.commits.nodes[-1].commit if self.commits.nodes and self.commits.nodes[-1] else None
         if commit is None or commit.oid != self.head_ref_oid:
             if self.state != "OPEN":
                 return None
             raise Unavailable(f"pull request {self.number}: its head {self.head_ref_oid} and its commits disagree")
         return commit.status_check_rollup.contexts if commit.status_check_rollup else None
 
-    def reported(self) -> list[_CheckRun | _StatusContext]:
+    def reported(self) -> list[_CheckRun | _StatusContext | None]:
         contexts = self.contexts()
-        return contexts.nodes if contexts else []
+        return contexts.nodes if contexts else [None] * self.hides_its_commit
 
     def next_cursor(self) -> str | None:
         contexts = self.contexts()
@@ -208,9 +217,11 @@ class PullRequestAnswer(Struct):
     data: _Data = field(default_factory=_Data)
 
     def page(self) -> PullRequestPage:
-        """Raises NotFound when the repository or the pull request is null."""
-        if self.data.repository is None or self.data.repository.pull_request is None:
-            raise NotFound("graphql: no such pull request", status=200)
+        """Raises NotFound when the repository is null, PullRequestUnknown when the pull request is."""
+        if self.data.repository is None:
+            raise NotFound("graphql: no such repository", status=200)
+        if self.data.repository.pull_request is None:
+            raise PullRequestUnknown("graphql: no such pull request", status=200)
         return self.data.repository.pull_request
 
 
@@ -246,6 +257,8 @@ def assemble(pages: list[PullRequestPage], own_app: str) -> PullRequestState:
     )
 
 
+_HIDDEN = CheckState(name="a check that cannot be read", state="pending", required=True, app_id=None, url=None)
+"""Whatever it may be, it is not known to have passed."""
 _REVIEWS: dict[str, Literal["approved", "changes_requested", "review_required"]] = {
     "APPROVED": "approved",
     "CHANGES_REQUESTED": "changes_requested",
@@ -253,14 +266,16 @@ _REVIEWS: dict[str, Literal["approved", "changes_requested", "review_required"]]
 }
 
 
-def _is_own(node: _CheckRun | _StatusContext, own_app: str) -> bool:
+def _is_own(node: _CheckRun | _StatusContext | None, own_app: str) -> bool:
     return isinstance(node, _CheckRun) and own_app in {str(node.app.database_id), node.app.client_id}
 
 
-def _checks(nodes: Sequence[_CheckRun | _StatusContext]) -> Iterable[CheckState]:
+def _checks(nodes: Sequence[_CheckRun | _StatusContext | None]) -> Iterable[CheckState]:
     runs = [node for node in nodes if isinstance(node, _CheckRun)]
     for node in nodes:
-        if not isinstance(node, _CheckRun):
+        if node is None:
+            yield _HIDDEN
+        elif not isinstance(node, _CheckRun):
             yield _status(node)
         elif not _superseded(node, runs):
             yield _check_run(node)

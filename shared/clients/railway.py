@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.clients import railway_wire as wire
+from shared.clients import tolerant
 from shared.clients.http import open_client, send
 from shared.clients.railway_setup import Setup, TokenKind
 from shared.errors import NotFound, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
@@ -217,13 +218,14 @@ class Railway:
             self._secrets.clear()
             raise Unauthorized(f"Railway {name}: HTTP {response.status_code}", status=response.status_code)
         try:
-            reply = msgspec.json.decode(response.content, type=wire.Reply)
+            reply = tolerant.decode(response.content, wire.Reply, about=f"Railway {name}")
             if not reply.errors:
-                return msgspec.json.decode(reply.result, type=kind)
+                return tolerant.decode(reply.result, kind, about=f"Railway {name}")
         except UNREADABLE as error:
             text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
             raise _lost(changes)(text) from error
-        raise self._refusal(reply.errors[0], name, changes)
+        problem = next((one for one in reply.errors if one is not None), None)
+        raise self._refusal(problem or wire.Problem(message=_GENERIC), name, changes)
 
     async def _credentials(self, kind: TokenKind) -> dict[str, str]:
         """The one header of this kind of token: Railway is never to be sent both."""

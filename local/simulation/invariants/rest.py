@@ -205,8 +205,19 @@ def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
             continue
         known = recorded.drifting_since is not None and recorded.deployment_id == (serving.id if serving else None)
         news = [key for key in target.notified if key.startswith("drifted@")]
-        if not known or not any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news):
+        reported = serving is not None and _failed_aloud(witness, place, serving.id)
+        if not known or not (reported or any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news)):
             yield f"{what} {place.id}, {current.commit_sha[:7]} is recorded, and {'not told' if known else 'unnoticed'}"
+
+
+def _failed_aloud(witness: Witness, place: TargetConfig, deployment: str) -> bool:
+    """Whether the critical notification of a run was about this deployment."""
+    told = {told.key.partition("@")[0] for told in witness.told}
+    for run in witness.runs():
+        own = {run.deployment.id if run.deployment else None, run.rollback.deployment_id if run.rollback else None}
+        if run.target == place.id and deployment in own and f"{run.id}:rollback_failed" in told:
+            return True
+    return False
 
 
 def what_we_deployed_is_recorded(witness: Witness) -> Iterator[str]:

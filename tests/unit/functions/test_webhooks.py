@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -235,6 +236,25 @@ async def test_a_repository_that_is_not_configured_is_accepted_and_logged(scene:
 async def test_a_repository_is_known_whatever_its_case(scene: Scene) -> None:
     assert (await github(scene, merged(repository={"full_name": REPOSITORY.upper()}))).status_code == 202
     assert len(published(scene)) == 1
+
+
+async def test_a_webhook_that_sends_forms_is_taken(scene: Scene) -> None:
+    body = urlencode({"payload": json.dumps(merged())}).encode()
+    answer = await github(scene, body, content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, published(scene)) == (202, [PullRequestMerged(repository=REPOSITORY, number=7)])
+
+
+async def test_a_form_is_signed_as_it_comes(scene: Scene) -> None:
+    payload = json.dumps(merged()).encode()
+    body = urlencode({"payload": payload}).encode()
+    form = "application/x-www-form-urlencoded"
+    answer = await github(scene, body, content_type=form, x_hub_signature_256=signature(scene, payload))
+    assert (answer.status_code, scene.bus.published) == (401, [])
+
+
+async def test_a_form_without_a_payload_is_unusable(scene: Scene) -> None:
+    answer = await github(scene, b"other=1", content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, answer.json()) == (400, {"error": "the form has no field payload"})
 
 
 # Railway's
