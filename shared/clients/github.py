@@ -305,7 +305,7 @@ class GitHub:
         return (await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)).page()
 
     async def _query(self, repository: str, body: dict[str, Any], type: type[T]) -> T:
-        response = await self.app.request("POST", "/graphql", repository=repository, changes=False, json=body)
+        response = await self.app.request("POST", self.app.graphql, repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
         return decode(response, type, changes=False)
 

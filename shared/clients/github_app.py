@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import httpx
 from msgspec import Meta, Struct
 
+from shared import forgiving
 from shared.clients.github_answers import decode, named_wait, raise_refusal
 from shared.clients.http import open_client, send
 from shared.errors import NotFound, Unauthorized
@@ -69,6 +69,15 @@ class GitHubApp:
             response = await self._send(method, url, await self._credential(repository), changes, request)
         raise_refusal(response, self._clock.now())
         return response
+
+    @property
+    def graphql(self) -> str:
+        """Beside REST's address; on GitHub Enterprise Server `/api/graphql` is not below `/api/v3`.
+
+        Source: docs.github.com/enterprise-server/graphql/guides/forming-calls-with-graphql.
+        """
+        base = str(self._http.base_url).rstrip("/")
+        return f"{base.removesuffix('/v3')}/graphql" if base.endswith("/api/v3") else "/graphql"
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -150,9 +159,7 @@ def _owner(repository: str) -> str:
 
 
 def _pem(stored: str) -> str:
-    """Raises ValueError when it is neither PEM nor base64."""
-    if "-----BEGIN" in stored:
-        return stored
-    pem = base64.b64decode("".join(stored.split()), validate=True).decode()
+    """Raises ValueError when it is neither PEM nor base64 of it."""
+    pem = forgiving.private_key(stored)
     remember(pem)
     return pem
