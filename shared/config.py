@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import asdict, fields
+from msgspec.structs import asdict, fields, replace
 
 from shared import forgiving
 from shared.errors import ConfigError
@@ -39,6 +39,8 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
     environment_id: str
     branch: str
     policy: Policy
+    repository_id: int | None = None
+    """GitHub's, where signalbox.toml says which repository of that name is meant."""
 
     @property
     def name(self) -> str:
@@ -92,6 +94,7 @@ class _Top(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Repository(Struct, frozen=True, forbid_unknown_fields=True):
     services: dict[str, Any]
+    id: Annotated[int, Meta(ge=1)] | None = None
     policy: dict[str, Any] = {}
 
 
@@ -156,10 +159,11 @@ class _Reader:
         if name.lower() in self._repositories:
             raise self._error(key, f"is {name}, which is there already: put all of its services under one name")
         self._repositories.add(name.lower())
-        repository = self._convert(raw, _Repository, key)
+        repository = self._convert(self._read(key, raw, {"id": forgiving.number}), _Repository, key)
         rules = self._rules(policy, repository.policy, f"{key}.policy")
         read = [self._try(self._service, name, *entry, rules) for entry in repository.services.items()]
-        return [target for of_service in read for target in of_service or ()]
+        found = [target for of_service in read for target in of_service or ()]
+        return [replace(target, repository_id=repository.id) for target in found] if repository.id else found
 
     def _service(self, repository: str, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
         key = f'repositories."{repository}".services.{name}'

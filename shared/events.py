@@ -63,6 +63,10 @@ class CommentWritten(RepositoryEvent, frozen=True, kw_only=True, tag="comment_wr
     url: str
 
 
+class RepositoryMoved(RepositoryEvent, frozen=True, kw_only=True, tag="repository_moved"):
+    """Renamed, or transferred to another owner: `repository` is the new name."""
+
+
 class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_changed"):
     environment_id: str
     service_id: str
@@ -77,6 +81,7 @@ Event = (
     | PullRequestLabelled
     | ChecksReported
     | CommentWritten
+    | RepositoryMoved
     | DeploymentChanged
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypedDict
 from urllib.parse import parse_qs
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from shared.events import (
     PullRequestLabelled,
     PullRequestMerged,
     PullRequestOpened,
+    RepositoryMoved,
     parse,
 )
 
@@ -38,6 +40,7 @@ _LISTENED: Mapping[str, frozenset[str] | None] = {
     "check_suite": frozenset({"completed"}),
     "status": None,
     "issue_comment": frozenset({"created"}),
+    "repository": frozenset({"renamed", "transferred"}),
 }
 """The events listened to, with their actions; None for an event that has none."""
 
@@ -85,6 +88,18 @@ def normalise(event: str, body: bytes) -> Event | None:
 
 class _Repository(Struct):
     full_name: str
+    id: Number | None = None
+
+    @property
+    def named(self) -> _Named:
+        return {"repository": self.full_name, "repository_id": self.id}
+
+
+class _Named(TypedDict):
+    """What every event about a repository says of it."""
+
+    repository: str
+    repository_id: int | None
 
 
 class _Head(Struct, frozen=True):
@@ -124,6 +139,11 @@ class _StatusPayload(Struct):
     repository: _Repository
 
 
+class _RepositoryPayload(Struct):
+    action: str
+    repository: _Repository
+
+
 class _User(Struct):
     login: str
     type: str = "User"
@@ -158,11 +178,11 @@ def _pull_request(body: bytes) -> Event | None:
     payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request"] or ()):
         return None
-    repository, pull = payload.repository.full_name, payload.pull_request
+    named, pull = payload.repository.named, payload.pull_request
     if payload.action == "labeled":
         label = payload.label.name if payload.label else ""
-        return PullRequestLabelled(repository=repository, number=pull.number, label=label, head_sha=pull.head.sha)
-    return _kind(payload)(repository=repository, number=pull.number)
+        return PullRequestLabelled(**named, number=pull.number, label=label, head_sha=pull.head.sha)
+    return _kind(payload)(**named, number=pull.number)
 
 
 def _kind(payload: _PullRequestPayload) -> type[PullRequestMerged | PullRequestOpened | PullRequestChanged]:
@@ -175,21 +195,21 @@ def _review(body: bytes) -> Event | None:
     payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request_review"] or ()):
         return None
-    return PullRequestChanged(repository=payload.repository.full_name, number=payload.pull_request.number)
+    return PullRequestChanged(**payload.repository.named, number=payload.pull_request.number)
 
 
 def _suite(body: bytes) -> Event | None:
     payload = parse(body, _SuitePayload)
     if payload.action != "completed":
         return None
-    return ChecksReported(repository=payload.repository.full_name, head_sha=payload.check_suite.head_sha)
+    return ChecksReported(**payload.repository.named, head_sha=payload.check_suite.head_sha)
 
 
 def _status(body: bytes) -> Event | None:
     payload = parse(body, _StatusPayload)
     if payload.state == "pending":
         return None
-    return ChecksReported(repository=payload.repository.full_name, head_sha=payload.sha)
+    return ChecksReported(**payload.repository.named, head_sha=payload.sha)
 
 
 def _comment(body: bytes) -> Event | None:
@@ -203,7 +223,7 @@ def _comment(body: bytes) -> Event | None:
     if by_bot or line is None:
         return None
     return CommentWritten(
-        repository=payload.repository.full_name,
+        **payload.repository.named,
         number=payload.issue.number,
         comment_id=payload.comment.id,
         author=author.login,
@@ -212,10 +232,18 @@ def _comment(body: bytes) -> Event | None:
     )
 
 
+def _moved(body: bytes) -> Event | None:
+    payload = parse(body, _RepositoryPayload)
+    if payload.action not in (_LISTENED["repository"] or ()):
+        return None
+    return RepositoryMoved(**payload.repository.named)
+
+
 _READERS: Mapping[str, Callable[[bytes], Event | None]] = {
     "pull_request": _pull_request,
     "pull_request_review": _review,
     "check_suite": _suite,
     "status": _status,
     "issue_comment": _comment,
+    "repository": _moved,
 }

@@ -36,6 +36,8 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "drifted": (N8N,),
     "drift_ended": (N8N,),
     "merge_unread": (N8N,),
+    "repository_renamed": (N8N,),
+    "repository_replaced": (N8N,),
     "webhooks_lost": (N8N,),
     "webhooks_regained": (N8N,),
     "pull_request": (ANALYSIS,),

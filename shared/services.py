@@ -18,6 +18,7 @@ from shared.outcome import Message
 from shared.pipeline import Pace, Terms
 from shared.policy import Policy
 from shared.ports import Backend
+from shared.repositories import Repositories
 from shared.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -81,8 +82,13 @@ class Services:
             app_id=self.settings.github_app_id,
             secrets=self.secrets,
             clock=self.clock,
+            identify=self.repositories.of,
             transport=self._transports.get("github"),
         )
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        return Repositories(self)
 
     @cached_property
     def railway(self) -> Railway:

@@ -83,6 +83,8 @@ _SEVERITIES = {
     "health_lost": "error",
     "merge_unread": "error",
     "webhooks_lost": "error",
+    "repository_replaced": "error",
+    "repository_renamed": "warning",
     "drifted": "warning",
     "unverified": "warning",
     "needs_approval": "warning",
@@ -284,15 +286,17 @@ def _news(target: Target, event: str, about: str) -> str:
             return f"is unhealthy: {target.health.detail}"
         case "health_regained":
             return f"is healthy again: {target.health.detail}"
-        case "drifted":
-            return drift(target) or "had drifted from what is recorded, and does no longer"
-        case "drift_ended":
-            return "serves the version again that was verified last"
+        case "drifted" | "drift_ended":
+            over = "serves the version again that was verified last"
+            now = drift(target) or "had drifted from what is recorded, and does no longer"
+            return now if event == "drifted" else over
         case "merge_unread":
             return (
                 f"does not get pull request #{about}, which was merged: GitHub refuses to show it, or what it answers "
                 f"cannot be read. See the log of the function sweep; comment `/deploy` on #{about} to try again."
             )
+        case "repository_renamed" | "repository_replaced":
+            return _repository_news(target, event, about)
         case "webhooks_lost":
             reason = target.deaf.reason if target.deaf else "they did not, and do again"
             return (
@@ -302,6 +306,20 @@ def _news(target: Target, event: str, about: str) -> str:
         case "webhooks_regained":
             return "hears of GitHub's webhooks again"
     raise AssertionError(f"no text for {event}")
+
+
+def _repository_news(target: Target, event: str, about: str) -> str:
+    """`about`: the new name, or the id of the repository that has the old one."""
+    if event == "repository_renamed":
+        return (
+            f"is deployed from {about} now: that is what its repository is called on GitHub. "
+            f"Name {about} in signalbox.toml; until then everything goes on."
+        )
+    own = target.repository.name if target.repository else "the one that was deployed"
+    return (
+        f"is not deployed from the repository that has its name on GitHub now: that is another one than {own}. "
+        f"If that one is meant from now on, write id = {about} for the repository in signalbox.toml."
+    )
 
 
 def _way_back(run: Run) -> str:

@@ -22,9 +22,11 @@ from shared.events import (
     PullRequestMerged,
     PullRequestOpened,
     RepositoryEvent,
+    RepositoryMoved,
 )
 from shared.hearing import hear
 from shared.labelling import labelled
+from shared.repositories import meant
 from shared.reviewing import owe_analysis
 from shared.run import Stage
 from shared.services import Services, current, prepare
@@ -46,6 +48,10 @@ async def dispatch(request: Request) -> Response:
         return JSONResponse({"error": "unusable event"}, status_code=400)
     services = current()
     try:
+        known = await meant(services, event) if isinstance(event, RepositoryEvent) else event
+        if known is None:
+            return JSONResponse({"again": False})
+        event = known
         try:
             await act(services, event)
         except NotFound as error:
@@ -102,6 +108,8 @@ async def act(services: Services, event: Event) -> None:
             await wake(services, event.repository, ("pull_request.head_sha", "==", event.head_sha))
         case CommentWritten():
             await answer(services, event)
+        case RepositoryMoved():
+            log.info("a repository was renamed or transferred", repository=event.repository)
         case DeploymentChanged():
             await _deployment(services, event)
 

@@ -21,6 +21,7 @@ from shared.sweeping.health import probe_all
 from shared.sweeping.labels import answer_labels
 from shared.sweeping.merges import start_unnoticed
 from shared.sweeping.redelivery import redeliver_missed
+from shared.sweeping.renames import follow_names
 from shared.sweeping.reporting import owe_report
 
 prepare()
@@ -45,6 +46,7 @@ async def sweep(request: Request) -> Response:
             "unnoticed": partial(start_unnoticed, services, glance),
             "labelled": partial(answer_labels, services, glance),
             "deaf": partial(listen, services, glance),
+            "renamed": partial(follow_names, services, glance),
             "reported": partial(owe_report, services, glance),
         }
         try:

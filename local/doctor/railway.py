@@ -104,14 +104,21 @@ async def _ids(project: Project, place: TargetConfig) -> list[Finding]:
 
 async def _service(project: Project, place: TargetConfig) -> list[Finding]:
     found = await project.services.railway.service(environment_id=place.environment_id, service_id=place.service_id)
-    return [_source(found, place), _address(found, place), _health_check(found), _overlap(found)]
+    known = await project.services.repositories.of(place.repository)
+    return [
+        _source(found, {place.repository.lower(), known.name.lower() if known else ""}),
+        _address(found, place),
+        _health_check(found),
+        _overlap(found),
+    ]
 
 
-def _source(found: ServiceState, place: TargetConfig) -> Finding:
+def _source(found: ServiceState, repositories: set[str]) -> Finding:
+    """`repositories`: what the repository is called, in small letters, and what signalbox.toml calls it."""
     if found.repository is None:
         told = f"is deployed from the image {found.image}" if found.image else "is connected to nothing"
         return failed(Subject.RAILWAY_SOURCE, told, CONNECT)
-    if found.repository.lower() != place.repository.lower():
+    if found.repository.lower() not in repositories:
         return failed(Subject.RAILWAY_SOURCE, f"is connected to {found.repository}", CONNECT)
     return ok(Subject.RAILWAY_SOURCE, f"is deployed from {found.repository}")
 

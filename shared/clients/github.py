@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -12,7 +12,7 @@ from msgspec import Struct
 from shared.clients import github_activity, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import PullRequestUnknown, decode, next_page, raise_graphql_errors
-from shared.clients.github_app import GitHubApp
+from shared.clients.github_app import GitHubApp, Identify
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_pull_request import (
     QUERY,
@@ -29,7 +29,16 @@ from shared.secrets import Secrets
 
 __all__ = ["CheckState", "Delivery", "GitHub", "HeadMoved", "NotMergeable", "PullRequestState", "PullRequestUnknown"]
 
+
+class _Answer(Protocol):
+    """To a query about a repository, which says which it was."""
+
+    @property
+    def repository_id(self) -> int | None: ...
+
+
 T = TypeVar("T")
+A = TypeVar("A", bound=_Answer)
 
 DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued", "pending", "success"]
 
@@ -111,9 +120,12 @@ class GitHub:
         app_id: str,
         secrets: Secrets,
         clock: Clock,
+        identify: Identify | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.app = GitHubApp(base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
+        self.app = GitHubApp(
+            base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, identify=identify, transport=transport
+        )
         """Also what shared/clients/github_operator.py asks through."""
         self._clock = clock
         self.registration = Registration(self.app)
@@ -132,15 +144,11 @@ class GitHub:
 
     async def activity(self, repository: str) -> Activity:
         """The newest merges, and when the newest pull request was opened, in one query (GraphQL: pullRequests)."""
-        owner, _, name = repository.partition("/")
-        body = {"query": github_activity.QUERY, "variables": {"owner": owner, "name": name}}
-        return (await self._query(repository, body, ActivityAnswer)).activity()
+        return (await self._query(repository, github_activity.QUERY, ActivityAnswer)).activity()
 
     async def labelled(self, repository: str, number: int, label: str) -> Labelling | None:
         """Who set the label last, whether or not it is there still (GraphQL: LabeledEvent)."""
-        owner, _, name = repository.partition("/")
-        body = {"query": github_labelling.QUERY, "variables": {"owner": owner, "name": name, "number": number}}
-        return (await self._query(repository, body, LabellingAnswer)).latest(label)
+        return (await self._query(repository, github_labelling.QUERY, LabellingAnswer, number=number)).latest(label)
 
     async def required_checks(self, repository: str, branch: str) -> frozenset[str]:
         """Names of the checks that rulesets demand on the branch (REST: "Get rules for a branch").
@@ -300,14 +308,24 @@ class GitHub:
         await self.app.close()
 
     async def _pull_request_page(self, repository: str, number: int, after: str | None) -> PullRequestPage:
-        owner, _, name = repository.partition("/")
-        variables = {"owner": owner, "name": name, "number": number, "after": after}
-        return (await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)).page()
+        return (await self._query(repository, QUERY, PullRequestAnswer, number=number, after=after)).page()
 
-    async def _query(self, repository: str, body: dict[str, Any], type: type[T]) -> T:
+    async def name_of(self, repository_id: int) -> str:
+        """As `GitHubApp.name_of`."""
+        return await self.app.name_of(repository_id)
+
+    async def _query(self, repository: str, query: str, type: type[A], **variables: Any) -> A:
+        """Raises NotFound too when the name leads to another repository than the one that is meant."""
+        known = await self.app.identity(repository)
+        owner, _, name = (known.name if known else repository).partition("/")
+        body = {"query": query, "variables": {"owner": owner, "name": name, **variables}}
         response = await self.app.request("POST", self.app.graphql, repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
-        return decode(response, type, changes=False)
+        answer = decode(response, type, changes=False)
+        if known is not None and answer.repository_id not in (None, known.id):
+            told = f"{known.name} is another repository now: its id is {answer.repository_id}, not {known.id}"
+            raise NotFound(f"graphql: {told}", status=200)
+        return answer
 
     async def _own_comment(self, repository: str, number: int, marker: str) -> _Comment | None:
         url: str | None = f"/repos/{repository}/issues/{number}/comments?per_page=100"

@@ -65,7 +65,7 @@ class _GraphQLErrors(Struct):
 def raise_refusal(response: httpx.Response, now: datetime) -> None:
     """Return for a 2xx. Raises Unauthorized, RateLimited, NotFound or Refused with GitHub's own words otherwise.
 
-    Redirects (a repository renamed or moved) are refusals too: none is followed, the setting has to be corrected.
+    Redirects are refusals too: those that lead anywhere have been followed.
     """
     if response.is_success:
         return
@@ -132,9 +132,23 @@ def next_page(response: httpx.Response) -> str | None:
         there = httpx.URL(address)
     except httpx.InvalidURL as error:
         raise Unavailable(f"GET {here.path}: unreadable answer: the next page's address: {error}") from error
-    if (here.scheme, here.raw_host, here.port) != (there.scheme, there.raw_host, there.port):
+    if not _same_origin(here, there):
         raise Unavailable(f"GET {here.path}: unreadable answer: the next page is at {there.raw_host.decode()}")
     return address
+
+
+def moved_to(response: httpx.Response) -> str | None:
+    """Where a redirect leads; None when that is nowhere, or another origin, which would be called with our token."""
+    here = response.request.url
+    try:
+        there = here.join(response.headers.get("location", ""))
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        return None
+    return str(there) if _same_origin(here, there) and there != here else None
+
+
+def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
+    return (here.scheme, here.raw_host, here.port) == (there.scheme, there.raw_host, there.port)
 
 
 def _said(response: httpx.Response) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import httpx
 from msgspec import Meta, Struct
 
 from shared import forgiving
-from shared.clients.github_answers import decode, named_wait, raise_refusal
+from shared.clients.github_answers import decode, moved_to, named_wait, raise_refusal
 from shared.clients.http import open_client, send
 from shared.errors import NotFound, Unauthorized
 from shared.ports import Clock
@@ -31,6 +32,25 @@ class _Token(Struct):
     expires_at: Annotated[datetime, Meta(tz=True)]
 
 
+class Repository(Protocol):
+    """Which repository a name in our settings means: its id, and what GitHub calls it now."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+Identify = Callable[[str], Awaitable[Repository | None]]
+"""By the name in our settings; None where it is not known yet."""
+REDIRECTS = 3
+_MOVED = (301, 302, 307, 308)
+
+
+class _Named(Struct):
+    full_name: str
+
+
 class GitHubApp:
     """Sends with the right credential, and once more with a new one when GitHub answers 401.
 
@@ -45,9 +65,11 @@ class GitHubApp:
         app_id: str,
         secrets: Secrets,
         clock: Clock,
+        identify: Identify | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.app_id = app_id
+        self._identify = identify
         self._http = open_client(base_url, headers=HEADERS, transport=transport)
         self._secrets = secrets
         self._clock = clock
@@ -60,8 +82,42 @@ class GitHubApp:
     ) -> httpx.Response:
         """Send as the installation on `repository`, or as the App itself when that is None; the answer is a 2xx.
 
+        A repository that was renamed or transferred is asked for by its new name. Redirects are followed on GitHub's
+        own origin: what answers with one has done nothing, so even a change may be sent again
+        (docs: "Best practices for using the REST API", follow redirects).
+
         Raises what `send` and `raise_refusal` raise, SecretMissing, and Unauthorized for an unusable private key.
         """
+        if repository is not None:
+            named = await self.name(repository)
+            url = url.replace(f"/repos/{repository}/", f"/repos/{named}/", 1)
+            repository = named
+        return await self._request(method, url, repository, changes, request)
+
+    async def name(self, repository: str) -> str:
+        """What GitHub calls the repository that has this name in our settings."""
+        known = await self.identity(repository)
+        return known.name if known else repository
+
+    async def identity(self, repository: str) -> Repository | None:
+        return await self._identify(repository) if self._identify else None
+
+    async def name_of(self, id: int) -> str:
+        """`owner/name` of the repository with this id, whoever has it now.
+
+        GitHub's redirects of renamed repositories lead to the addresses by id that are used here. Raises NotFound where
+        it is deleted, or where its owner has not installed the App.
+        """
+        found = await self._request("GET", f"/repositories/{id}/installation", None, False, {})
+        token = await self._token_of(decode(found, _Installation, changes=False).id)
+        remember(token.token)
+        response = await self._send("GET", f"/repositories/{id}", token.token, False, {})
+        raise_refusal(response, self._clock.now())
+        return decode(response, _Named, changes=False).full_name
+
+    async def _request(
+        self, method: str, url: str, repository: str | None, changes: bool, request: dict[str, Any]
+    ) -> httpx.Response:
         credential = await self._credential(repository)
         response = await self._send(method, url, credential, changes, request)
         if response.status_code == 401:  # refused before any effect, so even a change may be sent again
@@ -86,9 +142,15 @@ class GitHubApp:
         self, method: str, url: str, credential: str, changes: bool, request: dict[str, Any]
     ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {credential}"}
-        return await send(
-            self._http, method, url, changes=changes, limit_wait=self._limit_wait, headers=headers, **request
-        )
+        for _ in range(REDIRECTS):
+            response = await send(
+                self._http, method, url, changes=changes, limit_wait=self._limit_wait, headers=headers, **request
+            )
+            moved = moved_to(response) if response.status_code in _MOVED else None
+            if moved is None:
+                break
+            url = moved
+        return response
 
     def _limit_wait(self, response: httpx.Response) -> float | None:
         return named_wait(response, self._clock.now())
@@ -129,13 +191,13 @@ class GitHubApp:
 
     async def _token_of(self, installation: int) -> _Token:
         url = f"/app/installations/{installation}/access_tokens"
-        response = await self.request("POST", url, repository=None, changes=False)
+        response = await self._request("POST", url, None, False, {})
         return decode(response, _Token, changes=False)
 
     async def _installation(self, repository: str) -> int:
         owner = _owner(repository)
         if owner not in self._installations:
-            response = await self.request("GET", f"/repos/{repository}/installation", repository=None, changes=False)
+            response = await self._request("GET", f"/repos/{repository}/installation", None, False, {})
             self._installations[owner] = decode(response, _Installation, changes=False).id
         return self._installations[owner]
 

@@ -11,7 +11,7 @@ from shared.errors import NotFound, Unavailable
 
 QUERY = """
 query ($owner: String!, $name: String!, $number: Int!) {
-  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+  repository(owner: $owner, name: $name) { databaseId pullRequest(number: $number) {
     timelineItems(last: 100, itemTypes: [LABELED_EVENT]) { nodes {
       __typename
       ... on LabeledEvent { id createdAt actor { __typename login } label { name } }
@@ -56,6 +56,7 @@ class _PullRequest(Struct, rename="camel"):
 
 class _Repository(Struct, rename="camel"):
     pull_request: _PullRequest | None = None
+    database_id: int | None = None
 
 
 class _Data(Struct):
@@ -64,6 +65,11 @@ class _Data(Struct):
 
 class LabellingAnswer(Struct):
     data: _Data = field(default_factory=_Data)
+
+    @property
+    def repository_id(self) -> int | None:
+        """Which repository has answered."""
+        return self.data.repository.database_id if self.data.repository else None
 
     def latest(self, label: str) -> Labelling | None:
         """None where it was not set among the last hundred labels. Raises NotFound without the pull request.

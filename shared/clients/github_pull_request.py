@@ -13,7 +13,7 @@ from shared.errors import NotFound, Unavailable
 
 QUERY = """
 query ($owner: String!, $name: String!, $number: Int!, $after: String) {
-  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+  repository(owner: $owner, name: $name) { databaseId pullRequest(number: $number) {
     number title url state isDraft merged mergedAt headRefOid baseRefName mergeable mergeStateStatus reviewDecision
     isMergeQueueEnabled isCrossRepository author { login } mergedBy { login } mergeCommit { oid }
     labels(first: 100) { nodes { name } }
@@ -207,6 +207,7 @@ class PullRequestPage(Struct, rename="camel"):
 
 class _Repository(Struct, rename="camel"):
     pull_request: PullRequestPage | None = None
+    database_id: int | None = None
 
 
 class _Data(Struct):
@@ -215,6 +216,11 @@ class _Data(Struct):
 
 class PullRequestAnswer(Struct):
     data: _Data = field(default_factory=_Data)
+
+    @property
+    def repository_id(self) -> int | None:
+        """Which repository has answered."""
+        return self.data.repository.database_id if self.data.repository else None
 
     def page(self) -> PullRequestPage:
         """Raises NotFound when the repository is null, PullRequestUnknown when the pull request is."""

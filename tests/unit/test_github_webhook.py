@@ -11,9 +11,11 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from unit.building import NOON
 
 from local.world.github import GitHubWorld
+from shared import github_webhook
 from shared.errors import BadInput
 from shared.events import (
     ChecksReported,
@@ -22,15 +24,22 @@ from shared.events import (
     PullRequestLabelled,
     PullRequestMerged,
     PullRequestOpened,
+    RepositoryMoved,
 )
-from shared.github_webhook import content, listened_to, normalise, signed_by
+from shared.github_webhook import content, listened_to, signed_by
 
 REPO = "acme/shop"
 SECRET, BODY = "It's a Secret to Everybody", b"Hello, World!"
 SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 """GitHub's own example (docs: validating webhook deliveries)."""
 
-EVENTS = ["pull_request", "pull_request_review", "check_suite", "status", "issue_comment"]
+EVENTS = ["pull_request", "pull_request_review", "check_suite", "status", "issue_comment", "repository"]
+
+
+def normalise(event, body):
+    """Without the repository's id, which is in each."""
+    found = github_webhook.normalise(event, body)
+    return found and replace(found, repository_id=None)
 
 
 class TestSignedBy:
@@ -291,6 +300,32 @@ class TestComment:
 
         assert not listened_to("issue_comment", body)
         assert normalise("issue_comment", body) is None
+
+
+class TestRepository:
+    def test_every_event_has_the_id_that_stays(self, world):
+        world.close(REPO, 1)
+        world.comment(REPO, 1, "/deploy", "mona")
+        world.report_status(REPO, 1, "ci/build", "success")
+
+        found = [github_webhook.normalise(event, sent(world, event)) for event in ("issue_comment", "status")]
+
+        assert {event.repository_id for event in found} == {world.repository(REPO).id}
+
+    @pytest.mark.parametrize("to", ["acme/store", "globex/shop"])
+    def test_another_name_or_owner(self, world, to):
+        world.rename(REPO, to, "mona")
+        body = sent(world, "repository")
+
+        assert listened_to("repository", body)
+        assert normalise("repository", body) == RepositoryMoved(repository=to)
+
+    def test_what_else_happens_to_a_repository_is_none_of_our_business(self, world):
+        world.rename(REPO, "acme/store", "mona")
+        body = changed(sent(world, "repository"), action="archived")
+
+        assert not listened_to("repository", body)
+        assert normalise("repository", body) is None
 
 
 class TestForm:
