@@ -13,7 +13,7 @@ from shared.amend import amend
 from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
-from shared.errors import Code, NotFound, TransientError, VendorError
+from shared.errors import Code, NotFound, TransientError, Unauthorized, VendorError, is_locked
 from shared.events import CommentWritten
 from shared.outcome import Message
 from shared.run import Kind, Run, Target, Trigger, run_id
@@ -22,6 +22,7 @@ from shared.run import Rollback as RollbackState
 from shared.services import Services
 from shared.starting import latest_of, new_run, runs_of, start
 
+KEPT_SILENT = 50
 MAY_DEPLOY = frozenset({"admin", "write"})
 
 
@@ -48,7 +49,10 @@ async def answer(services: Services, comment: CommentWritten) -> None:
         return
     if await _started(services, comment, places):
         return
-    async with alone(services, str(comment.comment_id), places[0]):
+    async with alone(services, str(comment.comment_id), places[0]) as target:
+        if comment.comment_id in target.silent:
+            log.info("answered already, without a reply", comment=comment.comment_id)
+            return
         await _answer_now(services, comment, places)
 
 
@@ -57,7 +61,13 @@ async def _answer_now(services: Services, comment: CommentWritten, places: list[
         return
     refused = await _carry_out(services, comment, places)
     if refused is not None:
-        log.info("command refused", code=refused.code, reason=refused.message, actor=comment.author)
+        log.info(
+            "command refused",
+            comment=comment.comment_id,
+            code=refused.code,
+            reason=refused.message,
+            actor=comment.author,
+        )
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
 
 
@@ -195,13 +205,20 @@ async def _amend_in_order(
 
 
 async def _reply(services: Services, comment: CommentWritten, places: list[TargetConfig], text: str) -> None:
-    """A reply that GitHub refuses is left out: what the command asked for is done, or refused, all the same."""
+    """In a locked conversation there is none, and that the comment was answered is remembered on the target."""
     try:
         await services.github.upsert_comment(
             places[0].repository, comment.number, marker=texts.reply_marker(comment.comment_id), body=text
         )
-    except VendorError as error:
+    except Unauthorized as error:
+        if not is_locked(error):
+            raise
         log.warning("no reply to the command", comment=comment.comment_id, text=text, reason=str(error))
+
+        def remember(target: Target) -> Target:
+            return replace(target, silent=(*target.silent, comment.comment_id)[-KEPT_SILENT:])
+
+        await amend(services.store, Target, places[0].id, remember, missing=Target(id=places[0].id))
 
 
 def _trigger(comment: CommentWritten, force: str | None = None) -> Trigger:

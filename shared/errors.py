@@ -80,6 +80,14 @@ class Unauthorized(VendorError):
     """Our credentials are refused, or lack what the call needs."""
 
 
+def is_locked(error: VendorError) -> bool:
+    """Whether GitHub takes no comment there: a locked conversation is so on purpose, and stays so.
+
+    It answers 403 `Unable to create comment because issue is locked.` (github.com/probot/stale/issues/25).
+    """
+    return "is locked" in str(error)
+
+
 class Refused(VendorError):
     """Understood and declined."""
 

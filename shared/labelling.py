@@ -12,7 +12,7 @@ from shared.answering import MAY_DEPLOY
 from shared.clients.github_labelling import Labelling
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
-from shared.errors import Code, VendorError
+from shared.errors import Code, Unauthorized, is_locked
 from shared.events import PullRequestLabelled
 from shared.gate import asked_by_label
 from shared.run import Kind, Run, Trigger
@@ -96,5 +96,7 @@ async def _refuse(
             await services.github.upsert_comment(
                 place.repository, pull.number, marker=marker, body=texts.refusal(Code.NOT_AUTHORIZED, message)
             )
-        except VendorError as error:  # as in a locked conversation
+        except Unauthorized as error:
+            if not is_locked(error):
+                raise
             log.warning("no reply to the label", number=pull.number, reason=str(error))

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from shared.services import Services
 
 E = TypeVar("E", bound=RepositoryEvent)
-LIFETIME = timedelta(minutes=5)
-"""How long an instance relies on what it knows. A rename is followed by GitHub's redirects until then."""
+LIFETIME = timedelta(minutes=1)
+"""How long an instance relies on what it knows. Until then a rename is followed by GitHub's redirects, and a transfer
+by asking where the id has gone (`GitHubApp.has_moved`)."""
 
 
 class Repositories:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from shared import envelope, log, outbox, report, reviewing, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
-from shared.errors import BadInput, SecretMissing, TransientError, Unauthorized, VendorError
+from shared.errors import BadInput, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
 from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
@@ -131,7 +131,7 @@ async def _attempt(sending: Awaitable[str], *, within: float | None = None) -> s
     except TimeoutError:
         log.warning("a notification took too long", limit=within)
     except Unauthorized as error:
-        if "is locked" in str(error):
+        if is_locked(error):
             log.warning("a notification was refused: the conversation is locked", reason=str(error))
             return LOCKED
         log.error("a notification was refused", reason=str(error))

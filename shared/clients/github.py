@@ -316,14 +316,24 @@ class GitHub:
 
     async def _query(self, repository: str, query: str, type: type[A], **variables: Any) -> A:
         """Raises NotFound too when the name leads to another repository than the one that is meant."""
-        known = await self.app.identity(repository)
-        owner, _, name = (known.name if known else repository).partition("/")
+        try:
+            return await self._query_of(repository, query, type, variables)
+        except PullRequestUnknown:
+            raise
+        except NotFound:
+            if not await self.app.has_moved(repository):
+                raise
+            return await self._query_of(repository, query, type, variables)
+
+    async def _query_of(self, repository: str, query: str, type: type[A], variables: dict[str, Any]) -> A:
+        known, named = await self.app.identity(repository), await self.app.name(repository)
+        owner, _, name = named.partition("/")
         body = {"query": query, "variables": {"owner": owner, "name": name, **variables}}
         response = await self.app.request("POST", self.app.graphql, repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
         answer = decode(response, type, changes=False)
         if known is not None and answer.repository_id not in (None, known.id):
-            told = f"{known.name} is another repository now: its id is {answer.repository_id}, not {known.id}"
+            told = f"{named} is another repository now: its id is {answer.repository_id}, not {known.id}"
             raise NotFound(f"graphql: {told}", status=200)
         return answer
 

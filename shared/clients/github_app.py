@@ -43,6 +43,7 @@ class Repository(Protocol):
 
 Identify = Callable[[str], Awaitable[Repository | None]]
 """By the name in our settings; None where it is not known yet."""
+LOOK_AGAIN = timedelta(minutes=1)
 REDIRECTS = 3
 _MOVED = (301, 302, 307, 308)
 
@@ -70,6 +71,9 @@ class GitHubApp:
     ) -> None:
         self.app_id = app_id
         self._identify = identify
+        self._names: dict[tuple[int, str], str] = {}
+        """What repositories are called now, by their ids and what they were called when they were not found."""
+        self._looked: dict[int, datetime] = {}
         self._http = open_client(base_url, headers=HEADERS, transport=transport)
         self._secrets = secrets
         self._clock = clock
@@ -88,16 +92,46 @@ class GitHubApp:
 
         Raises what `send` and `raise_refusal` raise, SecretMissing, and Unauthorized for an unusable private key.
         """
-        if repository is not None:
-            named = await self.name(repository)
-            url = url.replace(f"/repos/{repository}/", f"/repos/{named}/", 1)
-            repository = named
-        return await self._request(method, url, repository, changes, request)
+        if repository is None:
+            return await self._request(method, url, None, changes, request)
+        try:
+            return await self._request_of(repository, method, url, changes, request)
+        except NotFound:
+            if not await self.has_moved(repository):
+                raise
+            return await self._request_of(repository, method, url, changes, request)
+
+    async def _request_of(
+        self, repository: str, method: str, url: str, changes: bool, request: dict[str, Any]
+    ) -> httpx.Response:
+        named = await self.name(repository)
+        return await self._request(
+            method, url.replace(f"/repos/{repository}/", f"/repos/{named}/", 1), named, changes, request
+        )
 
     async def name(self, repository: str) -> str:
         """What GitHub calls the repository that has this name in our settings."""
         known = await self.identity(repository)
-        return known.name if known else repository
+        if known is None:
+            return repository
+        return self._names.get((known.id, known.name), known.name)
+
+    async def has_moved(self, repository: str) -> bool:
+        """Whether a repository that was not found is called otherwise now; looked at once a minute at most.
+
+        From then on it is asked for by that name. A transfer has another owner, whose installation is another one: no
+        redirect leads there with the token of the old.
+        """
+        known, now = await self.identity(repository), self._clock.now()
+        if known is None or now - self._looked.get(known.id, now - LOOK_AGAIN) < LOOK_AGAIN:
+            return False
+        self._looked[known.id] = now
+        before = await self.name(repository)
+        try:
+            self._names[known.id, known.name] = await self.name_of(known.id)
+        except NotFound:
+            return False
+        return await self.name(repository) != before
 
     async def identity(self, repository: str) -> Repository | None:
         return await self._identify(repository) if self._identify else None
