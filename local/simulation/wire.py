@@ -38,7 +38,7 @@ _CHANGE = {
     "refused": 0.001,
     "freeze": 0.002,
 }
-_LISTS = {"a null in each list": 0.004, "no check is shown": 0.02}
+_LISTS = {"a null in each list": 0.004, "no check is shown": 0.06}
 _MATTERS = ("contexts", "commits", "timelineItems")
 """Lists of which an entry that cannot be read is waited for: there is none in them for good."""
 _POISON = {"server error": 0.7, "crash before": 0.3}
