@@ -391,7 +391,7 @@ def _strict_lists() -> list[Replacement]:
     return [(tolerant, "decode", strict)]
 
 
-@mutant("a check that cannot be read has passed", 0)
+@mutant("a check that cannot be read has passed", 86)
 def _hidden_passes() -> list[Replacement]:
     from shared.clients import github_pull_request  # noqa: PLC0415 - only to be changed
 
