@@ -329,7 +329,7 @@ class GitHub:
         known, named = await self.app.identity(repository), await self.app.name(repository)
         owner, _, name = named.partition("/")
         body = {"query": query, "variables": {"owner": owner, "name": name, **variables}}
-        response = await self.app.request("POST", self.app.graphql, repository=repository, changes=False, json=body)
+        response = await self.app.request("POST", "/graphql", repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
         answer = decode(response, type, changes=False)
         if known is not None and answer.repository_id not in (None, known.id):

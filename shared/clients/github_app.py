@@ -160,14 +160,13 @@ class GitHubApp:
         raise_refusal(response, self._clock.now())
         return response
 
-    @property
-    def graphql(self) -> str:
-        """Beside REST's address; on GitHub Enterprise Server `/api/graphql` is not below `/api/v3`.
+    def _address(self, url: str) -> str:
+        """Of GraphQL, on GitHub Enterprise Server `/api/graphql`, which is not below `/api/v3` as all else is.
 
         Source: docs.github.com/enterprise-server/graphql/guides/forming-calls-with-graphql.
         """
         base = str(self._http.base_url).rstrip("/")
-        return f"{base.removesuffix('/v3')}/graphql" if base.endswith("/api/v3") else "/graphql"
+        return f"{base.removesuffix('/v3')}{url}" if url == "/graphql" and base.endswith("/api/v3") else url
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -175,7 +174,7 @@ class GitHubApp:
     async def _send(
         self, method: str, url: str, credential: str, changes: bool, request: dict[str, Any]
     ) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {credential}"}
+        headers, url = {"Authorization": f"Bearer {credential}"}, self._address(url)
         for _ in range(REDIRECTS):
             response = await send(
                 self._http, method, url, changes=changes, limit_wait=self._limit_wait, headers=headers, **request

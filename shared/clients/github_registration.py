@@ -108,7 +108,8 @@ class Registration:
 
     async def installation(self, repository: str) -> Installation:
         """Raises NotFound when the App is not installed on the repository, or the repository does not exist."""
-        return (await self._read(f"/repos/{await self._app.name(repository)}/installation", Installation))[0]
+        repository = await self._app.name(repository)
+        return (await self._read(f"/repos/{repository}/installation", Installation))[0]
 
     async def hook_config(self) -> HookConfig:
         """Raises NotFound when the App has no webhook."""
