@@ -121,7 +121,7 @@ class Wire(httpx.AsyncBaseTransport):
         what, _ = self._chance.incident(f"lists of {self._vendor} in {execution.function}", self._lists)
         if what is None and not (self._nulls and "/rules/" not in request.url.path):
             return response
-        document = json.loads(response.content)
+        document = json.loads(await response.aread())
         if what == "no check is shown":
             document = _without_checks(document)
         elif what is not None:
