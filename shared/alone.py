@@ -15,8 +15,8 @@ from shared.services import Services
 
 
 @asynccontextmanager
-async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterator[None]:
-    """Nobody else answers what has this id meanwhile; `place` is the same for all who might.
+async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterator[Target]:
+    """Nobody else answers what has this id meanwhile; `place` is the same for all who might. Its target is at hand.
 
     Once it is answered the lease is left to run out; after a fault it is given up, so that the next attempt need not
     wait. Raises Unavailable while somebody else has it.
@@ -34,10 +34,11 @@ async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterat
         kept = {key: lease for key, lease in target.answering.items() if lease.owner != owner}
         return replace(target, answering=kept)
 
-    if await amend(services.store, Target, place.id, take, missing=Target(id=place.id)) is None:
+    taken = await amend(services.store, Target, place.id, take, missing=Target(id=place.id))
+    if taken is None:
         raise Unavailable(f"somebody else answers {id} just now")
     try:
-        yield
+        yield taken
     except SignalboxError:
         await amend(services.store, Target, place.id, give_up)
         raise

@@ -13,7 +13,7 @@ from shared.amend import amend
 from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
-from shared.errors import Code, NotFound
+from shared.errors import Code, NotFound, TransientError, Unauthorized, VendorError, is_locked
 from shared.events import CommentWritten
 from shared.outcome import Message
 from shared.run import Kind, Run, Target, Trigger, run_id
@@ -22,6 +22,7 @@ from shared.run import Rollback as RollbackState
 from shared.services import Services
 from shared.starting import latest_of, new_run, runs_of, start
 
+KEPT_SILENT = 50
 MAY_DEPLOY = frozenset({"admin", "write"})
 
 
@@ -48,20 +49,41 @@ async def answer(services: Services, comment: CommentWritten) -> None:
         return
     if await _started(services, comment, places):
         return
-    async with alone(services, str(comment.comment_id), places[0]):
+    async with alone(services, str(comment.comment_id), places[0]) as target:
+        if comment.comment_id in target.silent:
+            log.info("answered already, without a reply", comment=comment.comment_id)
+            return
         await _answer_now(services, comment, places)
 
 
 async def _answer_now(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> None:
+    if not await _seen(services, comment, places):
+        return
+    refused = await _carry_out(services, comment, places)
+    if refused is not None:
+        log.info(
+            "command refused",
+            comment=comment.comment_id,
+            code=refused.code,
+            reason=refused.message,
+            actor=comment.author,
+        )
+        await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
+
+
+async def _seen(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
+    """React with 👀; False when the comment is there no more. A reaction that is refused keeps nothing from being done.
+
+    In a locked conversation GitHub takes neither reactions nor comments of an App (docs: "Locking conversations").
+    """
     try:
         await services.github.react(places[0].repository, comment.comment_id)
     except NotFound:
         log.info("the comment was deleted meanwhile", comment=comment.comment_id)
-        return
-    refused = await _carry_out(services, comment, places)
-    if refused is not None:
-        log.info("command refused", code=refused.code, reason=refused.message, actor=comment.author)
-        await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
+        return False
+    except (VendorError, TransientError) as error:
+        log.warning("no reaction to the command", comment=comment.comment_id, reason=str(error))
+    return True
 
 
 async def _started(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
@@ -97,7 +119,7 @@ async def _carry_out(services: Services, comment: CommentWritten, places: list[T
 
 async def _deploy(services: Services, asked: Asked, command: Deploy) -> Unusable | None:
     pull = asked.pull
-    place = commands.choose(command.target, [place for place in asked.places if place.branch == pull.base])
+    place = commands.choose_on(pull.base, command.target, asked.places)
     if isinstance(place, Unusable):
         return place
     if pull.state == "closed" and not pull.merged:
@@ -187,9 +209,20 @@ async def _amend_in_order(
 
 
 async def _reply(services: Services, comment: CommentWritten, places: list[TargetConfig], text: str) -> None:
-    await services.github.upsert_comment(
-        places[0].repository, comment.number, marker=texts.reply_marker(comment.comment_id), body=text
-    )
+    """In a locked conversation there is none, and that the comment was answered is remembered on the target."""
+    try:
+        await services.github.upsert_comment(
+            places[0].repository, comment.number, marker=texts.reply_marker(comment.comment_id), body=text
+        )
+    except Unauthorized as error:
+        if not is_locked(error):
+            raise
+        log.warning("no reply to the command", comment=comment.comment_id, text=text, reason=str(error))
+
+        def remember(target: Target) -> Target:
+            return replace(target, silent=(*target.silent, comment.comment_id)[-KEPT_SILENT:])
+
+        await amend(services.store, Target, places[0].id, remember, missing=Target(id=places[0].id))
 
 
 def _trigger(comment: CommentWritten, force: str | None = None) -> Trigger:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, fields, replace
 
+from shared import forgiving
 from shared.errors import ConfigError
 from shared.policy import Policy
 from shared.run import target_id
@@ -21,8 +23,6 @@ from shared.secrets import NAMES, RAILWAY_API
 from shared.watch_paths import problem
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
-_URL = re.compile(r"[!-~]+")
-_REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Source: cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create."""
 Given = Annotated[str, Meta(min_length=1)]
@@ -58,6 +58,8 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
     """What a merge has to change to be deployed here, in the form of .gitignore; None: as Railway's watch patterns say,
     and where there are none whatever it changes."""
     railway_token: RailwayToken = RailwayToken()
+    repository_id: int | None = None
+    """GitHub's, where signalbox.toml says which repository of that name is meant."""
 
     @property
     def name(self) -> str:
@@ -132,6 +134,7 @@ class _Top(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Repository(Struct, frozen=True, forbid_unknown_fields=True):
     services: dict[str, Any]
+    id: Annotated[int, Meta(ge=1)] | None = None
     policy: dict[str, Any] = {}
 
 
@@ -153,16 +156,18 @@ class _Environment(Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path) -> Config:
     """Read and check the file. Raises ConfigError that names the file, the key and the reason."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: {error}: save it as UTF-8") from error
     return parse(text, str(path))
 
 
 def parse(text: str, source: str = "signalbox.toml") -> Config:
     """Check the text of a configuration. Raises ConfigError, a line per problem, which call the file `source`."""
     try:
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:  # not TOML, or a number or a nesting that Python refuses
         raise ConfigError(f"{source}: not TOML: {error}") from error
     return _Reader(source).config(raw)
@@ -174,13 +179,14 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self._source = source
         self._problems: list[str] = []
+        self._repositories: set[str] = set()
 
     def config(self, raw: dict[str, Any]) -> Config:
         top = self._convert(raw, _Top, "")
         rules = self._rules({}, top.policy, "policy")
         read = [self._try(self._repository, *entry, rules) for entry in top.repositories.items()]
         targets = [target for of_repository in read for target in of_repository or ()]
-        railway = self._try(self._convert, top.railway, Railway, "railway") or Railway()
+        railway = self._try(self._railway, top.railway) or Railway()
         common, unnamed = RailwayToken(RAILWAY_API, railway.token), RailwayToken()
         targets = [replace(one, railway_token=common) if one.railway_token == unnamed else one for one in targets]
         n8n = None if top.n8n is None else self._try(self._n8n, top.n8n)
@@ -194,17 +200,20 @@ class _Reader:
 
     def _repository(self, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
         key = f'repositories."{name}"'
-        if not _REPOSITORY.fullmatch(name):
-            raise self._error(key, "is not of the form owner/name")
-        repository = self._convert(raw, _Repository, key)
+        name = self._understand(key, forgiving.repository, name)
+        if name.lower() in self._repositories:
+            raise self._error(key, f"is {name}, which is there already: put all of its services under one name")
+        self._repositories.add(name.lower())
+        repository = self._convert(self._read(key, raw, {"id": forgiving.number}), _Repository, key)
         rules = self._rules(policy, repository.policy, f"{key}.policy")
         read = [self._try(self._service, name, *entry, rules) for entry in repository.services.items()]
-        return [target for of_service in read for target in of_service or ()]
+        found = [target for of_service in read for target in of_service or ()]
+        return [replace(target, repository_id=repository.id) for target in found] if repository.id else found
 
     def _service(self, repository: str, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
         key = f'repositories."{repository}".services.{name}'
         self._check_name(key, name)
-        service = self._convert(raw, _Service, key)
+        service = self._convert(self._read(key, raw, _IDS), _Service, key)
         wrong = problem(service.paths or ())
         if wrong is not None:
             raise self._error(f"{key}.paths", wrong)
@@ -217,7 +226,7 @@ class _Reader:
     ) -> TargetConfig:
         key = f'repositories."{repository}".services.{service}.environments.{name}'
         self._check_name(key, name)
-        environment = self._convert(raw, _Environment, key)
+        environment = self._convert(self._read(key, raw, _IDS), _Environment, key)
         rules = self._rules(policy, environment.policy, f"{key}.policy")
         resolved = self._convert(rules, Policy, f"{key}.policy")
         if (resolved.health_field is None) != (resolved.health_value is None):
@@ -239,24 +248,67 @@ class _Reader:
 
     def _rules(self, farther: dict[str, Any], table: dict[str, Any], key: str) -> dict[str, Any]:
         """The table over the farther ones. It is checked where it stands; a wrong one is left out, the problem kept."""
-        return farther if self._try(self._policy, table, key) is None else farther | table
+        read = self._try(self._policy, table, key)
+        return farther if read is None else farther | read
 
-    def _policy(self, table: dict[str, Any], key: str) -> Policy:
+    def _policy(self, table: dict[str, Any], key: str) -> dict[str, Any]:
         for name in table:
             if name not in Policy.__struct_fields__:
                 raise self._error(f"{key}.{name}", "there is no such rule")
+        table = self._addresses(self._read(key, table, _RULES), key)
         policy = self._convert(table, Policy, key)
         for name, value in asdict(policy).items():
             if isinstance(value, float) and math.isnan(value):  # which no bound refuses
                 raise self._error(f"{key}.{name}", "is not a number")
-        if policy.health_url is not None:
-            self._check_url(f"{key}.health_url", policy.health_url)
-        return policy
+        return table
+
+    def _addresses(self, table: dict[str, Any], key: str) -> dict[str, Any]:
+        """Where the health is looked at, in its two parts, whichever of them has been written as one."""
+        path, url = table.get("health_path"), table.get("health_url")
+        if isinstance(path, str):
+            origin, path = self._understand(f"{key}.health_path", forgiving.health_path, path)
+            if origin is not None and url not in (None, origin):
+                raise self._error(f"{key}.health_path", f"names {origin}, and health_url {url}: write a path alone")
+            table = table | {"health_path": path} | ({"health_url": origin} if origin else {})
+        if isinstance(url, str):
+            own = urlsplit(url).path
+            if own and path is None:
+                bare = url.removesuffix(own)
+                raise self._error(
+                    f"{key}.health_url", f'has a path: write health_url = "{bare}" and health_path = "{own}"'
+                )
+            table = table | {"health_url": url.removesuffix(path) if own == path else url}
+        return table
+
+    def _railway(self, table: dict[str, Any]) -> Railway:
+        return self._convert(self._read("railway", table, {"token": _token_kind}), Railway, "railway")
 
     def _n8n(self, table: dict[str, Any]) -> N8n:
-        n8n = self._convert(table, N8n, "n8n")
-        self._check_url("n8n.url", n8n.url)
-        return n8n
+        known = table
+        if isinstance(table.get("url"), str):
+            url, webhook = self._understand("n8n.url", forgiving.n8n, table["url"])
+            host = urlsplit(url).netloc
+            path = _of_text(lambda text: forgiving.webhook_path(text, host))
+            paths = {name: path for name in table if name != "url"}
+            known = self._read("n8n", table, paths) | {"url": url}
+            if webhook not in (None, N8n.__struct_defaults__[0], *known.values()):
+                raise self._error("n8n.url", f'is one workflow\'s address: write "{url}", and "{webhook}" as its path')
+        return self._convert(known, N8n, "n8n")
+
+    def _read(self, key: str, table: Any, readers: Mapping[str, Callable[[Any], Any]]) -> Any:
+        """The table with the values of these keys as they are meant; what cannot be meant is left to its check."""
+        if not isinstance(table, dict):
+            return table
+        return {
+            name: self._understand(f"{key}.{name}", readers[name], value) if name in readers else value
+            for name, value in table.items()
+        }
+
+    def _understand(self, key: str, read: Callable[[Any], T], value: Any) -> T:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise self._error(key, str(error)) from error
 
     def _railway_token(self, key: str, name: str | None) -> RailwayToken:
         """A secret that an environment names holds a project token; RAILWAY-API what the table [railway] says."""
@@ -306,10 +358,6 @@ class _Reader:
         if not _NAME.fullmatch(name):
             raise self._error(key, "a name is 1 to 39 lower-case letters, digits and hyphens, not starting with one")
 
-    def _check_url(self, key: str, url: str) -> None:
-        if not is_url(url):
-            raise self._error(key, f"{url!r} is not a URL such as https://shop.example")
-
     def _convert(self, raw: Any, kind: type[S], key: str) -> S:
         try:
             return msgspec.convert(raw, kind)
@@ -325,12 +373,49 @@ def _key_of(target: TargetConfig) -> str:
     return f'repositories."{target.repository}".services.{target.service}.environments.{target.environment}'
 
 
-def is_url(text: str) -> bool:
-    """Of http or https, with a host, and in the characters that a URL has."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    named = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
-    return named and _URL.fullmatch(text) is not None
+def _of_text(read: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """What is no text, the type of the setting refuses."""
+    return lambda value: read(value) if isinstance(value, str) else value
+
+
+def _or_nothing(read: Callable[[str], str]) -> Callable[[Any], Any]:
+    """As `_of_text`; that nothing is given, the check says."""
+    return _of_text(lambda text: read(text) if forgiving.clean(text) else "")
+
+
+def _token_kind(value: Any) -> Any:
+    """A workspace's token is sent as an account's is (docs.railway.com/reference/public-api)."""
+    kind = forgiving.clean(value).lower() if isinstance(value, str) else value
+    return "account" if kind in ("workspace", "team") else forgiving.choice(value, ("account", "project"))
+
+
+def _names(value: Any) -> Any:
+    """One name is a list of one."""
+    if isinstance(value, str):
+        return [forgiving.clean(value)]
+    return [one.strip() if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
+
+
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """How a rule of this type is understood."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        return lambda value: forgiving.choice(value, get_args(kind))
+    if kind in (int, float):
+        return forgiving.number
+    return forgiving.truth if kind is bool else _of_text(forgiving.clean)
+
+
+_IDS: Mapping[str, Callable[[Any], Any]] = {
+    **{key: _or_nothing(partial(forgiving.railway_id, key)) for key in ("project_id", "service_id", "environment_id")},
+    "branch": _or_nothing(forgiving.branch),
+}
+_RULES: Mapping[str, Callable[[Any], Any]] = {
+    **{field.name: _reader(field.type) for field in fields(Policy)},
+    "health_url": _of_text(forgiving.origin),
+    "ignored_checks": _names,
+    "commit_field": _of_text(lambda text: forgiving.clean(text).removeprefix("$").strip(".")),
+    "commit_header": _of_text(lambda text: forgiving.clean(text).rstrip(":").rstrip()),
+}
+"""How each setting is understood, before it is checked."""

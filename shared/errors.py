@@ -86,6 +86,14 @@ class Unauthorized(VendorError):
     """Our credentials are refused, or lack what the call needs."""
 
 
+def is_locked(error: VendorError) -> bool:
+    """Whether GitHub takes no comment there: a locked conversation is so on purpose, and stays so.
+
+    It answers 403 `Unable to create comment because issue is locked.` (github.com/probot/stale/issues/25).
+    """
+    return "is locked" in str(error)
+
+
 class Refused(VendorError):
     """Understood and declined."""
 
@@ -143,5 +151,11 @@ class Code(enum.StrEnum):
     NOT_AUTHORIZED = "not_authorized"
     COMMAND_INVALID = "command_invalid"
     TARGET_AMBIGUOUS = "target_ambiguous"
+    BRANCH_NOT_DEPLOYED = "branch_not_deployed"
     ALREADY_RUNNING = "already_running"
     NOT_REPLAYABLE = "not_replayable"
+
+
+def stated(code: Code, message: str) -> str:
+    """The reason and what it was about, each once."""
+    return message if message.startswith(f"{code}:") else f"{code}: {message}"

@@ -15,48 +15,56 @@ Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 """Of a pull request or comment; neither store holds larger ones."""
 
 
-class PullRequestMerged(Struct, frozen=True, kw_only=True, tag="pull_request_merged"):
+class RepositoryEvent(Struct, frozen=True, kw_only=True):
+    """About a repository, by the name that GitHub gives it now; `repository_id` stays when it is renamed.
+
+    An event that was published before there was one has no id.
+    """
+
     repository: str
+    repository_id: int | None = None
+
+
+class PullRequestMerged(RepositoryEvent, frozen=True, kw_only=True, tag="pull_request_merged"):
     number: Number
 
 
-class PullRequestOpened(Struct, frozen=True, kw_only=True, tag="pull_request_opened"):
+class PullRequestOpened(RepositoryEvent, frozen=True, kw_only=True, tag="pull_request_opened"):
     """Of interest only where pull requests are analysed: of each label it is opened with GitHub tells by itself."""
 
-    repository: str
     number: Number
 
 
-class PullRequestChanged(Struct, frozen=True, kw_only=True, tag="pull_request_changed"):
+class PullRequestChanged(RepositoryEvent, frozen=True, kw_only=True, tag="pull_request_changed"):
     """New commits, a review, a label taken off, no draft any more, or closed without a merge."""
 
-    repository: str
     number: Number
 
 
-class PullRequestLabelled(Struct, frozen=True, kw_only=True, tag="pull_request_labelled"):
+class PullRequestLabelled(RepositoryEvent, frozen=True, kw_only=True, tag="pull_request_labelled"):
     """Somebody put a label on it while this was its head."""
 
-    repository: str
     number: Number
     label: str
     head_sha: str
 
 
-class ChecksReported(Struct, frozen=True, kw_only=True, tag="checks_reported"):
-    repository: str
+class ChecksReported(RepositoryEvent, frozen=True, kw_only=True, tag="checks_reported"):
     head_sha: str
 
 
-class CommentWritten(Struct, frozen=True, kw_only=True, tag="comment_written"):
+class CommentWritten(RepositoryEvent, frozen=True, kw_only=True, tag="comment_written"):
     """A comment on a pull request that starts with a slash. `body` is only its first line."""
 
-    repository: str
     number: Number
     comment_id: Number
     author: str
     body: str
     url: str
+
+
+class RepositoryMoved(RepositoryEvent, frozen=True, kw_only=True, tag="repository_moved"):
+    """Renamed, or transferred to another owner: `repository` is the new name."""
 
 
 class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_changed"):
@@ -73,6 +81,7 @@ Event = (
     | PullRequestLabelled
     | ChecksReported
     | CommentWritten
+    | RepositoryMoved
     | DeploymentChanged
 )
 

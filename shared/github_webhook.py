@@ -8,10 +8,13 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypedDict
+from urllib.parse import parse_qs
 
 from msgspec import Struct
 
-from shared.commands import is_command
+from shared.commands import command_line
+from shared.errors import BadInput
 from shared.events import (
     ChecksReported,
     CommentWritten,
@@ -21,9 +24,13 @@ from shared.events import (
     PullRequestLabelled,
     PullRequestMerged,
     PullRequestOpened,
+    RepositoryMoved,
     parse,
 )
 
+FORM = "application/x-www-form-urlencoded"
+FIELDS = 10
+"""More than GitHub sends, which is one."""
 _ACTION_FIRST = re.compile(rb'\s*\{\s*"action"\s*:\s*"([a-z_]{1,40})"')
 _LISTENED: Mapping[str, frozenset[str] | None] = {
     "pull_request": frozenset(
@@ -33,6 +40,7 @@ _LISTENED: Mapping[str, frozenset[str] | None] = {
     "check_suite": frozenset({"completed"}),
     "status": None,
     "issue_comment": frozenset({"created"}),
+    "repository": frozenset({"renamed", "transferred"}),
 }
 """The events listened to, with their actions; None for an event that has none."""
 
@@ -45,6 +53,23 @@ def signed_by(secrets: Iterable[str], body: bytes, signature: str) -> bool:
         expected = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
         valid |= bool(secret) and hmac.compare_digest(expected.encode(), given)
     return valid
+
+
+def content(body: bytes, content_type: str) -> bytes:
+    """The JSON in a body of either content type; what is signed is the body as it came. Raises BadInput.
+
+    `application/x-www-form-urlencoded`, which GitHub presets for a repository's own webhooks, has it as `payload`
+    (docs: "Creating webhooks", content type).
+    """
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        return body
+    try:
+        fields = parse_qs(body.decode(), strict_parsing=True, errors="strict", max_num_fields=FIELDS)
+    except ValueError as error:
+        raise BadInput("the body is not a form", "payload") from error
+    if "payload" not in fields:
+        raise BadInput("the form has no field payload", "payload")
+    return fields["payload"][0].encode(errors="surrogatepass")
 
 
 def listened_to(event: str, body: bytes) -> bool:
@@ -63,6 +88,18 @@ def normalise(event: str, body: bytes) -> Event | None:
 
 class _Repository(Struct):
     full_name: str
+    id: Number | None = None
+
+    @property
+    def named(self) -> _Named:
+        return {"repository": self.full_name, "repository_id": self.id}
+
+
+class _Named(TypedDict):
+    """What every event about a repository says of it."""
+
+    repository: str
+    repository_id: int | None
 
 
 class _Head(Struct, frozen=True):
@@ -102,6 +139,11 @@ class _StatusPayload(Struct):
     repository: _Repository
 
 
+class _RepositoryPayload(Struct):
+    action: str
+    repository: _Repository
+
+
 class _User(Struct):
     login: str
     type: str = "User"
@@ -118,8 +160,9 @@ class _Issue(Struct):
 
 class _Comment(Struct):
     id: Number
-    body: str
-    user: _User
+    body: str | None = None
+    user: _User | None = None
+    """None for an account that is deleted: nobody whose permission could be asked about."""
     html_url: str = ""
 
 
@@ -128,18 +171,18 @@ class _CommentPayload(Struct):
     issue: _Issue
     comment: _Comment
     repository: _Repository
-    sender: _User
+    sender: _User | None = None
 
 
 def _pull_request(body: bytes) -> Event | None:
     payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request"] or ()):
         return None
-    repository, pull = payload.repository.full_name, payload.pull_request
+    named, pull = payload.repository.named, payload.pull_request
     if payload.action == "labeled":
         label = payload.label.name if payload.label else ""
-        return PullRequestLabelled(repository=repository, number=pull.number, label=label, head_sha=pull.head.sha)
-    return _kind(payload)(repository=repository, number=pull.number)
+        return PullRequestLabelled(**named, number=pull.number, label=label, head_sha=pull.head.sha)
+    return _kind(payload)(**named, number=pull.number)
 
 
 def _kind(payload: _PullRequestPayload) -> type[PullRequestMerged | PullRequestOpened | PullRequestChanged]:
@@ -152,38 +195,48 @@ def _review(body: bytes) -> Event | None:
     payload = parse(body, _PullRequestPayload)
     if payload.action not in (_LISTENED["pull_request_review"] or ()):
         return None
-    return PullRequestChanged(repository=payload.repository.full_name, number=payload.pull_request.number)
+    return PullRequestChanged(**payload.repository.named, number=payload.pull_request.number)
 
 
 def _suite(body: bytes) -> Event | None:
     payload = parse(body, _SuitePayload)
     if payload.action != "completed":
         return None
-    return ChecksReported(repository=payload.repository.full_name, head_sha=payload.check_suite.head_sha)
+    return ChecksReported(**payload.repository.named, head_sha=payload.check_suite.head_sha)
 
 
 def _status(body: bytes) -> Event | None:
     payload = parse(body, _StatusPayload)
     if payload.state == "pending":
         return None
-    return ChecksReported(repository=payload.repository.full_name, head_sha=payload.sha)
+    return ChecksReported(**payload.repository.named, head_sha=payload.sha)
 
 
 def _comment(body: bytes) -> Event | None:
     """A command by a person on a pull request; of the comment only the line with the command is kept."""
     payload = parse(body, _CommentPayload)
-    line = next(iter(payload.comment.body.strip().splitlines()), "").strip()
-    by_bot = "Bot" in (payload.sender.type, payload.comment.user.type)
-    if payload.action != "created" or payload.issue.pull_request is None or by_bot or not is_command(line):
+    author, sender = payload.comment.user, payload.sender
+    if payload.action != "created" or payload.issue.pull_request is None or author is None:
+        return None
+    line = command_line(payload.comment.body or "")
+    by_bot = "Bot" in (author.type, sender.type if sender else "")
+    if by_bot or line is None:
         return None
     return CommentWritten(
-        repository=payload.repository.full_name,
+        **payload.repository.named,
         number=payload.issue.number,
         comment_id=payload.comment.id,
-        author=payload.comment.user.login,
+        author=author.login,
         body=line[:500],
         url=payload.comment.html_url,
     )
+
+
+def _moved(body: bytes) -> Event | None:
+    payload = parse(body, _RepositoryPayload)
+    if payload.action not in (_LISTENED["repository"] or ()):
+        return None
+    return RepositoryMoved(**payload.repository.named)
 
 
 _READERS: Mapping[str, Callable[[bytes], Event | None]] = {
@@ -192,4 +245,5 @@ _READERS: Mapping[str, Callable[[bytes], Event | None]] = {
     "check_suite": _suite,
     "status": _status,
     "issue_comment": _comment,
+    "repository": _moved,
 }

@@ -12,7 +12,7 @@ from shared.answering import MAY_DEPLOY
 from shared.clients.github_labelling import Labelling
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
-from shared.errors import Code
+from shared.errors import Code, Unauthorized, is_locked
 from shared.events import PullRequestLabelled
 from shared.gate import asked_by_label, is_same_head
 from shared.run import Kind, Run, Trigger
@@ -97,9 +97,11 @@ async def _refuse(
     log.info("label refused", code=Code.NOT_AUTHORIZED, actor=set_by.actor)
     message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
     async with alone(services, set_by.id, services.config.in_repository(place.repository)[0]):
-        await services.github.upsert_comment(
-            place.repository,
-            pull.number,
-            marker=marker,
-            body=texts.refusal(Code.NOT_AUTHORIZED, message),
-        )
+        try:
+            await services.github.upsert_comment(
+                place.repository, pull.number, marker=marker, body=texts.refusal(Code.NOT_AUTHORIZED, message)
+            )
+        except Unauthorized as error:
+            if not is_locked(error):
+                raise
+            log.warning("no reply to the label", number=pull.number, reason=str(error))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared import targets
-from shared.errors import Code
+from shared.errors import Code, stated
 from shared.leaving import BAD_DEPLOYMENT, may_be_live, unseen
 from shared.outbox import owe, scheduled
 from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Rejected, Retry, Wait
@@ -321,7 +321,7 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
 def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     if fail.code is Code.VERIFY_INCONCLUSIVE and run.rollback is not None and run.rollback.needed:
         fail = replace(fail, code=Code.ROLLBACK_UNVERIFIED)
-    message = f"{fail.code}: {fail.message}"
+    message = stated(fail.code, fail.message)
     if fail.code is Code.DEPLOYMENT_REPLACED and run.error is not None:
         return _end(run, target, Status.FAILED, message, "failed", terms)  # for its own reason, which is kept
     # Of a rollback that fails, too, people want to read why it was begun.

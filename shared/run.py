@@ -371,6 +371,13 @@ class Deaf(Struct, frozen=True, kw_only=True):
     """GitHub tries to deliver and cannot, whatever repository it is about; otherwise it does not even try."""
 
 
+class Repository(Struct, frozen=True, kw_only=True):
+    """GitHub's id of a repository, which stays, and what GitHub calls it now."""
+
+    id: int
+    name: str
+
+
 class Target(Struct, frozen=True, kw_only=True):
     """One service in one environment of one repository."""
 
@@ -391,6 +398,9 @@ class Target(Struct, frozen=True, kw_only=True):
     """The latest comment that locked or unlocked it: an earlier one that comes later changes nothing."""
     answering: dict[str, Lease] = {}
     """Who answers which comment or label just now; on the first target of the repository, whichever it is about."""
+    silent: tuple[int, ...] = ()
+    """The latest comments that were answered where no reply could be written, in a locked conversation; on the first
+    target of the repository, too."""
     quarantined: tuple[Quarantine, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
     """Merges that the hold kept from being deployed, newest first: what `/deploy` or lifting the hold would bring."""
@@ -414,6 +424,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """The end of the last week of which the report was owed, on the first target of signalbox.toml."""
     heard: dict[str, datetime] = {}
     """When the last webhook about it arrived, by vendor; no more precise than five minutes."""
+    repository: Repository | None = None
+    """The one that the name in signalbox.toml meant when it was first seen."""
     updated_at: datetime | None = None
 
     @property

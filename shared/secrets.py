@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
+from shared import forgiving
 from shared.errors import SecretMissing
 from shared.ports import Clock, SecretSource
 from shared.redaction import remember
@@ -37,7 +38,7 @@ class Secrets:
         read_at, values = self._cache.get(name, (None, ()))
         if read_at is None or now - read_at >= LIFETIME:
             # A value that was pasted or piped in tends to end in a newline, which no header may hold.
-            values = tuple(value.strip() for value in await self._source.read(name) if value.strip())
+            values = tuple(forgiving.bare(value) for value in await self._source.read(name) if forgiving.bare(value))
             if not values:
                 raise SecretMissing(f"secret {name}: its value is empty")
             remember(*values)
@@ -50,7 +51,8 @@ class Secrets:
 
     async def token(self, name: str) -> str:
         """The newest value, to be sent in a header. Raises SecretMissing, also when no header can hold it."""
-        value = await self.value(name)
+        value = forgiving.token(await self.value(name))
+        remember(value)
         if not _HEADER.fullmatch(value):
             raise SecretMissing(f"secret {name}: its value has characters that no header can hold")
         return value

@@ -18,6 +18,7 @@ from shared.outcome import Message
 from shared.pipeline import Pace, Terms
 from shared.policy import Policy
 from shared.ports import Backend
+from shared.repositories import Repositories
 from shared.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Services:
             app_id=self.settings.github_app_id,
             secrets=self.secrets,
             clock=self.clock,
+            identify=self.repositories.of,
             transport=self._transports.get("github"),
         )
 
@@ -90,6 +92,10 @@ class Services:
 
     def railway_with(self, token: config.RailwayToken) -> Railway:
         return self._railway.using(token.secret, token.kind)
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        return Repositories(self)
 
     @cached_property
     def _railway(self) -> Railway:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-from shared.config import is_url
+from shared import forgiving
 from shared.errors import ConfigError
 from shared.policy import DAY
 
@@ -44,18 +44,37 @@ class Settings(Struct, frozen=True, kw_only=True):
     railway_api_url: str = "https://backboard.railway.com/graphql/v2"
 
 
+def given(environ: Mapping[str, str], name: str) -> str:
+    """A variable without what was copied along with its value; empty when it is not set."""
+    return forgiving.clean(environ.get(name, ""))
+
+
 def read(environ: Mapping[str, str]) -> Settings:
     """Raises ConfigError that names the variable."""
-    given = {
-        field: environ[field.upper()] for field in Settings.__struct_fields__ if environ.get(field.upper(), "") != ""
-    }
-    for name, text in given.items():
+    found: dict[str, object] = {}
+    for name in Settings.__struct_fields__:
+        text = given(environ, name.upper())
+        if not text:
+            continue
         if not text.isprintable():
             raise ConfigError(f"environment variable {name.upper()}: has characters that cannot be printed")
-        if name.endswith("_url") and not is_url(text):
-            raise ConfigError(f"environment variable {name.upper()}: not a URL such as https://api.github.com")
+        try:
+            found[name] = _READERS.get(name, str)(text)
+        except ValueError as error:
+            raise ConfigError(f"environment variable {name.upper()}: {error}") from error
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        return msgspec.convert(found, Settings, strict=False)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         raise ConfigError(f"environment variable {path.rstrip('`').upper()}: {reason}") from error
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "signalbox_console_url": forgiving.console,
+    "signalbox_log_level": lambda text: "WARNING" if text.upper() == "WARN" else text.upper(),
+    "signalbox_allow_loopback": forgiving.truth,
+    "google_cloud_project": lambda text: text.removeprefix("projects/").strip("/"),
+    "github_app_id": forgiving.app_id,
+    "github_api_url": forgiving.github_api,
+    "railway_api_url": forgiving.railway_api,
+}

@@ -8,7 +8,7 @@ from typing import Literal
 from shared import log, pipeline
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
-from shared.errors import Conflict
+from shared.errors import Conflict, Unavailable
 from shared.gate import is_same_head
 from shared.outcome import Message
 from shared.ports import Condition, Create
@@ -27,9 +27,11 @@ async def merged(services: Services, repository: str, number: int) -> None:
     if not places:
         return
     pull = await services.github.pull_request(places[0].repository, number)
-    if not pull.merged or pull.merge_sha is None:
+    if not pull.merged:
         log.info("not merged after all", repository=repository, number=number)
         return
+    if pull.merge_sha is None:
+        raise Unavailable(f"pull request {number} is merged, and GitHub does not say as which commit")
     for place in places:
         if place.branch == pull.base and place.policy.automatic:
             await deploy_merged(services, place, pull, pull.merge_sha)

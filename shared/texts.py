@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.errors import Code
+from shared.errors import Code, stated
 from shared.redaction import redact, shown_url
 from shared.run import Deployment, Kind, Run, Stage, Status, Target, Verdict
 
@@ -49,6 +49,7 @@ ADVICE: Mapping[Code, str] = {
     Code.NOT_AUTHORIZED: "Ask somebody with write access to the repository.",
     Code.COMMAND_INVALID: "See the usage above.",
     Code.TARGET_AMBIGUOUS: "Name the target, as `service/environment`.",
+    Code.BRANCH_NOT_DEPLOYED: "Give the pull request a base that is deployed, or set `branch` in signalbox.toml.",
     Code.ALREADY_RUNNING: "Wait for it to end.",
     Code.NOT_REPLAYABLE: "Choose another stage, or ask for a new run.",
 }
@@ -82,7 +83,10 @@ _SEVERITIES = {
     "failed": "error",
     "rolled_back": "error",
     "health_lost": "error",
+    "merge_unread": "error",
     "webhooks_lost": "error",
+    "repository_replaced": "error",
+    "repository_renamed": "warning",
     "drifted": "warning",
     "unverified": "critical",
     "needs_approval": "warning",
@@ -205,7 +209,8 @@ def _why(run: Run) -> list[str]:
         return [f"**`{run.reason}`** {harmless(run.history[-1].message)}\n\n{ADVICE[run.reason]}"]
     if run.error is None:
         return []
-    message = harmless(_short(run.error.message, LONGEST_MESSAGE))
+    said = run.error.message.removeprefix(f"{run.error.code}:").lstrip()
+    message = harmless(_short(said, LONGEST_MESSAGE))
     parts = [f"**`{run.error.code}`** {message}\n\n{ADVICE[run.error.code]}"]
     if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
         parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. The target is locked.")
@@ -222,12 +227,12 @@ def _why(run: Run) -> list[str]:
 def refusal(code: Code, message: str, usage: str = "") -> str:
     """The reply to a command that was not carried out."""
     shown = f"\n\nUsage: `{usage}`" if usage else ""
-    return redact(f"**`{code}`** {harmless(message)}{shown}\n\n{ADVICE[code]}")
+    return redact(f"**`{code}`** {harmless(message.removeprefix(f'{code}:').lstrip())}{shown}\n\n{ADVICE[code]}")
 
 
 def description(run: Run) -> str:
     """At most 140 characters, for a GitHub deployment status."""
-    text = f"{run.error.code}: {run.error.message}" if run.error else run.history[-1].message
+    text = stated(run.error.code, run.error.message) if run.error else run.history[-1].message
     return _short(text, 140)
 
 
@@ -285,19 +290,21 @@ def _sentence(run: Run) -> str:
     pull = f" · #{run.pull_request.number} {run.pull_request.title}" if run.pull_request else ""
     commit = f" · {run.commit_sha[:7]}" if run.commit_sha else ""
     reason = f" ({run.error.code})" if run.error else ""
-    what = f"{headline(run).replace('**', '')}{reason}: {run.history[-1].message}"
+    last = run.history[-1].message
+    last = last.removeprefix(f"{run.error.code}:").lstrip() if run.error else last
+    what = f"{headline(run).replace('**', '')}{reason}: {last}"
     address = f" · {_address(run)}" if _address(run) else ""
     return f"{what}{pull}{commit} · {run.trigger.actor}{address}"
 
 
 def target_notification(target: Target, event: str) -> dict[str, object]:
-    """What n8n gets when something about a target changes; `event` is a name, `@`, and the time."""
-    name = event.partition("@")[0]
+    """What n8n gets when something about a target changes; `event` is a name, `@`, and the time or what it is about."""
+    name, _, about = event.partition("@")
     return {
         "key": f"{target.id}:{event}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{target.id} {_news(target, name)}{_at(target, name)}"),
+        "text": redact(f"{target.id} {_news(target, name, about)}{_at(target, name)}"),
         "target": target.id,
         "commit_sha": _serving_commit(target),
         "url": target.address or "",
@@ -351,17 +358,24 @@ def _serving_commit(target: Target) -> str | None:
     return target.current.commit_sha if target.current else None
 
 
-def _news(target: Target, event: str) -> str:
+def _news(target: Target, event: str, about: str) -> str:
     """What happened, and for an alarm the next step. By the time that it is told it may be over."""
     match event:
         case "health_lost":
             return f"is unhealthy: {target.health.detail}"
         case "health_regained":
             return f"is healthy again: {target.health.detail}"
-        case "drifted":
-            return drift(target) or "had drifted from what is recorded, and does no longer"
-        case "drift_ended":
-            return "serves the version again that was verified last"
+        case "drifted" | "drift_ended":
+            over = "serves the version again that was verified last"
+            now = drift(target) or "had drifted from what is recorded, and does no longer"
+            return now if event == "drifted" else over
+        case "merge_unread":
+            return (
+                f"does not get pull request #{about}, which was merged: GitHub refuses to show it, or what it answers "
+                f"cannot be read. See the log of the function sweep; comment `/deploy` on #{about} to try again."
+            )
+        case "repository_renamed" | "repository_replaced":
+            return _repository_news(target, event, about)
         case "webhooks_lost":
             reason = target.deaf.reason if target.deaf else "they did not, and do again"
             return (
@@ -371,6 +385,20 @@ def _news(target: Target, event: str) -> str:
         case "webhooks_regained":
             return "hears of GitHub's webhooks again"
     raise AssertionError(f"no text for {event}")
+
+
+def _repository_news(target: Target, event: str, about: str) -> str:
+    """`about`: the new name, or the id of the repository that has the old one."""
+    if event == "repository_renamed":
+        return (
+            f"is deployed from {about} now: that is what its repository is called on GitHub. "
+            f"Name {about} in signalbox.toml; until then everything goes on."
+        )
+    own = target.repository.name if target.repository else "the one that was deployed"
+    return (
+        f"is not deployed from the repository that has its name on GitHub now: that is another one than {own}. "
+        f"If that one is meant from now on, write id = {about} for the repository in signalbox.toml."
+    )
 
 
 def _way_back(run: Run) -> str:

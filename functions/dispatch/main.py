@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import envelope, events, log
 from shared.answering import answer
-from shared.errors import BadInput, SecretMissing, TransientError, VendorError
+from shared.clients.github_answers import PullRequestUnknown
+from shared.errors import BadInput, NotFound, SecretMissing, TransientError, Unavailable, VendorError
 from shared.events import (
     ChecksReported,
     CommentWritten,
@@ -18,15 +21,21 @@ from shared.events import (
     PullRequestLabelled,
     PullRequestMerged,
     PullRequestOpened,
+    RepositoryEvent,
+    RepositoryMoved,
 )
 from shared.hearing import hear
 from shared.labelling import labelled
+from shared.repositories import meant
 from shared.reviewing import owe_analysis
 from shared.run import Stage
 from shared.services import Services, current, prepare
 from shared.starting import merged, wake, wake_active
 
 prepare()
+
+MAY_BE_YOUNGER = timedelta(seconds=30)
+"""How long after its webhook GitHub may not know a pull request yet, by another of its servers."""
 
 
 @functions_framework.aio.http
@@ -37,9 +46,18 @@ async def dispatch(request: Request) -> Response:
     except BadInput as error:
         log.error("unusable event", reason=str(error))
         return JSONResponse({"error": "unusable event"}, status_code=400)
+    services = current()
     try:
-        services = current()
-        await act(services, event)
+        known = await meant(services, event) if isinstance(event, RepositoryEvent) else event
+        if known is None:
+            return JSONResponse({"again": False})
+        event = known
+        try:
+            await act(services, event)
+        except NotFound as error:
+            if not await _is_about_nothing(services, event, message.publish_time, error):
+                raise
+            log.warning("an event about a pull request that GitHub does not know", reason=str(error))
         await hear(services, event, message.publish_time or services.clock.now())
     except TransientError as error:
         log.warning("again later", event=type(event).__name__, reason=str(error))
@@ -49,6 +67,28 @@ async def dispatch(request: Request) -> Response:
         log.error("again later", event=type(event).__name__, reason=str(error))
         return JSONResponse({"again": True}, status_code=503)
     return JSONResponse({"again": False})
+
+
+async def _is_about_nothing(services: Services, event: Event, published_at: datetime | None, error: NotFound) -> bool:
+    """Whether GitHub has no such pull request: to ask again would change nothing.
+
+    A pull request may be known a moment later than its webhook arrives, so a young event is tried again. A repository
+    that is not found is another matter: the App may be about to be installed on it.
+    """
+    number = getattr(event, "number", None)
+    if not isinstance(event, RepositoryEvent) or number is None:
+        return False
+    if published_at is not None and services.clock.now() - published_at < MAY_BE_YOUNGER:
+        raise Unavailable(f"not known to GitHub yet: {error}") from error
+    if isinstance(error, PullRequestUnknown):
+        return True
+    try:
+        await services.github.pull_request(event.repository, number)
+    except PullRequestUnknown:
+        return True
+    except NotFound:
+        return False
+    return False
 
 
 async def act(services: Services, event: Event) -> None:
@@ -68,6 +108,8 @@ async def act(services: Services, event: Event) -> None:
             await wake(services, event.repository, ("pull_request.head_sha", "==", event.head_sha))
         case CommentWritten():
             await answer(services, event)
+        case RepositoryMoved():
+            log.info("a repository was renamed or transferred", repository=event.repository)
         case DeploymentChanged():
             await _deployment(services, event)
 

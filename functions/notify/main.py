@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from shared import envelope, log, outbox, report, reviewing, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
-from shared.errors import BadInput, Code, SecretMissing, TransientError, VendorError
+from shared.errors import BadInput, Code, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
 from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
@@ -27,6 +27,7 @@ Results = dict[str, str | None]
 """What became of each key: how it ended, or None to try it again."""
 Deliver = Callable[[Services, D, Results], Awaitable[None]]
 NOT_CONFIGURED = "n8n is not configured"
+LOCKED = "the conversation is locked"
 NO_ANALYSIS = "no analysis is configured"
 ANALYSED_WITHIN = 40.0
 """Seconds: more than the workflow takes, and less than the limit of one execution."""
@@ -87,17 +88,29 @@ async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D
 
 
 async def deliver_for_run(services: Services, run: Run, results: Results) -> None:
-    """Fill in the results. A comment and a status show the run as it is now, so one serves all that are owed."""
+    """Fill in the results. A comment and a status show the run as it is now, so one serves all that are owed.
+
+    GitHub and n8n are told at once, so that neither waits for the other where it does not answer.
+    """
+    await asyncio.gather(_on_github(services, run, results), _by_n8n(services, run, results))
+    for key in [key for key in results if key.endswith(f":{ANALYSIS}")]:  # last: it takes longest
+        results[key] = await _attempt(_analyse(services, run, key.removesuffix(f":{ANALYSIS}")))
+
+
+async def _on_github(services: Services, run: Run, results: Results) -> None:
+    """The comment gets half of the time at most: the deployment has its turn however long the comment takes."""
     for channel, send in ((COMMENT, _comment), (DEPLOYMENT, _deployment_status)):
         keys = [key for key in results if key.endswith(f":{channel}")]
         if keys:
-            results.update(dict.fromkeys(keys, await _attempt(send(services, run))))
+            within = services.pace.limit / 2
+            results.update(dict.fromkeys(keys, await _attempt(send(services, run), within=within)))
+
+
+async def _by_n8n(services: Services, run: Run, results: Results) -> None:
     for key in [key for key in results if key.endswith(f":{N8N}")]:
         event = key.removesuffix(f":{N8N}")
         payload = texts.notification(run, event, services.settings.signalbox_console_url)
         results[key] = await _attempt(_call_n8n(services, payload))
-    for key in [key for key in results if key.endswith(f":{ANALYSIS}")]:  # last: it takes longest
-        results[key] = await _attempt(_analyse(services, run, key.removesuffix(f":{ANALYSIS}")))
 
 
 async def deliver_for_target(services: Services, target: Target, results: Results) -> None:
@@ -107,10 +120,21 @@ async def deliver_for_target(services: Services, target: Target, results: Result
             results[key] = await _attempt(send(services, target, key.removesuffix(f":{channel}")))
 
 
-async def _attempt(sending: Awaitable[str]) -> str | None:
-    """How it ended, or None to try again: also after a refusal, which a person may mend meanwhile."""
+async def _attempt(sending: Awaitable[str], *, within: float | None = None) -> str | None:
+    """How it ended, or None to try again: also after a refusal, which a person may fix meanwhile.
+
+    `within`: seconds it gets. A locked conversation is no fault, and is locked on purpose: there it ends.
+    """
     try:
-        return await sending
+        async with asyncio.timeout(within):
+            return await sending
+    except TimeoutError:
+        log.warning("a notification took too long", limit=within)
+    except Unauthorized as error:
+        if is_locked(error):
+            log.warning("a notification was refused: the conversation is locked", reason=str(error))
+            return LOCKED
+        log.error("a notification was refused", reason=str(error))
     except (VendorError, SecretMissing) as error:
         log.error("a notification was refused", reason=str(error))
     except TransientError as error:

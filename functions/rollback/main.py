@@ -22,6 +22,9 @@ from shared.stage import Claim
 
 prepare()
 
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""By which Railway's clock and ours may disagree, and more."""
+
 
 @functions_framework.aio.http
 async def rollback(request: Request) -> Response:
@@ -143,6 +146,8 @@ def _find(claim: Claim, intent: Rollback, known: list[DeploymentState]) -> Outco
     """The deployment that our call made; None when it must be taken that the call never arrived."""
     commit = intent.to.commit_sha if intent.to else None
     new = [d for d in known if d.id not in intent.baseline and d.commit_sha in (commit, None)]
+    if intent.requested_at is not None:  # an older one may have been hidden when the baseline was read
+        new = [d for d in new if d.created_at >= intent.requested_at - CLOCKS_DIFFER]
     if len(new) > 1:
         ids = ", ".join(deployment.id[:8] for deployment in new)
         return Fail(Code.ROLLBACK_AMBIGUOUS, f"several deployments appeared since the rollback was asked for: {ids}")

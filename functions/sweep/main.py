@@ -22,6 +22,7 @@ from shared.sweeping.held_back import strike_off_brought
 from shared.sweeping.labels import answer_labels
 from shared.sweeping.merges import start_unnoticed
 from shared.sweeping.redelivery import redeliver_missed
+from shared.sweeping.renames import follow_names
 from shared.sweeping.reporting import owe_report
 
 prepare()
@@ -47,6 +48,7 @@ async def sweep(request: Request) -> Response:
             "unnoticed": partial(start_unnoticed, services, glance),
             "labelled": partial(answer_labels, services, glance),
             "deaf": partial(listen, services, glance),
+            "renamed": partial(follow_names, services, glance),
             "reported": partial(owe_report, services, glance),
         }
         try:

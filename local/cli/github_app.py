@@ -26,7 +26,7 @@ from shared.errors import NotFound, SignalboxError, UnknownOutcome
 HOUR = 3600
 """Seconds that GitHub gives for the whole of it (docs: "Registering a GitHub App from a manifest")."""
 FOLDER = Path("github-app")
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}")
 _out = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

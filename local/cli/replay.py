@@ -15,7 +15,7 @@ from local.cli.runs import find
 from local.place import Place
 from shared.amend import COLLISIONS, pause
 from shared.envelope import encode
-from shared.errors import Code, Conflict
+from shared.errors import Code, Conflict, stated
 from shared.outcome import Fail, Message
 from shared.pipeline import Terms, Transition
 from shared.policy import Policy
@@ -92,7 +92,7 @@ async def _try(place: Place, id: str, request: Request) -> Transition | None:
     begun = attempt_again(run, target, request, terms)
     if isinstance(begun, Fail):
         advice = "Deploy it all the same with --force REASON." if begun.code is Code.QUARANTINED else ADVICE[begun.code]
-        raise click.ClickException(f"{begun.code}: {begun.message}. {advice}")
+        raise click.ClickException(f"{stated(begun.code, begun.message)}. {advice}")
     writes: list[Create | Update] = [Update(begun.run, found.version)]
     if begun.target is not None and begun.target != target:
         writes.append(Update(begun.target, held.version) if held else Create(begun.target))

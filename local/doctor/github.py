@@ -20,7 +20,7 @@ NEEDED = {
     "deployments": "write",
 }
 """What the calls of shared/clients/github.py need: merge, comment, react, show deployments, read the rest."""
-LISTENED_TO = ("pull_request", "pull_request_review", "check_suite", "status", "issue_comment")
+LISTENED_TO = ("pull_request", "pull_request_review", "check_suite", "status", "issue_comment", "repository")
 """The events that shared/github_webhook.py reads."""
 _LEVELS = ("none", "read", "write", "admin")
 PATH = "/github-webhook"
@@ -28,6 +28,7 @@ DAY, REMEMBERED = timedelta(days=1), timedelta(days=3)
 
 CHECK_CREDENTIALS = "Compare GITHUB_APP_ID and the secret github-app-private-key with the App's settings on GitHub."
 INSTALL = "Install the App on the repository, and look at the repository's name in signalbox.toml."
+NAME_ANEW = "Name the repository in signalbox.toml as GitHub calls it; until then everything goes on."
 UNSUSPEND = "Unsuspend the installation in the owner's settings on GitHub, under GitHub Apps."
 GRANT = "Give the App these permissions in its settings, then accept them on the installation."
 SUBSCRIBE = "Subscribe to these events in the App's settings, under Permissions & events."
@@ -72,7 +73,14 @@ async def _app(project: Project) -> list[Finding]:
 
 async def _installation(project: Project, repository: str) -> list[Finding]:
     found = await project.services.github.registration.installation(repository)
-    return [_installed(found), _permissions(found), _events(found)]
+    return [_installed(found), _permissions(found), _events(found), *await _renamed(project, repository)]
+
+
+async def _renamed(project: Project, repository: str) -> list[Finding]:
+    known = await project.services.repositories.of(repository)
+    if known is None or known.name.lower() == repository.lower():
+        return []
+    return [warning(Subject.GITHUB_INSTALLATION, f"it is called {known.name} now", NAME_ANEW)]
 
 
 def _installed(found: Installation) -> Finding:

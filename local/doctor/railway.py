@@ -98,9 +98,10 @@ async def _ids(project: Project, place: TargetConfig) -> list[Finding]:
 async def _service(project: Project, place: TargetConfig) -> list[Finding]:
     railway = project.services.railway_for(place)
     found = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    known = await project.services.repositories.of(place.repository)
     live = next((one for one in found.active if one.serves), None)
     return [
-        _source(found, place),
+        _source(found, {place.repository.lower(), known.name.lower() if known else ""}),
         _address(found, place),
         _health_check(found, live),
         _config_file(found, live, project.services.clock.now()),
@@ -108,11 +109,12 @@ async def _service(project: Project, place: TargetConfig) -> list[Finding]:
     ]
 
 
-def _source(found: ServiceState, place: TargetConfig) -> Finding:
+def _source(found: ServiceState, repositories: set[str]) -> Finding:
+    """`repositories`: what the repository is called, in small letters, and what signalbox.toml calls it."""
     if found.repository is None:
         told = f"is deployed from the image {found.image}" if found.image else "is connected to nothing"
         return failed(Subject.RAILWAY_SOURCE, told, CONNECT)
-    if found.repository.lower() != place.repository.lower():
+    if found.repository.lower() not in repositories:
         return failed(Subject.RAILWAY_SOURCE, f"is connected to {found.repository}", CONNECT)
     return ok(Subject.RAILWAY_SOURCE, f"is deployed from {found.repository}")
 

@@ -11,11 +11,15 @@ from msgspec import Struct
 from local.simulation.chance import Chance
 from local.simulation.ci import ContinuousIntegration
 from local.simulation.place import LABEL, Vendors
-from local.vendors import REPOSITORY
+from local.vendors import PEOPLE, REPOSITORY
 from local.world.n8n_versions import NEWEST
 from local.world.railway_deployment import CustomDomain
 from shared.config import Config
 
+RENAME_DAYS = 0.12
+"""The share of days on which the repository is renamed or transferred."""
+TAKEN_AFTER = 240.0
+"""Seconds by which a rename has been noticed, by its webhook or by the sweep, before another has the name."""
 DAY = 420.0
 """Seconds in which people are about."""
 UPGRADE_DAYS = 0.1
@@ -99,11 +103,41 @@ class People:
         if self._rarely(0.2):
             commit = self._chance.pick("dashboard commit", ("", "e" * 40))
             self._add(self._sometime(60), "somebody deploys from the dashboard", lambda: self._dashboard(commit))
+        self._rename()
         self._prepare_deployments()
         if self._chance.number("n8n is upgraded", 0, 1) < UPGRADE_DAYS:
             self._add(self._chance.number("n8n is upgraded at", 60, DAY), "grace upgrades n8n", self._upgrade_n8n)
         self._prepare_domains()
         return sorted(self._deeds, key=lambda deed: deed.at)
+
+    @property
+    def _name(self) -> str:
+        return self._vendors.repository.full_name
+
+    def _rename(self) -> None:
+        """On some days the repository gets another name or owner, and on some of those another takes its name."""
+        if self._chance.number("rename", 0, 1) >= RENAME_DAYS:
+            return
+        name = self._chance.pick("new name", ("acme/renamed", "globex/moved"))
+        at = self._chance.number("renamed at", 60, DAY / 3)
+        self._add(at, f"ada calls the repository {name}", lambda: self._github.rename(self._name, name, "ada"))
+        if self._chance.number("name taken", 0, 1) < 0.5:
+            self._add(at + TAKEN_AFTER, "another repository takes its name", lambda: self._take_name(name))
+            words = self._chance.pick("words there", _COMMENTS)
+            self._add(at + TAKEN_AFTER + 10, f"ada comments {words} there", lambda: self._act_there(name, words))
+
+    def _take_name(self, name: str) -> None:
+        if self._name != name:
+            return
+        self._github.add_repository(REPOSITORY, collaborators=PEOPLE)
+        for nth in range(3):
+            self._github.open_pull_request(REPOSITORY, title="Not ours", author="grace", branch=f"b{nth}")
+
+    def _act_there(self, name: str, words: str) -> None:
+        """On pull requests that have the numbers of ours."""
+        if self._name == name and self._github.repository(REPOSITORY) is not self._vendors.repository:
+            self._github.comment(REPOSITORY, 1, words, "ada")
+            self._github.merge(REPOSITORY, 1, "ada")
 
     def _prepare_deployments(self) -> None:
         for service in sorted({place.service_id for place in self._configured.targets}):
@@ -183,6 +217,8 @@ class People:
             self._add(self._sometime(start), f"grace closes {name}", lambda: self._close(nth))
         for _ in range(self._chance.pick("comments", (0, 0, 1, 2))):
             self._add_comment(nth, start)
+        if self._chance.number("locks", 0, 1) < 0.08:
+            self._add(start + 0.5, f"ada locks the conversation of {name}", lambda: self._lock(nth))
         if any(place.policy.deploy_label for place in self._configured.targets):
             self._labels(nth, start)
 
@@ -235,62 +271,66 @@ class People:
     def _open(self, nth: int) -> None:
         files = self._chance.pick("files", _FILES)
         number = self._github.open_pull_request(
-            REPOSITORY, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}", files=files
+            self._name, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}", files=files
         )
         self._opened[nth] = number
         unusual = self._ci_of[f"pull request {nth + 1}"]
         if unusual is not None:
             unusual()
         else:
-            self._github.report_check(REPOSITORY, number, "test", None)
+            self._github.report_check(self._name, number, "test", None)
 
     def _is_open(self, nth: int) -> bool:
         number = self._opened.get(nth)
-        return number is not None and self._github.pull(REPOSITORY, number).state == "open"
+        return number is not None and self._github.pull(self._name, number).state == "open"
 
     def _check(self, nth: int, conclusion: str) -> None:
         if self._is_open(nth) and self._ci_of[f"pull request {nth + 1}"] is None:
-            self._github.report_check(REPOSITORY, self._opened[nth], "test", conclusion)
+            self._github.report_check(self._name, self._opened[nth], "test", conclusion)
 
     def _merge(self, nth: int) -> None:
         if self._is_open(nth):
-            self._github.merge(REPOSITORY, self._opened[nth], "ada")
+            self._github.merge(self._name, self._opened[nth], "ada")
 
     def _push(self, nth: int, name: str = "") -> None:
         if not self._is_open(nth):
             return
-        self._github.push(REPOSITORY, self._opened[nth])
+        self._github.push(self._name, self._opened[nth])
         unusual = self._ci_of.get(name)
         if unusual is not None:
             unusual()
         else:
-            self._github.report_check(REPOSITORY, self._opened[nth], "test", "success")
+            self._github.report_check(self._name, self._opened[nth], "test", "success")
 
     def _interrupt(self, nth: int) -> None:
         if self._is_open(nth):
             path = f"/pulls/{self._opened[nth]}/merge"
             self._github.app.interruptions.append((path, lambda: self._push(nth)))
 
+    def _lock(self, nth: int) -> None:
+        if nth in self._opened:
+            self._github.lock_conversation(self._name, self._opened[nth])
+
     def _close(self, nth: int) -> None:
         if self._is_open(nth):
-            self._github.close(REPOSITORY, self._opened[nth])
+            self._github.close(self._name, self._opened[nth])
 
     def _label(self, nth: int, who: str) -> None:
         if self._is_open(nth):
-            self._github.label(REPOSITORY, self._opened[nth], LABEL, who)
+            self._github.label(self._name, self._opened[nth], LABEL, who)
 
     def _unlabel(self, nth: int, who: str) -> None:
-        if self._is_open(nth) and LABEL in self._github.pull(REPOSITORY, self._opened[nth]).labels:
-            self._github.unlabel(REPOSITORY, self._opened[nth], LABEL, who)
+        if self._is_open(nth) and LABEL in self._github.pull(self._name, self._opened[nth]).labels:
+            self._github.unlabel(self._name, self._opened[nth], LABEL, who)
 
     def _comment(self, nth: int, words: str, who: str) -> None:
         if nth in self._opened:
-            self._github.comment(REPOSITORY, self._opened[nth], words, who)
+            self._github.comment(self._name, self._opened[nth], words, who)
 
     def _dashboard(self, commit: str) -> None:
         """Of some commit of their own, or of the newest on the branch."""
         place = self._configured.targets[0]
-        sha = commit or self._github.repository(REPOSITORY).branches[place.branch]
+        sha = commit or self._github.repository(self._name).branches[place.branch]
         self._railway.dashboard_deploy(place.service_id, place.environment_id, sha)
 
 

@@ -47,6 +47,7 @@ FIRST_COMMIT = "0" * 40
 _INSTANCES = 3
 _POISONED = ("merge", "deploy", "monitor", "verify", "rollback", "probe", "probe", *[None] * 45)
 _REFUSING = ("deploy", "monitor", "verify", "rollback", *[None] * 46)
+_NULLS = ("github", "railway", *[None] * 18)
 _SKEW = 3.0
 """Seconds that an instance's clock may be off, either way."""
 LABEL = "ship it"
@@ -94,19 +95,25 @@ class Weather(Struct, frozen=True):
     """A function, or the health probe, that cannot do its work all day."""
     refusing: str | None
     """A function that Railway refuses everything all day."""
+    nulls: str | None = None
+    """A vendor in whose lists there is a null all day, and in the evening."""
 
 
 def weather_of(chance: Chance) -> Weather:
     """Each part by itself is fine, ordinary or awful: failures of one kind are found best among few of the others."""
     factors = (0.0, 0.5, 1.0, 1.0, 3.0)
-    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__[:-2]}
+    special = ("poisoned", "refusing", "nulls")
+    parts = {name: chance.pick("weather", factors) for name in Weather.__struct_fields__ if name not in special}
     poisoned = chance.pick("poisoned", _POISONED)
     if poisoned is not None and not chance.occurs("poisoned", poisoned):
         poisoned = None
     refusing = chance.pick("refusing", _REFUSING)
     if refusing is not None and not chance.occurs("refusing", refusing):
         refusing = None
-    return Weather(**parts, poisoned=poisoned, refusing=refusing)
+    nulls = chance.pick("nulls", _NULLS)
+    if nulls is not None and not chance.occurs("nulls", nulls):
+        nulls = None
+    return Weather(**parts, poisoned=poisoned, refusing=refusing, nulls=nulls)
 
 
 def configuration(chance: Chance) -> config.Config:
@@ -172,6 +179,8 @@ class Vendors:
             self.railway.token_kind = "project"
         self.n8n = N8nWorld(token=SECRETS["N8N_API"], version=OLDEST)
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
+        self.repository = self.github.repository(REPOSITORY)
+        """The one that is deployed from, whatever it is called by now."""
         self._applications: dict[str, Application] = {}
         for place in configured.targets:
             domain = f"{place.service}-{place.environment}.up.railway.app"
@@ -241,7 +250,16 @@ class Instances:
         self._apps = {"github": vendors.github.app, "railway": vendors.railway.app, "n8n": vendors.n8n.app}
         self._transports = {
             **{
-                name: Wire(name, app, chance, watch, weather.vendors, weather.poisoned, weather.refusing)
+                name: Wire(
+                    name,
+                    app,
+                    chance,
+                    watch,
+                    weather.vendors,
+                    weather.poisoned,
+                    weather.refusing,
+                    nulls=weather.nulls == name,
+                )
                 for name, app in self._apps.items()
             },
             "probe": Wire("application", vendors.edge, chance, watch, weather.vendors, weather.poisoned),

@@ -49,7 +49,15 @@ REPLAYED_AFTER = 2.0 * 24 * 3600
 CPU_SECONDS = 60.0
 """A seed that takes more of them has no end. The slowest take two."""
 ENDS = "the day has an end"
-_SELDOM = ("probe_all", "redeliver_missed", "start_unnoticed", "answer_labels", "listen", "look_for_drift")
+_SELDOM = (
+    "probe_all",
+    "redeliver_missed",
+    "start_unnoticed",
+    "answer_labels",
+    "listen",
+    "look_for_drift",
+    "follow_names",
+)
 _WITHHELD = {"never sent": 0.02}
 _SILENCE = {"falls silent for the day": 0.02, "falls silent for good": 0.02}
 _WEBHOOK = {"missing": 0.05, "late": 0.05, "twice": 0.04, "answer lost": 0.03}
@@ -270,6 +278,7 @@ class Simulation:
             invariants.what_fails_on_probation_is_taken_back,
             invariants.what_is_recorded_serves,
             invariants.what_a_hold_keeps_back_is_listed,
+            invariants.renames_are_followed,
         )
         return any(any(question(self.witness)) for question in found)
 

@@ -39,6 +39,9 @@ _CHANGE = {
     "refused": 0.001,
     "freeze": 0.002,
 }
+_LISTS = {"a null in each list": 0.004, "no check is shown": 0.06}
+_MATTERS = ("contexts", "commits", "timelineItems")
+"""Lists of which an entry that cannot be read is waited for: there is none in them for good."""
 _POISON = {"server error": 0.7, "crash before": 0.3}
 _BLIND = {"not reached": 0.8}
 _REFUSED = 0.008
@@ -61,6 +64,7 @@ class Wire(httpx.AsyncBaseTransport):
     """One instance's connection to one vendor. An application that is looked at can only be unreachable.
 
     `poisoned` is a function (or the `probe`) whose calls fail; `refusing`, one whose calls Railway refuses all day.
+    `nulls`: there is one in each list, as GraphQL allows, but for those of which it would be waited for.
     """
 
     def __init__(
@@ -72,7 +76,11 @@ class Wire(httpx.AsyncBaseTransport):
         weather: float,
         poisoned: str | None,
         refusing: str | None = None,
+        *,
+        nulls: bool = False,
     ) -> None:
+        self._nulls = nulls
+        self._lists = {what: odds * weather for what, odds in _LISTS.items()}
         self._vendor = vendor
         self._app = app
         self._chance = chance
@@ -147,7 +155,20 @@ class Wire(httpx.AsyncBaseTransport):
     async def _reach(self, execution: Execution, request: httpx.Request) -> httpx.Response:
         response = await answer(self._app, request)
         self._watch.called(execution, request)
-        return response
+        if self._vendor not in ("github", "railway") or self._kind(request)[0] != "read":
+            return response
+        what, _ = self._chance.incident(f"lists of {self._vendor} in {execution.function}", self._lists)
+        if what is None and not (self._nulls and "/rules/" not in request.url.path):
+            return response
+        document = json.loads(await response.aread())
+        if what == "no check is shown":
+            document = _without_checks(document)
+        elif what is not None:
+            document = _with_nulls(document, ())
+        else:
+            document = _with_nulls(document, _MATTERS)
+        kept = [(name, value) for name, value in response.headers.items() if name != "content-length"]
+        return httpx.Response(response.status_code, headers=kept, json=document)
 
     async def _trouble(self, execution: Execution, request: httpx.Request, what: str, value: float) -> httpx.Response:
         self._watch.troubled(execution, request)
@@ -196,6 +217,28 @@ def _fitting(vendor: str, path: str, weather: float) -> tuple[dict[str, Answer],
     """The refusals that the vendor may answer there, by name, and the odds of each."""
     found = {one.name: one for one in PASSING_REFUSALS.get(vendor, ()) if one.fits(path)}
     return found, {name: _REFUSED * weather / len(found) for name in found}
+
+
+def _with_nulls(document: object, leaving: tuple[str, ...]) -> object:
+    """With a null at the end of each list, but for those below the fields to leave alone."""
+    if isinstance(document, list):
+        return [*(_with_nulls(one, leaving) for one in document), None]
+    if not isinstance(document, dict):
+        return document
+    return {key: value if key in leaving else _with_nulls(value, leaving) for key, value in document.items()}
+
+
+def _without_checks(document: object) -> object:
+    """With a null in the place of each check."""
+    if not isinstance(document, dict):
+        return document
+    contexts = document.get("contexts")
+    if isinstance(contexts, dict):
+        return {**document, "contexts": {**contexts, "nodes": [None for _ in contexts["nodes"]]}}
+    return {
+        key: [_without_checks(one) for one in value] if isinstance(value, list) else _without_checks(value)
+        for key, value in document.items()
+    }
 
 
 async def answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:

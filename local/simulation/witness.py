@@ -90,6 +90,10 @@ class Witness:
         self.accepted: dict[bytes, events.Event] = {}
         """Events that were made durable."""
         self.dead: list[Published] = []
+        self.foreign: set[str] = set()
+        """What was merged in a repository that took the name of ours over."""
+        self.refused: set[int] = set()
+        """Comments whose commands were refused, as the log says."""
         self._vendors: Vendors | None = None
         self._time = asyncio.get_running_loop().time
 
@@ -150,6 +154,8 @@ class Witness:
 
     def logged(self, line: str) -> None:
         self.check(invariants.line(line))
+        if '"command refused"' in line:
+            self.refused.add(msgspec.json.decode(line)["comment"])
 
     def called(self, execution: Execution, request: httpx.Request) -> None:
         """After a call that reached a vendor."""
@@ -175,12 +181,16 @@ class Witness:
 
     def _pushed(self, repository: str, sha: str, branch: str) -> None:
         execution = current.get()
+        own = self.vendors.repository
+        if repository != own.full_name:
+            self.foreign.add(sha)
+            return
         _, number, _ = self.vendors.github.merges[-1]
         self.merges.append((number, sha, execution))
         self.note(execution.name, f"#{number} is merged as {sha[:7]}")
         if execution is not NOBODY:
-            self.check(invariants.merge(self, execution, self.vendors.github.pull(REPOSITORY, number)))
-        self.vendors.railway.push(repository, branch, sha, self.vendors.github.merged_files(repository, sha))
+            self.check(invariants.merge(self, execution, own.pulls[number]))
+        self.vendors.railway.push(REPOSITORY, branch, sha, self.vendors.github.merged_files(repository, sha))
         self.look()
 
     def troubled(self, execution: Execution, request: httpx.Request) -> None:

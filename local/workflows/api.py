@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from local.workflows.files import KEPT, Credential, Document
+from shared.clients import tolerant
 from shared.clients.http import open_client, send
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.redaction import redact
@@ -92,7 +93,7 @@ class Execution(Struct, frozen=True, rename="camel"):
 
 
 class _Page(Struct, frozen=True, rename="camel"):
-    data: list[msgspec.Raw]
+    data: msgspec.Raw
     next_cursor: str | None = None
 
 
@@ -160,7 +161,7 @@ class Api:
         for status in ({"status": "running"}, {}):
             params = {"workflowId": workflow, "limit": str(newest), **status}
             page = _read(await self._ask("GET", "executions", changes=False, params=params), _Page)
-            found |= {one.number: one for one in (_read(raw, Execution) for raw in page.data)}
+            found |= {one.number: one for one in _read(page.data, list[Execution])}
         return sorted(found.values(), key=lambda one: one.number, reverse=True)
 
     async def close(self) -> None:
@@ -170,8 +171,8 @@ class Api:
         params = {"limit": str(PAGE)}
         while True:
             page = _read(await self._ask("GET", what, changes=False, params=params), _Page)
-            for raw in page.data:
-                yield _read(raw, type)
+            for one in _read(page.data, list[type]):  # type: ignore[valid-type]
+                yield one
             if not page.next_cursor:
                 return
             params = {"limit": str(PAGE), "cursor": page.next_cursor}
@@ -198,6 +199,6 @@ def _sent(document: Document) -> Document:
 
 def _read(content: bytes | msgspec.Raw, type: type[T]) -> T:
     try:
-        return msgspec.json.decode(content, type=type)
+        return tolerant.decode(content, type, about="n8n")
     except UNREADABLE as error:
         raise Refused(f"n8n: an answer of another form: {error}", status=200) from error

@@ -13,7 +13,7 @@ from local.workflows import files
 from local.workflows.api import Api
 from local.workflows.delivery import Server
 from local.workflows.files import Filling
-from shared import config
+from shared import config, forgiving
 from shared.clients.n8n import N8n
 from shared.clock import SystemClock
 from shared.errors import ConfigError
@@ -39,7 +39,7 @@ async def opened(
     configured = config.load(Path(settings.signalbox_config)).n8n
     if configured is None:
         raise ConfigError(f"{settings.signalbox_config}: has no table [n8n]: give it the url of your n8n")
-    key = environ.get(API_KEY, "").strip()
+    key = forgiving.token(environ.get(API_KEY, ""))
     if not key:
         raise ConfigError(
             f"environment variable {API_KEY}: set it to an API key of {configured.url} (Settings, n8n API)"

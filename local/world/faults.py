@@ -16,7 +16,8 @@ class Fault(Struct, kw_only=True):
     """What goes wrong with the next `times` calls whose method, path or body contains `when`.
 
     `body` is sent as JSON, bytes as they are. `after_effect`: the vendor does its work first and the caller still sees
-    the fault. `lost`: no answer at all. `slow`: seconds that it takes.
+    the fault. `lost`: no answer at all. `slow`: seconds that it takes. `hides`: the vendor answers, with null in the
+    place of each entry of the lists of this name, as GraphQL's schemas allow.
     """
 
     when: str = ""
@@ -27,6 +28,7 @@ class Fault(Struct, kw_only=True):
     after_effect: bool = False
     lost: bool = False
     slow: float = 0.0
+    hides: str = ""
 
 
 class Call(Struct, frozen=True):
@@ -59,9 +61,11 @@ class Faulty:
         if fault is not None and fault.slow:
             await asyncio.sleep(fault.slow)
         answer = _Answer()
-        if fault is None or fault.after_effect:
+        if fault is None or fault.after_effect or fault.hides:
             await self.app(scope, _replay(body), answer)
-        if fault is not None:
+        if fault is not None and fault.hides:
+            answer.rewrite(lambda document: hidden(document, fault.hides))
+        elif fault is not None:
             answer = _fault_answer(fault)
         status = 0 if fault is not None and fault.lost else answer.status
         self.calls.append(Call(scope["method"], scope["path"], body, status))
@@ -95,9 +99,29 @@ class _Answer(Struct):
     async def __call__(self, message: Message) -> None:
         self.messages.append(message)
 
+    def rewrite(self, change: Callable[[Any], Any]) -> None:
+        """Change the JSON that is in it."""
+        start, *parts = self.messages
+        body = json.dumps(change(json.loads(b"".join(part.get("body", b"") for part in parts)))).encode()
+        headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        start = {**start, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
+        self.messages = [start, {"type": "http.response.body", "body": body}]
+
     @property
     def status(self) -> int:
         return next((int(m["status"]) for m in self.messages if m["type"] == "http.response.start"), 500)
+
+
+def hidden(document: Any, name: str) -> Any:
+    """With null in the place of each entry of the lists of this name."""
+    if isinstance(document, list):
+        return [hidden(one, name) for one in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        key: [None for _ in value] if key == name and isinstance(value, list) else hidden(value, name)
+        for key, value in document.items()
+    }
 
 
 def _fault_answer(fault: Fault) -> _Answer:

@@ -55,6 +55,8 @@ class GitHubWorld(Reporting):
         self.app_slug = app_slug
         self.ids = Ids()
         self.repositories: dict[str, Repository] = {}
+        self.moved: dict[str, int] = {}
+        """Ids by names that repositories had once; a new one of that name ends it."""
         self.webhooks = Webhooks(clock=clock, ids=self.ids, secret=webhook_secret, app_id=app_id, deliver=deliver)
         self.merges: list[tuple[str, int, str]] = []
         self.reactions: list[tuple[str, int, str]] = []
@@ -69,6 +71,7 @@ class GitHubWorld(Reporting):
             app_id=app_id,
             public_key_pem=public_key_pem,
             repositories=self.repositories,
+            moved=self.moved,
         )
         self.limits = Limits(clock)
         self.manifests = Manifests(clock=clock, ids=self.ids)
@@ -98,8 +101,10 @@ class GitHubWorld(Reporting):
 
     def add_repository(self, name: str, *, default_branch: str = "main", collaborators: dict[str, str]) -> None:
         """`collaborators`: `admin`, `write`, `read` or `none` by login."""
+        id, taken = steady_id(f"repository {name}"), {repo.id for repo in self.repositories.values()}
+        self.moved.pop(name.lower(), None)
         self.repositories[name.lower()] = Repository(
-            id=steady_id(f"repository {name}"),
+            id=self.ids.number() if id in taken else id,
             full_name=name,
             default_branch=default_branch,
             collaborators=collaborators,
@@ -108,7 +113,23 @@ class GitHubWorld(Reporting):
         )
 
     def repository(self, name: str) -> Repository:
-        return self.repositories[name.lower()]
+        """Also by a name that it had once."""
+        found = self.access.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def rename(self, repository: str, to: str, by: str) -> None:
+        """Another name, or another owner: then it is transferred."""
+        repo = self.repository(repository)
+        owner, name = repo.owner, repo.name
+        self.moved[repo.full_name.lower()] = repo.id
+        del self.repositories[repo.full_name.lower()]
+        self.moved.pop(to.lower(), None)
+        repo.full_name = to
+        self.repositories[to.lower()] = repo
+        content = events.transferred_event(owner) if repo.owner != owner else events.renamed_event(name)
+        self.webhooks.enqueue("repository", content, repo, by)
 
     def require_checks(
         self, repository: str, branch: str, contexts: list[str], *, app_id: int | None = None, strict: bool = False
@@ -346,6 +367,10 @@ class GitHubWorld(Reporting):
         repo.comments[said.id] = said
         self.webhooks.enqueue("issue_comment", events.comment_event(repo, said, self.own_app), repo, author)
         return said.id
+
+    def lock_conversation(self, repository: str, number: int, locked: bool = True) -> None:
+        """Only people who may write can comment, and nobody can react (docs: "Locking conversations")."""
+        self.pull(repository, number).locked = locked
 
     def edit_comment(self, repository: str, comment_id: int, body: str, by: str) -> None:
         repo = self.repository(repository)

@@ -20,7 +20,7 @@ PERMISSIONS = {
     **dict.fromkeys(("metadata", "checks", "statuses"), "read"),
     **dict.fromkeys(("contents", "pull_requests", "issues", "deployments"), "write"),
 }
-EVENTS = ("pull_request", "pull_request_review", "issue_comment", "check_suite", "status")
+EVENTS = ("pull_request", "pull_request_review", "issue_comment", "check_suite", "status", "repository")
 _DOCS = "https://docs.github.com/rest"
 
 
@@ -49,11 +49,13 @@ class Access:
         app_id: str,
         public_key_pem: str | None,
         repositories: dict[str, Repository],
+        moved: dict[str, int],
     ) -> None:
         self._clock = clock
         self._ids = ids
         self._app_id = app_id
         self._repositories = repositories
+        self._moved = moved
         self.public_key_pem = public_key_pem
         self.permissions = dict(PERMISSIONS)
         """What the installations were granted."""
@@ -65,7 +67,18 @@ class Access:
     def visible(self, request: Request) -> Callable[[str], Repository | None]:
         """Finds repositories by `owner/name` among those the request's installation token can see."""
         owner = self.owner(request)
-        return lambda name: self._repositories.get(name.lower()) if name.lower().startswith(f"{owner}/") else None
+
+        def visible(name: str) -> Repository | None:
+            found = self.find(name)
+            return found if found is not None and found.owner.lower() == owner else None
+
+        return visible
+
+    def find(self, name: str) -> Repository | None:
+        """By `owner/name`, also one that the repository had before another one took it; or by its id in digits."""
+        known = self._repositories.get(name.lower())
+        id = int(name) if name.isdigit() else self._moved.get(name.lower())
+        return known or next((repo for repo in self._repositories.values() if repo.id == id), None)
 
     def owner(self, request: Request) -> str:
         """Whose installation's token it is."""

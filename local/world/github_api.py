@@ -14,11 +14,13 @@ from local.world import github_answers as answers
 from local.world import github_graphql
 from local.world.github_access import Problem
 from local.world.github_model import Comment, Deployment, PullRequest, Repository
-from local.world.github_payloads import JSON, comment
+from local.world.github_payloads import JSON, comment, repository
 
 if TYPE_CHECKING:
     from local.world.github import GitHubWorld
 
+_BY_ID = "/repositories/{repository:int}"
+_DOCS = "https://docs.github.com/rest/guides/best-practices-for-using-the-rest-api#follow-redirects"
 LONGEST_COMMENT = 65_536
 MOST_FILES = 3000
 _STATES = {"error", "failure", "inactive", "in_progress", "queued", "pending", "success"}
@@ -35,6 +37,7 @@ class Api:
         self._world = world
         repo, issues = "/repos/{owner}/{name}", "/repos/{owner}/{name}/issues"
         of_repository: list[tuple[str, str, Handler]] = [
+            ("GET", repo, self._repository),
             ("POST", f"{repo}/pulls", self._open),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", self._merge),
             ("GET", f"{repo}/pulls/{{number:int}}/files", self._files),
@@ -61,9 +64,15 @@ class Api:
             ("POST", "/app/hook/deliveries/{id:int}/attempts", self._redeliver),
         ]
         routes = [
-            Route(path, self._as_installation(handler), methods=[method]) for method, path, handler in of_repository
+            Route(at, self._as_installation(handler), methods=[method])
+            for method, path, handler in of_repository
+            for at in (path, path.replace(repo, _BY_ID, 1))
         ]
-        routes += [Route(path, self._as_app(handler), methods=[method]) for method, path, handler in of_app]
+        routes += [
+            Route(at, self._as_app(handler), methods=[method])
+            for method, path, handler in of_app
+            for at in dict.fromkeys((path, path.replace(repo, _BY_ID, 1)))
+        ]
         routes.append(Route("/graphql", self._graphql, methods=["POST"]))
         routes.append(Route("/rate_limit", self._rate_limit, methods=["GET"]))
         routes.append(Route("/app-manifests/{code}/conversions", self._convert, methods=["POST"]))
@@ -73,9 +82,11 @@ class Api:
 
     def _as_installation(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            found = self._world.access.visible(request)(f"{request.path_params['owner']}/{request.path_params['name']}")
+            found = self._world.access.visible(request)(_named(request))
             if found is None:
                 raise Problem(404, "Not Found")
+            if (moved := _moved(request, found)) is not None:
+                return moved
             headers = self._world.limits.charge(found.owner.lower())
             response = await handler(request, found)
             response.raw_headers += headers
@@ -102,10 +113,11 @@ class Api:
         return JSONResponse({"content_type": "json", "insecure_ssl": "0", "url": self._world.webhooks.url} | hidden)
 
     async def _installation(self, request: Request) -> Response:
-        owner = request.path_params["owner"]
-        found = self._world.repositories.get(f"{owner}/{request.path_params['name']}".lower())
+        found = self._world.access.find(_named(request))
         if found is None:
             raise Problem(404, "Not Found")
+        if (moved := _moved(request, found)) is not None:
+            return moved
         access = self._world.access
         return JSONResponse(answers.installation(found, self._world.own_app, access.permissions, access.events))
 
@@ -135,6 +147,9 @@ class Api:
     async def _convert(self, request: Request) -> Response:
         """Asked without any credential: the code is one."""
         return JSONResponse(self._world.manifests.convert(request.path_params["code"]), 201)
+
+    async def _repository(self, _request: Request, repo: Repository) -> Response:
+        return JSONResponse(repository(repo))
 
     # Pull requests and rules
 
@@ -242,6 +257,8 @@ class Api:
 
     async def _create_comment(self, request: Request, repo: Repository) -> Response:
         pull, body = _pull(request, repo), await _text(request)
+        if pull.locked:
+            raise Problem(403, "Unable to create comment because issue is locked.")
         comment_id = self._world.comment(repo.full_name, pull.number, body, self._world.bot, by_app=True)
         return JSONResponse(self._shown(repo, repo.comments[comment_id]), 201)
 
@@ -255,6 +272,8 @@ class Api:
         if content not in _REACTIONS:
             raise Problem(422, "Validation Failed", [{"resource": "Reaction", "field": "content", "code": "invalid"}])
         said = _comment(request, repo)
+        if repo.pulls[said.pull].locked:
+            raise Problem(403, "Unable to create reaction because issue is locked.")
         reaction = (repo.full_name, said.id, content)
         existed = reaction in self._world.reactions
         if not existed:
@@ -308,6 +327,24 @@ class Api:
         status = answers.deployment_status(repo, deployment, id, body, self._world.bot, now)
         deployment.statuses.append(status)
         return JSONResponse(status, 201)
+
+
+def _named(request: Request) -> str:
+    """`owner/name`, or the id that redirects name."""
+    found = request.path_params
+    return str(found["repository"]) if "repository" in found else f"{found['owner']}/{found['name']}"
+
+
+def _moved(request: Request, repo: Repository) -> Response | None:
+    """The redirect from a name that the repository had once (docs: best practices for the REST API, redirects)."""
+    name = _named(request)
+    if name.isdigit() or name.lower() == repo.full_name.lower():
+        return None
+    path = request.url.path.removeprefix(f"/repos/{name}")
+    query = f"?{request.url.query}" if request.url.query else ""
+    address = f"{request.url.scheme}://{request.url.netloc}/repositories/{repo.id}{path}{query}"
+    content = {"message": "Moved Permanently", "url": address, "documentation_url": _DOCS}
+    return JSONResponse(content, 301 if request.method == "GET" else 307, headers={"location": address})
 
 
 def _pull(request: Request, repo: Repository) -> PullRequest:

@@ -27,6 +27,15 @@ def pull_request_event(action: str, repo: Repository, pull: PullRequest, **more:
     return {"action": action, "number": pull.number, "pull_request": pull_request(repo, pull), **more}
 
 
+def renamed_event(before: str) -> JSON:
+    return {"action": "renamed", "changes": {"repository": {"name": {"from": before}}}}
+
+
+def transferred_event(before: str) -> JSON:
+    """From a person's account; from an organization's it is another key."""
+    return {"action": "transferred", "changes": {"owner": {"from": {"user": user(before)}}}}
+
+
 def label_event(action: str, repo: Repository, pull: PullRequest, name: str) -> JSON:
     return {**pull_request_event(action, repo, pull), "label": label(repo.full_name, name)}
 

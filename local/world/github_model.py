@@ -144,6 +144,8 @@ class PullRequest(Struct, kw_only=True):
     """Its branch is in a repository of its author, who may push there without anybody's leave."""
     files: tuple[str, ...] = ("src/app.py",)
     """What it changes."""
+    locked: bool = False
+    """Its conversation: no App may comment or react."""
     labels: list[str] = field(default_factory=lambda: ["enhancement"])
     labellings: list[Labelling] = field(default_factory=list)
     reviews: dict[str, str] = field(default_factory=dict)

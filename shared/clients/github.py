@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from shared.clients import github_activity, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
-from shared.clients.github_answers import decode, next_page, raise_graphql_errors
-from shared.clients.github_app import GitHubApp
+from shared.clients.github_answers import PullRequestUnknown, decode, next_page, raise_graphql_errors
+from shared.clients.github_app import GitHubApp, Identify
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_merging import Passes, RequiredCheck, passes
 from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
@@ -31,11 +31,21 @@ __all__ = [
     "HeadMoved",
     "NotMergeable",
     "PullRequestState",
+    "PullRequestUnknown",
     "RequiredCheck",
 ]
 
+
+class _Answer(Protocol):
+    """To a query about a repository, which says which it was."""
+
+    @property
+    def repository_id(self) -> int | None: ...
+
+
 log = logging.getLogger("signalbox")
 T = TypeVar("T")
+A = TypeVar("A", bound=_Answer)
 
 DeploymentState = Literal["error", "failure", "inactive", "in_progress", "queued", "pending", "success"]
 
@@ -43,6 +53,7 @@ LONGEST_COMMENT = 65_535
 LONGEST_DESCRIPTION = 140
 MOST_FILES = 3000
 """Of a pull request GitHub lists no more (REST: "List pull requests files")."""
+HIDDEN_RULE = "a rule that cannot be read"
 _CUT = "\n\n… (cut: longer than a comment can be)"
 
 
@@ -74,7 +85,7 @@ class _RequiredCheck(Struct):
 
 
 class _RuleParameters(Struct):
-    required_status_checks: list[_RequiredCheck] = []
+    required_status_checks: list[_RequiredCheck | None] = []
 
 
 class _Rule(Struct):
@@ -138,9 +149,12 @@ class GitHub:
         app_id: str,
         secrets: Secrets,
         clock: Clock,
+        identify: Identify | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.app = GitHubApp(base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
+        self.app = GitHubApp(
+            base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, identify=identify, transport=transport
+        )
         """Also what shared/clients/github_operator.py asks through."""
         self._clock = clock
         self.registration = Registration(self.app)
@@ -160,34 +174,36 @@ class GitHub:
 
     async def activity(self, repository: str) -> Activity:
         """The newest merges, and when the newest pull request was opened, in one query (GraphQL: pullRequests)."""
-        owner, _, name = repository.partition("/")
-        body = {"query": github_activity.QUERY, "variables": {"owner": owner, "name": name}}
-        return (await self._query(repository, body, ActivityAnswer)).activity()
+        return (await self._query(repository, github_activity.QUERY, ActivityAnswer)).activity()
 
     async def labelled(self, repository: str, number: int, label: str) -> Labelling | None:
         """Who set the label last, whether or not it is there still (GraphQL: LabeledEvent)."""
-        owner, _, name = repository.partition("/")
-        body = {"query": github_labelling.QUERY, "variables": {"owner": owner, "name": name, "number": number}}
-        return (await self._query(repository, body, LabellingAnswer)).latest(label)
+        return (await self._query(repository, github_labelling.QUERY, LabellingAnswer, number=number)).latest(label)
 
     async def required_checks(self, repository: str, branch: str) -> frozenset[RequiredCheck]:
         """The checks that rulesets demand on the branch (REST: "Get rules for a branch").
 
         Classic branch protection is not in it: `CheckState.required` tells about those once they have reported. Where
-        GitHub's plan has no rulesets (a private repository on the free one) nothing is demanded.
+        GitHub's plan has no rulesets (a private repository on the free one) nothing is demanded. A rule that cannot be
+        read is HIDDEN_RULE, a check that never reports.
         """
         required: set[RequiredCheck] = set()
         url: str | None = f"/repos/{repository}/rules/branches/{quote(branch, safe='')}?per_page=100"
         while url:
             try:
-                rules, url = await self._page(url, list[_Rule], repository)
+                rules, url = await self._page(url, list[_Rule | None], repository)
             except Unauthorized as error:
                 if "Upgrade to GitHub" in str(error):
                     break
                 raise
-            demanding = [rule.parameters for rule in rules if rule.type == "required_status_checks" and rule.parameters]
-            checks = [check for parameters in demanding for check in parameters.required_status_checks]
-            required.update(RequiredCheck(check.context, check.integration_id) for check in checks)
+            required.update(RequiredCheck(HIDDEN_RULE) for rule in rules if rule is None)
+            shown = [rule for rule in rules if rule is not None]
+            demanding = [rule.parameters for rule in shown if rule.type == "required_status_checks" and rule.parameters]
+            demanded = [check for parameters in demanding for check in parameters.required_status_checks]
+            required.update(
+                RequiredCheck(check.context, check.integration_id) if check else RequiredCheck(HIDDEN_RULE)
+                for check in demanded
+            )
         return frozenset(required)
 
     async def contains(self, repository: str, commit: str, *, within: str) -> bool:
@@ -356,15 +372,35 @@ class GitHub:
     async def _pull_request_page(
         self, repository: str, number: int, after: tuple[str | None, str | None]
     ) -> PullRequestAnswer:
-        owner, _, name = repository.partition("/")
         checks, suites = after
-        variables = {"owner": owner, "name": name, "number": number, "after": checks, "afterSuites": suites}
-        return await self._query(repository, {"query": QUERY, "variables": variables}, PullRequestAnswer)
+        return await self._query(repository, QUERY, PullRequestAnswer, number=number, after=checks, afterSuites=suites)
 
-    async def _query(self, repository: str, body: dict[str, Any], type: type[T]) -> T:
+    async def name_of(self, repository_id: int) -> str:
+        """As `GitHubApp.name_of`."""
+        return await self.app.name_of(repository_id)
+
+    async def _query(self, repository: str, query: str, type: type[A], **variables: Any) -> A:
+        """Raises NotFound too when the name leads to another repository than the one that is meant."""
+        try:
+            return await self._query_of(repository, query, type, variables)
+        except PullRequestUnknown:
+            raise
+        except NotFound:
+            if not await self.app.has_moved(repository):
+                raise
+            return await self._query_of(repository, query, type, variables)
+
+    async def _query_of(self, repository: str, query: str, type: type[A], variables: dict[str, Any]) -> A:
+        known, named = await self.app.identity(repository), await self.app.name(repository)
+        owner, _, name = named.partition("/")
+        body = {"query": query, "variables": {"owner": owner, "name": name, **variables}}
         response = await self.app.request("POST", "/graphql", repository=repository, changes=False, json=body)
         raise_graphql_errors(response, self._clock.now())
-        return decode(response, type, changes=False)
+        answer = decode(response, type, changes=False)
+        if known is not None and answer.repository_id not in (None, known.id):
+            told = f"{named} is another repository now: its id is {answer.repository_id}, not {known.id}"
+            raise NotFound(f"graphql: {told}", status=200)
+        return answer
 
     async def _own_comment(self, repository: str, number: int, marker: str) -> _Comment | None:
         url: str | None = f"/repos/{repository}/issues/{number}/comments?per_page=100"

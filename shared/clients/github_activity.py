@@ -12,7 +12,7 @@ from shared.errors import NotFound
 QUERY = """
 query ($owner: String!, $name: String!) {
   repository(owner: $owner, name: $name) {
-    databaseId
+    databaseId nameWithOwner
     merged: pullRequests(states: MERGED, first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) {
       nodes { number baseRefName mergedAt }
     }
@@ -49,6 +49,8 @@ class Activity(Struct, frozen=True):
     opened_at: datetime | None
     """When the newest pull request was opened."""
     open: tuple[Open, ...] = ()
+    name: str = ""
+    """What GitHub calls the repository."""
 
     def latest(self, until: datetime) -> datetime | None:
         """When something was last done, until then, of which a webhook tells: a pull request opened or merged."""
@@ -101,6 +103,7 @@ class _Repository(Struct, rename="camel"):
     opened: _OpenedNodes
     open: _OpenNodes
     database_id: int | None = None
+    name_with_owner: str = ""
 
 
 class _Data(Struct):
@@ -109,6 +112,11 @@ class _Data(Struct):
 
 class ActivityAnswer(Struct):
     data: _Data | None = None
+
+    @property
+    def repository_id(self) -> int | None:
+        """Which repository has answered."""
+        return self.data.repository.database_id if self.data and self.data.repository else None
 
     def activity(self) -> Activity:
         """Raises NotFound when there is no such repository."""
@@ -122,4 +130,5 @@ class ActivityAnswer(Struct):
             tuple(sorted(merges, key=lambda merge: (merge.at, merge.number), reverse=True)),
             opened[0].created_at if opened else None,
             tuple(node.shown() for node in repository.open.nodes),
+            repository.name_with_owner,
         )

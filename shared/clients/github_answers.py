@@ -9,15 +9,25 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from shared.clients import tolerant
 from shared.clients.answers import GITHUB, Said, error_of
 from shared.clients.http import LONGEST_WAIT, retry_after
-from shared.errors import Unavailable, UnknownOutcome
+from shared.errors import NotFound, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
 _LONGEST_DETAIL = 500
+_NO_PULL_REQUEST = "Could not resolve to a PullRequest"
+"""GitHub's words where the repository is there and the number is not."""
+
+
+_LIMITS = frozenset({"RATE_LIMITED", "RATE_LIMIT"})
+
+
+class PullRequestUnknown(NotFound):
+    """The repository is there, and has no pull request of that number."""
 
 
 class _Refusal(Struct):
@@ -30,10 +40,23 @@ class _Refusal(Struct):
 class _GraphQLError(Struct):
     message: str = ""
     type: str = ""
+    path: list[str | int] | None = None
+
+    @property
+    def about_an_entry(self) -> bool:
+        """Of a list, which is null there then: it is left out, or counted, like any other that cannot be read.
+
+        Source: spec.graphql.org, "Handling Execution Errors": the path names the field or the index that is null.
+        """
+        last = self.path[-1] if self.path else None
+        return isinstance(last, int) and self.type not in _LIMITS
+
+
+_UNREADABLE_ERROR = _GraphQLError("Something went wrong, and GitHub's error cannot be read")
 
 
 class _GraphQLErrors(Struct):
-    errors: list[_GraphQLError] | None = None
+    errors: list[_GraphQLError | None] | None = None
     message: str = ""
     """In the place of all else, as REST has it."""
 
@@ -41,7 +64,7 @@ class _GraphQLErrors(Struct):
 def raise_refusal(response: httpx.Response, now: datetime, *, changes: bool, fresh: bool = False) -> None:
     """Return for a 2xx. Raises what GITHUB in answers.py makes of the rest, with GitHub's own words.
 
-    Redirects (a repository renamed or moved) are refusals too: none is followed, the setting has to be corrected.
+    Redirects are refusals too: those that lead anywhere have been followed.
     `changes`: as in `send`. `fresh`: GitHub itself made the token a moment ago.
     """
     if response.is_success:
@@ -62,24 +85,26 @@ def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
     GraphQL API").
     """
     found = decode(response, _GraphQLErrors, changes=False)
-    errors = found.errors or ([_GraphQLError(found.message)] if found.message else [])
+    given = found.errors or ([_GraphQLError(found.message)] if found.message else [])
+    errors = [error or _UNREADABLE_ERROR for error in given if error is None or not error.about_an_entry]
     if not errors:
         return
     message = "; ".join(error.message for error in errors)[:_LONGEST_DETAIL]
     said = Said(status=200, message=message, kinds=frozenset(error.type for error in errors))
     text = redact(f"graphql: {message}")
-    raise error_of(said, GITHUB, text, changes=False, wait=named_wait(response, now))
+    error = error_of(said, GITHUB, text, changes=False, wait=named_wait(response, now))
+    raise PullRequestUnknown(text, status=200) if isinstance(error, NotFound) and _NO_PULL_REQUEST in text else error
 
 
 def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
-    """The body as `type`, unknown fields ignored.
+    """The body as `type`, unknown fields ignored, and so what cannot be read in a list (shared/clients/tolerant.py).
 
     Raises Unavailable when it cannot be read, UnknownOutcome when the request it answers was a change.
     """
+    path = response.request.url.path
     try:
-        content: T = msgspec.json.decode(response.content, type=type)
+        content = tolerant.decode(response.content, type, about=f"{response.request.method} {path}")
     except UNREADABLE as error:
-        path = response.request.url.path
         lost = UnknownOutcome if changes else Unavailable
         raise lost(redact(f"{response.request.method} {path}: unreadable answer: {error}")) from error
     return content
@@ -98,9 +123,23 @@ def next_page(response: httpx.Response) -> str | None:
         there = httpx.URL(address)
     except httpx.InvalidURL as error:
         raise Unavailable(f"GET {here.path}: unreadable answer: the next page's address: {error}") from error
-    if (here.scheme, here.raw_host, here.port) != (there.scheme, there.raw_host, there.port):
+    if not _same_origin(here, there):
         raise Unavailable(f"GET {here.path}: unreadable answer: the next page is at {there.raw_host.decode()}")
     return address
+
+
+def moved_to(response: httpx.Response) -> str | None:
+    """Where a redirect leads; None when that is nowhere, or another origin, which would be called with our token."""
+    here = response.request.url
+    try:
+        there = here.join(response.headers.get("location", ""))
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        return None
+    return str(there) if _same_origin(here, there) and there != here else None
+
+
+def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
+    return (here.scheme, here.raw_host, here.port) == (there.scheme, there.raw_host, there.port)
 
 
 def _said(response: httpx.Response) -> tuple[str, bool]:

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from shared.errors import NotFound
+from shared.clients.github_answers import PullRequestUnknown
+from shared.errors import NotFound, Unavailable
 
 QUERY = """
 query ($owner: String!, $name: String!, $number: Int!) {
-  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+  repository(owner: $owner, name: $name) { databaseId pullRequest(number: $number) {
     timelineItems(last: 100, itemTypes: [LABELED_EVENT]) { nodes {
       __typename
       ... on LabeledEvent { id createdAt actor { __typename login } label { name } }
@@ -46,7 +47,7 @@ class _Event(Struct, rename="camel"):
 
 
 class _Timeline(Struct):
-    nodes: list[_Event]
+    nodes: list[_Event | None]
 
 
 class _PullRequest(Struct, rename="camel"):
@@ -55,6 +56,7 @@ class _PullRequest(Struct, rename="camel"):
 
 class _Repository(Struct, rename="camel"):
     pull_request: _PullRequest | None = None
+    database_id: int | None = None
 
 
 class _Data(Struct):
@@ -64,11 +66,23 @@ class _Data(Struct):
 class LabellingAnswer(Struct):
     data: _Data = field(default_factory=_Data)
 
+    @property
+    def repository_id(self) -> int | None:
+        """Which repository has answered."""
+        return self.data.repository.database_id if self.data.repository else None
+
     def latest(self, label: str) -> Labelling | None:
-        """None where it was not set among the last hundred labels. Raises NotFound without the pull request."""
-        if self.data.repository is None or self.data.repository.pull_request is None:
-            raise NotFound("graphql: no such pull request", status=200)
+        """None where it was not set among the last hundred labels. Raises NotFound without the pull request.
+
+        Raises Unavailable when a later event cannot be read, which may be that somebody else set it.
+        """
+        if self.data.repository is None:
+            raise NotFound("graphql: no such repository", status=200)
+        if self.data.repository.pull_request is None:
+            raise PullRequestUnknown("graphql: no such pull request", status=200)
         for event in reversed(self.data.repository.pull_request.timeline_items.nodes):
+            if event is None:
+                raise Unavailable("graphql: who set the label last cannot be read")
             if event.label.name.casefold() == label.casefold():
                 return _labelling(event)
         return None

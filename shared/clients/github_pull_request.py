@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from shared.clients.github_answers import PullRequestUnknown
 from shared.clients.github_suites import CheckSuites, SuiteState
 from shared.errors import NotFound, Unavailable
 
 Time = Annotated[datetime, Meta(tz=True)]
 
-UNREADABLE_CHECK = "a check that GitHub does not show"
+UNREADABLE_CHECK = "a check that cannot be read"
 _PASSED = {"SUCCESS", "NEUTRAL", "SKIPPED"}
 _UNFINISHED = {"PENDING", "EXPECTED"}
 _GIVEN_UP = {"CANCELLED", "STALE"}
@@ -136,6 +137,7 @@ class _PageInfo(Struct, rename="camel"):
 class _Contexts(Struct, rename="camel"):
     page_info: _PageInfo
     nodes: list[_CheckRun | _StatusContext | None]
+    """None for one that GitHub does not show, or that cannot be read."""
 
 
 class _Rollup(Struct):
@@ -186,7 +188,7 @@ class _CommitNode(Struct):
 
 
 class _Commits(Struct):
-    nodes: list[_CommitNode]
+    nodes: list[_CommitNode | None]
 
 
 class _Review(Struct, rename="camel"):
@@ -234,12 +236,20 @@ class PullRequestPage(Struct, rename="camel"):
 
     def head(self) -> _Commit | None:
         """The head commit; None where a closed pull request shows another one. Raises as `contexts` does."""
-        commit = self.commits.nodes[-1].commit if self.commits.nodes else None
+        if self.hides_its_commit:
+            return None
+        node = self.commits.nodes[-1] if self.commits.nodes else None
+        commit = node.commit if node else None
         if commit is None or commit.oid != self.head_ref_oid:
             if self.state != "OPEN":
                 return None
             raise Unavailable(f"pull request {self.number}: its head {self.head_ref_oid} and its commits disagree")
         return commit
+
+    @property
+    def hides_its_commit(self) -> bool:
+        """GitHub lists the head and does not show it: nothing is known of its checks."""
+        return bool(self.commits.nodes) and self.commits.nodes[-1] is None
 
     def contexts(self) -> _Contexts | None:
         """The page of checks; None when nothing has reported yet.
@@ -252,7 +262,7 @@ class PullRequestPage(Struct, rename="camel"):
 
     def reported(self) -> list[_CheckRun | _StatusContext | None]:
         contexts = self.contexts()
-        return contexts.nodes if contexts else []
+        return contexts.nodes if contexts else [None] * self.hides_its_commit
 
     def suites(self) -> CheckSuites:
         commit = self.head()
@@ -268,6 +278,7 @@ class PullRequestPage(Struct, rename="camel"):
 
 class _Repository(Struct, rename="camel"):
     pull_request: PullRequestPage | None = None
+    database_id: int | None = None
 
 
 class _Data(Struct):
@@ -278,10 +289,17 @@ class _Data(Struct):
 class PullRequestAnswer(Struct):
     data: _Data = field(default_factory=_Data)
 
+    @property
+    def repository_id(self) -> int | None:
+        """Which repository has answered."""
+        return self.data.repository.database_id if self.data.repository else None
+
     def page(self) -> PullRequestPage:
-        """Raises NotFound when the repository or the pull request is null."""
-        if self.data.repository is None or self.data.repository.pull_request is None:
-            raise NotFound("graphql: no such pull request", status=200)
+        """Raises NotFound when the repository is null, PullRequestUnknown when the pull request is."""
+        if self.data.repository is None:
+            raise NotFound("graphql: no such repository", status=200)
+        if self.data.repository.pull_request is None:
+            raise PullRequestUnknown("graphql: no such pull request", status=200)
         return self.data.repository.pull_request
 
     def asked_by(self) -> str | None:
@@ -340,6 +358,8 @@ def _recorded_at(
     return max(min(records), *(at for at in (page.created_at, *turns) if at is not None))
 
 
+_HIDDEN = CheckState(name=UNREADABLE_CHECK, state="pending", required=True, app_id=None, url=None)
+"""Whatever it may be, it is not known to have passed."""
 _REVIEWS: dict[str, Literal["approved", "changes_requested", "review_required"]] = {
     "APPROVED": "approved",
     "CHANGES_REQUESTED": "changes_requested",
@@ -356,7 +376,7 @@ def _checks(nodes: Sequence[_CheckRun | _StatusContext | None]) -> Iterable[Chec
     runs = [node for node in nodes if isinstance(node, _CheckRun)]
     for node in nodes:
         if node is None:
-            yield CheckState(name=UNREADABLE_CHECK, state="pending", required=False, app_id=None, url=None)
+            yield _HIDDEN
         elif not isinstance(node, _CheckRun):
             yield _status(node)
         elif not _superseded(node, runs):

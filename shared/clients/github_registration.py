@@ -108,6 +108,7 @@ class Registration:
 
     async def installation(self, repository: str) -> Installation:
         """Raises NotFound when the App is not installed on the repository, or the repository does not exist."""
+        repository = await self._app.name(repository)
         return (await self._read(f"/repos/{repository}/installation", Installation))[0]
 
     async def hook_config(self) -> HookConfig:

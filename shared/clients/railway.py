@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.clients import railway_wire as wire
+from shared.clients import tolerant
 from shared.clients.answers import RAILWAY, Said, error_of, is_page
 from shared.clients.http import open_client, retry_after, send
 from shared.clients.railway_setup import Setup, TokenKind
@@ -39,6 +40,7 @@ _PAUSED = {"NEEDS_APPROVAL", "WAITING", "QUEUED"}
 _ENDED_INSTANCES = {"EXITED", "STOPPED", "CRASHED"}
 _WATCHED_FILES = "watched files"
 """Railway's own words: "No changes to watched files"; the other known ones are "CI check suite failed"."""
+_UNREADABLE = wire.Problem(message="Problem processing request, and Railway's error cannot be read")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
@@ -285,15 +287,16 @@ class Railway:
         headers = await self._credentials(token_kind)
         response = await send(self._client, "POST", self._url, changes=changes, headers=headers, json=request)
         try:
-            reply = msgspec.json.decode(response.content, type=wire.Reply)
+            reply = tolerant.decode(response.content, wire.Reply, about=f"Railway {name}")
             if not reply.errors and response.is_success:
-                return msgspec.json.decode(reply.result, type=kind)
+                return tolerant.decode(reply.result, kind, about=f"Railway {name}")
         except UNREADABLE as error:
             if response.status_code not in {401, 403}:
                 text = redact(f"Railway {name}: unreadable answer, HTTP {response.status_code}: {error}")
                 raise _lost(changes)(text) from error
             reply = wire.Reply()
-        problem = reply.errors[0] if reply.errors else wire.Problem()
+        shown = [problem for problem in reply.errors or () if problem is not None]
+        problem = shown[0] if shown else _UNREADABLE if reply.errors else wire.Problem()
         raise self._refusal(problem, response, name, changes, self._why(document, token_kind))
 
     async def _credentials(self, kind: TokenKind) -> dict[str, str]:

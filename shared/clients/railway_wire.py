@@ -114,7 +114,7 @@ class Data(Struct):
 
 class Reply(Struct):
     data: Data | None = None
-    errors: tuple[Problem, ...] | None = None
+    errors: tuple[Problem | None, ...] | None = None
 
     @property
     def result(self) -> Raw:

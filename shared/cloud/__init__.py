@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.ports import Backend, Bus, Condition, Create, D, Found, Store, Update
+from shared.secrets import NAMES
+from shared.settings import given
 
 if TYPE_CHECKING:
     from shared.cloud.secrets import SecretManager
@@ -27,21 +29,21 @@ SECRET_VERSIONS = "SIGNALBOX_SECRET_VERSIONS"
 
 def open_backend(environ: Mapping[str, str]) -> Backend:
     """Nothing is contacted yet. Raises ConfigError when the project or the pinned versions cannot be read."""
-    project = environ.get(PROJECT, "")
+    project = given(environ, PROJECT).removeprefix("projects/").strip("/")
     if not project:
         raise ConfigError(f"environment variable {PROJECT}: name the project of topics, documents and secrets")
-    pinned = _pinned(environ.get(SECRET_VERSIONS, ""))
+    pinned = _pinned(given(environ, SECRET_VERSIONS))
 
     def open_store() -> Store:
         from shared.cloud.firestore import FirestoreStore  # noqa: PLC0415 - only functions that use it pay for it
 
-        database = environ.get(DATABASE) or "(default)"
-        return FirestoreStore(project, database, emulator=environ.get(FIRESTORE_EMULATOR) or None)
+        database = given(environ, DATABASE).rpartition("/")[2] or "(default)"
+        return FirestoreStore(project, database, emulator=_emulator(environ, FIRESTORE_EMULATOR))
 
     def open_bus() -> Bus:
         from shared.cloud.pubsub import PubSubBus  # noqa: PLC0415 - as above
 
-        return PubSubBus(project, emulator=environ.get(PUBSUB_EMULATOR) or None)
+        return PubSubBus(project, emulator=_emulator(environ, PUBSUB_EMULATOR))
 
     def open_secrets() -> SecretManager:
         from shared.cloud.secrets import SecretManager  # noqa: PLC0415 - as above
@@ -128,5 +130,14 @@ def _pinned(text: str) -> dict[str, str]:
         name, equals, version = (piece.strip() for piece in part.partition("="))
         if not (name and equals and version):
             raise ConfigError(f"environment variable {SECRET_VERSIONS}: {part!r} is not NAME=VERSION")
-        pinned[name] = version
+        known = {one.upper().replace("-", "_"): one for one in NAMES}
+        wanted = known.get(name.upper().replace("-", "_"))
+        if wanted is None:
+            raise ConfigError(f"environment variable {SECRET_VERSIONS}: {name!r} is none of {', '.join(NAMES)}")
+        pinned[wanted] = version
     return pinned
+
+
+def _emulator(environ: Mapping[str, str], name: str) -> str | None:
+    """`host:port`, also out of an address."""
+    return given(environ, name).rpartition("://")[2].strip("/") or None

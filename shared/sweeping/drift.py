@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from shared.clients.railway import DeploymentState, ServiceState
 from shared.config import TargetConfig
 from shared.errors import RateLimited, TransientError, VendorError
 from shared.outbox import owe
-from shared.run import Serving, Target, Verified
+from shared.run import Run, Serving, Target, Verified
 from shared.services import Services
 from shared.sweeping.glance import Glance
 
@@ -33,10 +34,10 @@ async def look_for_drift(services: Services, glance: Glance) -> int:
     targets = await asyncio.gather(*(glance.target(place.id) for place in places))
     due = [place for place, target in zip(places, targets, strict=True) if target is not None and is_due(target, now)]
     random.shuffle(due)
-    return sum([await _look(services, place) for place in due])
+    return sum([await _look(services, glance, place) for place in due])
 
 
-async def _look(services: Services, place: TargetConfig) -> bool:
+async def _look(services: Services, glance: Glance, place: TargetConfig) -> bool:
     began = services.clock.now()
     service: ServiceState | None = None
     try:
@@ -49,9 +50,10 @@ async def _look(services: Services, place: TargetConfig) -> bool:
     except TransientError as error:
         log.warning("Railway cannot say now what serves", target=place.id, reason=str(error))
         return False
+    known = await _known(services, await glance.target(place.id))
 
     def see(target: Target) -> Target:
-        after = note(target, service, began)
+        after = note(target, service, began, known)
         return after if service is None or after is target else _at(after, address_of(services, place, service))
 
     await amend(services.store, Target, place.id, see)
@@ -63,6 +65,18 @@ def _at(target: Target, address: str | None) -> Target:
     return target if target.address == address else replace(target, address=address)
 
 
+async def _known(services: Services, target: Target | None) -> frozenset[str]:
+    """The deployments of the run that could not be rolled back and locked the target: of those people know already."""
+    if target is None or target.lock is None or target.lock.run_id is None:
+        return frozenset()
+    found = await services.store.get(Run, target.lock.run_id)
+    if found is None:
+        return frozenset()
+    run = found.document
+    ids = (run.deployment and run.deployment.id, run.rollback and run.rollback.deployment_id)
+    return frozenset(id for id in ids if id)
+
+
 def is_due(target: Target, now: datetime) -> bool:
     """After EVERY, and at once after a verification: what serves may have been another version before."""
     if target.current is None or target.active:
@@ -71,8 +85,10 @@ def is_due(target: Target, now: datetime) -> bool:
     return looked_at is None or now - looked_at >= EVERY or target.current.at >= looked_at
 
 
-def note(target: Target, service: ServiceState | None, now: datetime) -> Target:
+def note(target: Target, service: ServiceState | None, now: datetime, known: Collection[str] = frozenset()) -> Target:
     """The target after Railway's answer of `now`; None: it gave none. People are owed what has changed.
+
+    A drift to one of the `known` deployments is recorded and not owed: the run that failed has reported it.
 
     While a deployment is on its way, by whomever, and when a run came meanwhile or another sweep has looked since,
     nothing is concluded.
@@ -94,6 +110,8 @@ def note(target: Target, service: ServiceState | None, now: datetime) -> Target:
     if seen.drifting_since is None and before.drifting_since is None:
         return after
     if seen.drifting_since is not None and before.drifting_since is not None and seen.version == before.version:
+        return after
+    if seen.drifting_since is not None and seen.deployment_id in known:
         return after
     return owe(after, f"{'drifted' if seen.drifting_since else 'drift_ended'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
 

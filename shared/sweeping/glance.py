@@ -37,6 +37,8 @@ class Glance:
 
     async def _target(self, id: str) -> Target | None:
         found = await self._services.store.get(Target, id)
+        if found is not None:
+            self._services.repositories.learn(found.document)
         return found.document if found is not None else None
 
     def close(self) -> None:

@@ -12,13 +12,16 @@ from shared import log
 from shared.amend import amend
 from shared.clients.github_activity import Merge
 from shared.config import TargetConfig
-from shared.errors import VendorError
+from shared.errors import TransientError, Unavailable, VendorError
+from shared.outbox import owe
 from shared.run import Target
 from shared.services import Services
 from shared.starting import deploy_merged
 from shared.sweeping.each import each
 from shared.sweeping.glance import LOOK_BACK, Glance
 
+PATIENCE = timedelta(minutes=15)
+"""How long a merge may stay unread before people are told."""
 WEBHOOK_MAY_TAKE = timedelta(minutes=2)
 
 
@@ -47,10 +50,24 @@ async def _start_newest(
         concerned = [place for place in places if watched[place.id] < merge.at]
         if not concerned or (repository, merge.number) in services.settled:
             continue
-        runs = await _start(services, concerned, merge)
+        try:
+            runs = await _start(services, concerned, merge)
+        except TransientError as error:
+            await _report_unread(services, concerned[0], merge, error)
+            raise
         if runs is not None:
             return runs
     return 0
+
+
+async def _report_unread(services: Services, place: TargetConfig, merge: Merge, error: Exception) -> None:
+    """Once for each merge: what fails for so long may never be deployed, and somebody waits for it."""
+    now = services.clock.now()
+    if now - merge.at < PATIENCE:
+        return
+    log.error("a merge cannot be read for long", target=place.id, number=merge.number, reason=str(error))
+    event, first = f"merge_unread@{merge.number}", Target(id=place.id)
+    await amend(services.store, Target, place.id, lambda target: owe(target, event, now), missing=first)
 
 
 def _due(services: Services, merges: Iterable[Merge], branch: str) -> list[Merge]:
@@ -65,9 +82,10 @@ async def _start(services: Services, places: list[TargetConfig], merge: Merge) -
         pull = await services.github.pull_request(repository, merge.number)
     except VendorError as error:
         log.error("a merge cannot be read", repository=repository, number=merge.number, reason=str(error))
+        await _report_unread(services, places[0], merge, error)
         return None
     if pull.merge_sha is None:
-        return None
+        raise Unavailable(f"pull request {merge.number} is merged, and GitHub does not say as which commit")
     found = [await deploy_merged(services, place, pull, pull.merge_sha) for place in places]
     if "under way" not in found:
         services.settled.add((repository, merge.number))

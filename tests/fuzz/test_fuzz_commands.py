@@ -16,7 +16,8 @@ names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,8}", fullmatch=True).filter(lambda n
 places = st.none() | names | st.tuples(names, names).map("/".join)
 commits = st.none() | st.from_regex(r"[0-9a-f]{7,40}", fullmatch=True)
 words = st.from_regex(r"\S{1,10}", fullmatch=True).filter(lambda word: len(word.split()) == 1)
-reasons = st.lists(words, min_size=1, max_size=4)
+reasons = st.lists(words, min_size=1, max_size=4).filter(lambda said: said[0][0].isalnum() and said[-1][-1].isalnum())
+"""Quotes around the whole, and what nobody sees at its end, are not of it."""
 said = st.one_of(
     st.builds(Deploy, places, st.none() | reasons.map(" ".join)),
     st.builds(Rollback, places, commits),

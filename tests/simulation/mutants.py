@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,6 +22,7 @@ import shared.labelling
 import shared.log
 import shared.outbox
 import shared.pipeline
+import shared.repositories
 import shared.stage
 import shared.starting
 import shared.sweeping.deafness
@@ -574,3 +576,54 @@ def _always_lost() -> list[Replacement]:
 
     noted = shared.health_check.noted
     return [(module(stage), "noted", unchecked) for stage in ("monitor", "verify")]
+
+
+@mutant("one null in a list makes the whole answer unreadable", 14)
+def _strict_lists() -> list[Replacement]:
+    from shared.clients import tolerant  # noqa: PLC0415 - only to be changed
+
+    def strict(content: Any, type: Any, *, about: str) -> Any:
+        return msgspec.json.decode(content, type=type)
+
+    return [(tolerant, "decode", strict)]
+
+
+@mutant("a check that cannot be read has passed", 86)
+def _hidden_passes() -> list[Replacement]:
+    from shared.clients import github_pull_request  # noqa: PLC0415 - only to be changed
+
+    passed = replace(github_pull_request._HIDDEN, state="passed")
+    return [(github_pull_request, "_HIDDEN", passed)]
+
+
+@mutant("a renamed repository is not known by its id", 6)
+def _unknown_id() -> list[Replacement]:
+    async def nobody(*_: Any) -> None:
+        return None
+
+    return [(shared.repositories.Repositories, "with_id", nobody)]
+
+
+@mutant("nobody is told of a new name", 6)
+def _untold_rename() -> list[Replacement]:
+    return [(shared.repositories, "owe", lambda target, *_: target)]
+
+
+@mutant("whoever has the name is taken for the repository", 70)
+def _mistaken() -> list[Replacement]:
+    async def by_name(services: Any, event: Any) -> Any:
+        if services.config.in_repository(event.repository):
+            return event
+        return await meant(services, event)
+
+    meant = shared.repositories.meant
+    return [(module("dispatch"), "meant", by_name)]
+
+
+@mutant("a command is not carried out without its reaction", 0)
+def _no_reaction() -> list[Replacement]:
+    async def insist(services: Any, comment: Any, places: Any) -> bool:
+        await services.github.react(places[0].repository, comment.comment_id)
+        return True
+
+    return [(shared.answering, "_seen", insist)]

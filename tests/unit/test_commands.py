@@ -7,6 +7,7 @@ import typing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from unit.building import terms
 
 from shared.commands import (
@@ -18,6 +19,8 @@ from shared.commands import (
     Unlock,
     Unusable,
     choose,
+    choose_on,
+    command_line,
     is_command,
     parse,
     split_reason,
@@ -36,11 +39,15 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("/rollback\tto 0123456", True),
         ("/lock audit", True),
         ("/unlock", True),
-        ("/deploy!", False),
+        ("/deploy!", True),
+        ("/deploy.", True),
+        ("**/deploy**", True),
+        ("`/deploy production`", False),
+        ("> /deploy", False),
         ("/deploy-all", False),
         ("/deployment", False),
         ("/Deploy", True),
-        (" /deploy", False),
+        (" /deploy", True),
         ("please /deploy", False),
         ("/assign @mona", False),
         ("//deploy", False),
@@ -79,8 +86,93 @@ def test_forms(line, command):
 
 
 @pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("/deploy \u2014force a false alarm", Deploy(force="a false alarm")),
+        ("/deploy \u2013force a false alarm", Deploy(force="a false alarm")),
+        ("/deploy \u2013\u2013force it is", Deploy(force="it is")),
+        ("/deploy -force it is", Deploy(force="it is")),
+        ("/deploy --Force it is", Deploy(force="it is")),
+        ("/deploy --force=it is", Deploy(force="it is")),
+        ("/deploy production \u2014force \u201cwe know better\u201d", Deploy("production", "we know better")),
+        ("/deploy Production", Deploy("production")),
+        ("/Deploy Web/Production", Deploy("web/production")),
+        ("/deploy to production", Deploy("production")),
+        ("/deploy on Production.", Deploy("production")),
+        ("/deploy production!", Deploy("production")),
+        ("/deploy `production`", Deploy("production")),
+        ("/deploy \u201cproduction\u201d", Deploy("production")),
+        ("/deploy **production**", Deploy("production")),
+        ("/deploy\u00a0production", Deploy("production")),
+        ("/deploy\u200b", Deploy()),
+        ("/deploy, please", Deploy("please")),
+        ("**/deploy production**", Deploy("production")),
+        ("**/deploy** production", Deploy("production")),
+        ("/rollback to `0123456`", Rollback(to="0123456")),
+        ("/rollback to `0123456`.", Rollback(to="0123456")),
+        ("/rollback Production To 0123456", Rollback("production", "0123456")),
+        ("/rollback to commit 0123456", Rollback(to="0123456")),
+        (f"/rollback to https://github.com/acme/shop/commit/{SHA}", Rollback(to=SHA)),
+        ("/rollback on production", Rollback("production")),
+        ("/unlock Production.", Unlock("production")),
+    ],
+)
+def test_what_phones_and_markdown_make_of_a_command_is_understood(line, command):
+    assert is_command(line)
+    assert parse(line) == command
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("/deploy\n\nthanks", "/deploy"),
+        ("\n  \n/deploy", "/deploy"),
+        ("> /deploy production\n\n/rollback", "/rollback"),
+        ("> what do you think?\n>\n> /deploy\n", None),
+        ("> /deploy\nNot today.", None),
+        ("Please\n/deploy", None),
+        ("", None),
+    ],
+)
+def test_what_somebody_quotes_is_not_their_command(body, line):
+    assert command_line(body) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "branch", "message"),
+    [
+        (
+            None,
+            "next",
+            "this pull request goes into `next`, and what is deployed is from `main`: `web/production`; "
+            "from `develop`: `web/staging`",
+        ),
+        (
+            "staging",
+            "main",
+            "this pull request goes into `main`, and what is deployed is from `develop`: `web/staging`",
+        ),
+    ],
+)
+def test_a_pull_request_into_another_branch_is_told_which_are_deployed(name, branch, message):
+    refused = choose_on(branch, name, [web, replace(staging, branch="develop")])
+
+    assert refused == Unusable(Code.BRANCH_NOT_DEPLOYED, message)
+
+
+@pytest.mark.parametrize("branch", ["main", "next"])
+def test_a_target_that_does_not_exist_is_answered_with_those_that_do(branch):
+    refused = choose_on(branch, "nowhere", [web, replace(staging, branch="develop")])
+
+    assert refused == Unusable(
+        Code.TARGET_AMBIGUOUS, "`nowhere` is no target here; there are: `web/production`, `web/staging`"
+    )
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("/rollback to production", "`to` needs a commit of at least seven hexadecimal digits"),
         ("/deploy a b", "not understood: a b"),
         ("/deploy web/", "not understood: web/"),
         ("/deploy a/b/c", "not understood: a/b/c"),
@@ -127,7 +219,7 @@ def test_no_command_raises(word, rest, gap):
     parsed = parse(line)
     assert isinstance(parsed, Deploy | Rollback | Lock | Unlock | Unusable)
     if isinstance(parsed, Deploy | Rollback | Unlock) and parsed.target is not None:
-        assert parsed.target in line
+        assert parsed.target in line.lower()
 
 
 @given(st.text())
@@ -181,7 +273,7 @@ def test_the_target_named_else_the_only_one_else_the_only_production(name, candi
         ("web", [web, staging], "several targets are possible; there are: `web/production`, `web/staging`"),
         ("moon", [web], "`moon` is no target here; there are: `web/production`"),
         ("moon", [], "`moon` is no target here; there are: none"),
-        (None, [], "no target is deployed from this branch; there are: none"),
+        (None, [], "no target is named; there are: none"),
     ],
 )
 def test_what_is_not_clear_is_never_guessed(name, candidates, message):

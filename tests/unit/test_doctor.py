@@ -28,7 +28,16 @@ from shared.run import Target
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
 OWN = "RAILWAY-PRODUCTION"
-MANIFEST = ("pull_request", "pull_request_review", "issue_comment", "push", "check_suite", "check_run", "status")
+MANIFEST = (
+    "pull_request",
+    "pull_request_review",
+    "issue_comment",
+    "push",
+    "check_suite",
+    "check_run",
+    "repository",
+    "status",
+)
 
 
 @pytest.fixture

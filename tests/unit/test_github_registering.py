@@ -68,6 +68,7 @@ HEARD_WITH: Mapping[str, str] = {
     "issue_comment": "issues",
     "pull_request": "pull_requests",
     "pull_request_review": "pull_requests",
+    "repository": "metadata",
     "status": "statuses",
 }
 """The permission without which an App cannot subscribe (docs.github.com/webhooks/webhook-events-and-payloads)."""

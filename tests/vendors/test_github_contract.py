@@ -72,7 +72,11 @@ def test_each_path_in_the_source_has_a_contract(contract, path):
 
 def test_each_contract_has_a_call_in_the_source(contract):
     asked = (Exchange(method=method, path=path, status=200) for method, path in client_source.calls(CLIENT))
-    assert {contract.operation(exchange) for exchange in asked} == {*OPERATIONS, "graphql"}
+    assert {contract.operation(exchange) for exchange in asked} - BY_ID == {*OPERATIONS, "graphql"}
+
+
+BY_ID = {"GET /repositories/{}", "GET /repositories/{}/installation"}
+"""Where the redirects of renamed repositories lead (docs: best practices for the REST API); not in the description."""
 
 
 @pytest.mark.parametrize("document", client_source.documents(CLIENT))

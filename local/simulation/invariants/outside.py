@@ -107,7 +107,7 @@ def nothing_older_is_deployed_by_itself(witness: Witness, made: Made) -> Iterato
     if run is None or made.execution.function != "deploy" or run.trigger.source != "merge":
         return
     current = witness.target(run.target).current
-    repository = witness.vendors.github.repository(run.repository)
+    repository = witness.vendors.repository
     if current and current.run_id and repository.compare(made.deployment.commit_sha, current.commit_sha) == "ahead":
         yield f"{run.id} deploys {made.deployment.commit_sha[:7]}, older than {current.commit_sha[:7]}, which serves"
 

@@ -70,14 +70,56 @@ def merges_are_deployed(witness: Witness) -> Iterator[str]:
 
 
 def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
-    """A command that was heard has a run or a reply."""
+    """A command that was heard has a run or a reply; in a locked conversation, at least its effect."""
     for event in _accepted(witness, "CommentWritten"):
         if not commands.is_command(event.body):
             continue
         started = any(run.trigger.id == str(event.comment_id) for run in witness.runs())
         marker = f"<!-- signalbox:reply:{event.comment_id} -->"
+        if not started and _pull(witness, event.number).locked and _done_silently(witness, event.comment_id):
+            continue
         if not started and all(marker not in said for said in _comments(witness, event.number)):
             yield f"nobody answered {event.body} of {event.author} on #{event.number}"
+
+
+def _done_silently(witness: Witness, comment: int) -> bool:
+    """Refused, as the log says, or a lock or an unlocking that a target has seen, or a later one."""
+    return comment in witness.refused or any(target.last_command >= comment for target in witness.store.all(Target))
+
+
+def renames_are_followed(witness: Witness) -> Iterator[str]:
+    """What a repository is called now is recorded, and people were told once of each new name."""
+    name = witness.vendors.repository.full_name
+    target = witness.target(witness.configured.in_repository(REPOSITORY)[0].id)
+    known = target.repository
+    if name != REPOSITORY and (known is None or known.name != name):
+        yield f"the repository is called {name}, and {known and known.name} is recorded"
+        return
+    told = sum(told.key == f"{target.id}:repository_renamed@{name}" for told in witness.told)
+    if name != REPOSITORY and not told:
+        yield f"the repository is called {name}, and nobody was told"
+
+
+def nothing_foreign_is_done(witness: Witness) -> Iterator[str]:
+    """A repository that has the name that ours had is not deployed from, commanded from, or written to."""
+    own, foreign = witness.vendors.repository, witness.vendors.github.repository(REPOSITORY)
+    for run in witness.runs():
+        if run.commit_sha in witness.foreign:
+            yield f"{run.id} is of {run.commit_sha}, which was merged elsewhere"
+        if run.trigger.source == "command" and int(run.trigger.id) not in own.comments:
+            yield f"{run.id} was asked for by a comment elsewhere"
+    if foreign is own:
+        return
+    for lock in (target.lock for target in witness.store.all(Target)):
+        said = foreign.comments.values()
+        if (
+            lock is not None
+            and lock.run_id is None
+            and any(one.created_at <= lock.at for one in said)
+            and not any(one.body.startswith("/lock") for one in own.comments.values())
+        ):
+            yield f"{lock.by} locked a target by a comment elsewhere"
+    yield from (f"we wrote elsewhere: {one.body[:60]}" for one in foreign.comments.values() if one.by_app)
 
 
 def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
@@ -93,7 +135,7 @@ def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
         }
         replied = any(Code.NOT_AUTHORIZED in said for said in _comments(witness, event.number))
         asked = [place.id for place in witness.configured.targets if place.branch == pull.base]
-        if not replied and set(asked) - answered:
+        if not replied and not pull.locked and set(asked) - answered:
             yield f"nobody answered the label on #{event.number}"
 
 
@@ -105,7 +147,9 @@ def labels_are_answered(witness: Witness) -> Iterator[str]:
         set_by = next((one for one in reversed(pull.labellings) if one.label == LABEL), None)
         if waits or pull.from_fork or set_by is None or LABEL not in pull.labels or set_by.by.endswith("[bot]"):
             continue
-        if any(f"<!-- signalbox:reply:LE_{set_by.id} -->" in said for said in _comments(witness, pull.number)):
+        if pull.locked or any(
+            f"<!-- signalbox:reply:LE_{set_by.id} -->" in said for said in _comments(witness, pull.number)
+        ):
             continue
         for place in witness.configured.targets:
             asked = place.branch == pull.base and place.policy.deploy_label is not None
@@ -176,7 +220,8 @@ def one_comment_per_run(witness: Witness) -> Iterator[str]:
         found = sum(marker in said for said in _comments(witness, run.pull_request.number))
         if found > 1 + witness.lost[run.id, "comments"]:
             yield f"{run.id} has {found} comments"
-        if found == 0 and run.reason is not Code.NOTHING_TO_DEPLOY:
+        untold = _pull(witness, run.pull_request.number).locked or run.reason is Code.NOTHING_TO_DEPLOY
+        if found == 0 and not untold:
             yield f"{run.id} has no comment"
 
 
@@ -230,8 +275,19 @@ def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
             continue
         known = recorded.drifting_since is not None and recorded.deployment_id == (serving.id if serving else None)
         news = [key for key in target.notified if key.startswith("drifted@")]
-        if not known or not any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news):
+        reported = serving is not None and _failed_aloud(witness, place, serving.id)
+        if not known or not (reported or any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news)):
             yield f"{what} {place.id}, {current.commit_sha[:7]} is recorded, and {'not told' if known else 'unnoticed'}"
+
+
+def _failed_aloud(witness: Witness, place: TargetConfig, deployment: str) -> bool:
+    """Whether the critical notification of a run was about this deployment."""
+    told = {told.key.partition("@")[0] for told in witness.told}
+    for run in witness.runs():
+        own = {run.deployment.id if run.deployment else None, run.rollback.deployment_id if run.rollback else None}
+        if run.target == place.id and deployment in own and f"{run.id}:rollback_failed" in told:
+            return True
+    return False
 
 
 def what_we_deployed_is_recorded(witness: Witness) -> Iterator[str]:
@@ -351,7 +407,9 @@ def silences_are_told(witness: Witness) -> Iterator[str]:
     target = witness.target(witness.configured.in_repository(REPOSITORY)[0].id)
     if happened is None or happened <= (target.listened_since or START) + SKEW:
         return
-    if any(attempt.delivered_at >= happened - EARLY for attempt in witness.vendors.github.webhooks.attempts()):
+    attempts = witness.vendors.github.webhooks.attempts()
+    own = [one for one in attempts if one.webhook.repository == witness.vendors.repository.id]
+    if any(attempt.delivered_at >= happened - EARLY for attempt in own):
         return
     told = any(told.key.startswith(f"{target.id}:webhooks_lost@") for told in witness.told)
     if target.deaf is None or not told:
@@ -386,6 +444,8 @@ _AT_REST: list[Question[[Witness]]] = [
     what_fails_on_probation_is_taken_back,
     missed_webhooks_are_asked_for,
     silences_are_told,
+    renames_are_followed,
+    nothing_foreign_is_done,
     no_dead_letters,
     *refusals.AT_REST,
     *railway.AT_REST,
@@ -419,15 +479,18 @@ def after_replay(witness: Witness, before: dict[str, int]) -> Found:
 
 
 def _accepted(witness: Witness, kind: str) -> list[Any]:
-    return [event for event in witness.accepted.values() if type(event).__name__ == kind]
+    """Of those about the repository that is deployed from."""
+    own = witness.vendors.repository.id
+    found: list[Any] = [event for event in witness.accepted.values() if type(event).__name__ == kind]
+    return [event for event in found if event.repository_id == own]
 
 
 def _repository(witness: Witness) -> Repository:
-    return witness.vendors.github.repository(REPOSITORY)
+    return witness.vendors.repository
 
 
 def _pull(witness: Witness, number: int) -> PullRequest:
-    return witness.vendors.github.pull(REPOSITORY, number)
+    return witness.vendors.repository.pulls[number]
 
 
 def _comments(witness: Witness, number: int) -> list[str]:

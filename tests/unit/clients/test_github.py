@@ -21,6 +21,7 @@ from shared.clients.github_app import GitHubApp
 from shared.clients.github_registration import Registration
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.redaction import redact
+from shared.run import Repository
 from shared.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
 
 REPO = "acme/shop"
@@ -479,7 +480,7 @@ async def test_a_list_of_files_that_is_cut_short_is_none(world, github):
 
 
 async def test_activity_shows_the_newest_merges_and_the_newest_pull_request(world, github, clock):
-    assert await github.activity(REPO) == Activity(world.repository(REPO).id, (), None)
+    assert await github.activity(REPO) == Activity(world.repository(REPO).id, (), None, (), REPO)
     times = []
     for _ in range(3):
         clock.time += timedelta(minutes=1)
@@ -1181,7 +1182,8 @@ async def test_the_primary_limit_of_queries_is_said_inside_a_200(world, github, 
         (httpx.Response(422, json={"message": "It was submitted too quickly"}), RateLimited, "too quickly"),
         (httpx.Response(404, json={"message": "Not Found"}), NotFound, "Not Found"),
         (httpx.Response(422, json={"message": "Invalid", "errors": [{"code": "missing"}]}), Refused, "missing"),
-        (httpx.Response(301, headers={"location": "/repositories/1"}), Refused, "301"),
+        (httpx.Response(301, headers={"location": "https://elsewhere.test/repositories/1"}), Refused, "301"),
+        (httpx.Response(301), Refused, "301"),
         (httpx.Response(410, json={"message": "Gone"}), NotFound, "410"),
         (httpx.Response(502), Unavailable, "502"),
     ],
@@ -1196,6 +1198,65 @@ async def test_refusals_are_named(scripted, response, raised, text):
 async def test_an_unreadable_answer_to_a_read_is_transient(scripted, content):
     with pytest.raises(Unavailable, match="unreadable answer"):
         await scripted(httpx.Response(200, content=content)).permission(REPO, "ann")
+
+
+# Where GitHub is, and where its repositories have gone
+
+
+async def test_the_redirects_of_a_renamed_repository_are_followed(world, github):
+    # given a repository that the client knows by its old name
+    number = world.open_pull_request(REPO, title="one", author="ann")
+    world.rename(REPO, "acme/store", "ann")
+    # when it reads, changes and queries
+    permission = await github.permission(REPO, "ann")
+    await github.upsert_comment(REPO, number, marker=MARKER, body="hello")
+    pull = await github.pull_request(REPO, number)
+    # then it is the renamed one
+    assert (permission, pull.number) == ("admin", number)
+    assert world.comments("acme/store", number) == [f"hello\n\n{MARKER}"]
+
+
+async def test_redirects_that_go_round_and_round_end(scripted):
+    round_and_round = [httpx.Response(307, headers={"location": f"/{n}"}) for n in range(9)]
+    with pytest.raises(Refused, match="307"):
+        await scripted(*round_and_round).react(REPO, 1)
+
+
+async def test_a_name_that_leads_to_another_repository_is_not_found(world, clock, source):
+    async def identify(repository: str) -> Repository:
+        return Repository(id=world.repository(REPO).id + 1, name=repository)
+
+    world.open_pull_request(REPO, title="one", author="ann")
+    transport = httpx.ASGITransport(app=world.app)
+    secrets = Secrets(source, clock)
+    github = GitHub(
+        base_url=BASE_URL, app_id="123456", secrets=secrets, clock=clock, identify=identify, transport=transport
+    )
+    for asking in (github.pull_request(REPO, 1), github.activity(REPO), github.labelled(REPO, 1, "x")):
+        with pytest.raises(NotFound, match="is another repository now"):
+            await asking
+
+
+async def test_on_enterprise_server_graphql_is_beside_rest(clock, source):
+    paths = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        if request.url.path.endswith("/installation"):
+            return httpx.Response(200, json={"id": 7})
+        expires = (clock.time + timedelta(hours=1)).isoformat()
+        return httpx.Response(201, json={"token": "ghs_token", "expires_at": expires, "data": {}})
+
+    transport, secrets = httpx.MockTransport(answer), Secrets(source, clock)
+    url = "https://ghe.example/api/v3"
+    github = GitHub(base_url=url, app_id="123456", secrets=secrets, clock=clock, transport=transport)
+    with pytest.raises(NotFound):
+        await github.pull_request(REPO, 1)
+    assert paths == [
+        f"/api/v3/repos/{REPO}/installation",
+        "/api/v3/app/installations/7/access_tokens",
+        "/api/graphql",
+    ]
 
 
 # What GitHub knows about the App

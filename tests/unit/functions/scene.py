@@ -317,10 +317,13 @@ class Scene:
 
     # Calling the functions
 
-    async def push(self, function: str, data: bytes, *, attempt: int = 1) -> httpx.Response:
+    async def push(
+        self, function: str, data: bytes, *, attempt: int = 1, published_at: datetime | None = None
+    ) -> httpx.Response:
         """As Pub/Sub pushes to the function's subscription."""
+        at = {} if published_at is None else {"publishTime": published_at.isoformat()}
         body = {
-            "message": {"data": base64.b64encode(data).decode(), "messageId": "1", "attributes": {}},
+            "message": {"data": base64.b64encode(data).decode(), "messageId": "1", "attributes": {}, **at},
             "subscription": f"projects/local/subscriptions/{function}",
             "deliveryAttempt": attempt,
         }

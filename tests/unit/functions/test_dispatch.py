@@ -12,6 +12,7 @@ from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
+from shared import events
 from shared.errors import Code
 from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged, PullRequestOpened
 from shared.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
@@ -409,7 +410,106 @@ async def test_a_merged_pull_request_may_be_deployed_again_by_force(scene: Scene
 async def test_a_pull_request_into_another_branch_is_not_for_this_target(scene: Scene) -> None:
     scene.github.repository(REPOSITORY).branches["next"] = OLD
     scene.github.open_pull_request(REPOSITORY, title="Later", author="grace", base="next")
-    assert f"**`{Code.TARGET_AMBIGUOUS}`**" in await command(scene, "/deploy")
+    for body in ("/deploy", "/deploy production"):
+        reply = await command(scene, body)
+        assert f"**`{Code.BRANCH_NOT_DEPLOYED}`**" in reply
+        assert "from `main`: `web/production`" in reply
+
+
+# What GitHub does not know, or does not show
+
+
+@pytest.mark.parametrize("kind", [PullRequestMerged, PullRequestChanged, "a command"])
+async def test_a_pull_request_that_github_does_not_know_is_a_warning_and_done(scene: Scene, kind: Any) -> None:
+    scene.configure(deploy_label="ship it")
+    event = PullRequestMerged(repository=REPOSITORY, number=99)
+    if kind == "a command":
+        event = replace(scene.say(scene.open_pull_request(), "/deploy"), number=99)
+    elif kind is PullRequestChanged:
+        event = PullRequestChanged(repository=REPOSITORY, number=99)
+    assert (await scene.happen(event)).status_code == 200
+    (line,) = scene.logged("an event about a pull request that GitHub does not know")
+    assert line["severity"] == "WARNING"
+    assert [one for one in scene.logged() if one["severity"] == "ERROR"] == []
+
+
+async def test_a_pull_request_that_is_younger_than_githubs_servers_is_asked_for_again(scene: Scene) -> None:
+    event = PullRequestMerged(repository=REPOSITORY, number=1)
+    early = await scene.push("dispatch", events.encode(event), published_at=scene.clock.now())
+    scene.merge(scene.open_pull_request())
+    later = await scene.push("dispatch", events.encode(event), published_at=scene.clock.now())
+    assert (early.status_code, later.status_code, len(await scene.runs())) == (503, 200, 1)
+
+
+async def test_a_repository_that_github_does_not_show_is_asked_for_again(scene: Scene) -> None:
+    scene.merge(scene.open_pull_request())
+    del scene.github.repositories[REPOSITORY.lower()]
+    assert (await scene.happen(merged(1))).status_code == 503
+
+
+@pytest.mark.parametrize("hides", ["nodes", "edges", "errors"])
+async def test_a_null_in_any_list_drops_no_merge(scene: Scene, hides: str) -> None:
+    scene.merge(scene.open_pull_request())
+    scene.github.app.faults.append(Fault(when="/graphql", hides=hides, times=9))
+    assert (await scene.happen(merged(1))).status_code == 200
+    assert len(await scene.runs()) == 1
+
+
+async def test_a_merge_whose_commit_is_not_named_yet_is_asked_about_again(scene: Scene) -> None:
+    scene.merge(scene.open_pull_request())
+    pull = scene.github.pull(REPOSITORY, 1)
+    shown = {"data": {"repository": {"pullRequest": without_its_commit(pull.head_sha)}}}
+    scene.github.app.faults.append(Fault(when="/graphql", status=200, body=shown))
+    assert (await scene.happen(merged(1))).status_code == 503
+    assert (await scene.happen(merged(1))).status_code == 200
+    assert len(await scene.runs()) == 1
+
+
+def without_its_commit(head: str) -> dict[str, Any]:
+    return {
+        "number": 1,
+        "title": "Faster cart",
+        "url": "https://github.com/acme/shop/pull/1",
+        "state": "MERGED",
+        "isDraft": False,
+        "merged": True,
+        "headRefOid": head,
+        "baseRefName": "main",
+        "mergeable": "UNKNOWN",
+        "mergeStateStatus": "UNKNOWN",
+        "isCrossRepository": False,
+        "mergeCommit": None,
+        "commits": {"nodes": []},
+    }
+
+
+# A locked conversation
+
+
+@pytest.mark.parametrize("why", ["locked", "down"])
+async def test_a_command_is_carried_out_without_its_reaction(scene: Scene, why: str) -> None:
+    scene.open_pull_request()
+    if why == "locked":
+        scene.github.lock_conversation(REPOSITORY, 1)
+    else:
+        scene.github.app.faults.append(Fault(when="/reactions", times=1))
+    assert await command(scene, "/rollback") == ""
+    assert (await scene.the_run()).kind is Kind.ROLLBACK
+
+
+async def test_a_lock_without_a_reply_is_a_lock(scene: Scene) -> None:
+    scene.open_pull_request()
+    scene.github.lock_conversation(REPOSITORY, 1)
+    assert await command(scene, "/lock stocktaking") == ""
+    target = await scene.target()
+    assert (target.lock is not None and target.lock.reason) == "stocktaking"
+
+
+async def test_a_refusal_that_cannot_be_written_is_done(scene: Scene) -> None:
+    scene.open_pull_request()
+    scene.github.lock_conversation(REPOSITORY, 1)
+    assert await command(scene, "/deploy nowhere") == ""
+    assert await scene.runs() == []
 
 
 # /rollback

@@ -48,6 +48,29 @@ async def test_the_merge_method_is_the_configured_one(scene: Scene) -> None:
     assert scene.calls(scene.github.app, '"merge_method":"rebase"') == 1
 
 
+@pytest.mark.parametrize("tests", ["success", "failure"])
+async def test_a_check_that_github_does_not_show_is_waited_for(scene: Scene, tests: str) -> None:
+    # given a pull request whose checks GitHub answers with null
+    number = scene.open_pull_request(tests=tests)
+    scene.github.app.faults.append(Fault(when="statusCheckRollup", hides="nodes"))
+
+    # when it is judged
+    run = await scene.execute(asked(scene, number))
+
+    # then nothing is merged, and nothing is given up either
+    assert (run.stage, run.status, scene.github.merges) == (Stage.MERGE, Status.WAITING, [])
+    assert run.history[-1].message == "waiting for a check that cannot be read"
+
+
+async def test_a_rule_that_github_does_not_show_is_waited_for(scene: Scene) -> None:
+    number = scene.open_pull_request()
+    scene.github.app.faults.append(Fault(when="/rules/branches", status=200, body=[None, {"type": "deletion"}]))
+    run = await scene.execute(asked(scene, number))
+    assert run.history[-1].message == "waiting for a rule that cannot be read"
+    await scene.wake("merge", run.id)
+    assert (await scene.run(run.id)).stage is Stage.DEPLOY
+
+
 async def test_unfinished_checks_are_waited_for_and_judged_when_woken(scene: Scene) -> None:
     number = scene.open_pull_request(tests=None)
     run = await scene.execute(asked(scene, number))

@@ -21,9 +21,20 @@ from shared.run import Run, Serving, Stage, Status, Target
 from shared.sweeping.due import PAGE
 
 [ITS_TIME] = [function.timeout for function in topology.load().functions if function.name == "sweep"]
-_PARTS = ("woken", "probed", "compared", "brought", "redelivered", "unnoticed", "labelled", "deaf", "reported")
+_PARTS = (
+    "woken",
+    "probed",
+    "compared",
+    "brought",
+    "redelivered",
+    "unnoticed",
+    "labelled",
+    "deaf",
+    "renamed",
+    "reported",
+)
 UNREACHED = dict.fromkeys(_PARTS, 0)
-FROM_GITHUB = {"redelivered": None, "unnoticed": None, "deaf": None}
+FROM_GITHUB = {"redelivered": None, "unnoticed": None, "deaf": None, "renamed": None}
 
 
 def published(scene: Scene) -> list[tuple[str, str]]:

@@ -293,3 +293,27 @@ async def test_it_is_shown(scene: Scene) -> None:
     assert shown["serving"]["drifting_since"].startswith(f"{serving.drifting_since:%Y-%m-%dT%H:%M}")
     assert serving.looked_at is not None
     assert serving.looked_at - serving.drifting_since < timedelta(minutes=1)
+
+
+async def test_of_a_rollback_that_failed_people_are_told_once(scene: Scene) -> None:
+    # given a bad version that Railway refuses to roll back
+    scene.railway.plan(SERVICE, health="failing")
+    scene.railway.refuse_rollback = True
+    await scene.sweep()
+    scene.merge(scene.open_pull_request())
+    await scene.github.tick()
+    await scene.settle()
+
+    # when the sweep compares what serves with what was verified
+    serving = await look(scene)
+
+    # then the drift is recorded, and the critical message is the one about it
+    assert serving.drifting_since is not None
+    assert [event for event in scene.told() if event in ("rollback_failed", "drifted")] == ["rollback_failed"]
+    (told,) = [sent for sent in scene.n8n.notifications if sent["event"] == "rollback_failed"]
+    assert str(told["text"]).count("rollback_refused") == 1
+
+    # and what somebody deploys after that is told
+    await by_hand(scene)
+    await look(scene)
+    assert "drifted" in scene.told()

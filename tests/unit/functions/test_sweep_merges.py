@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from msgspec.structs import replace
 from unit.functions.scene import STAGING, START, TARGET, Scene
 
@@ -184,3 +187,22 @@ async def test_github_without_an_answer_is_asked_again_a_minute_later(scene: Sce
     assert (await scene.sweep()).json()["unnoticed"] is None
     scene.pass_time(60)
     assert await started(scene) == 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 404, "body": {"message": "Not Found"}}, {"status": 200, "body": {}}])
+async def test_of_a_merge_that_stays_unread_people_are_told_once(scene: Scene, fault: dict[str, Any]) -> None:
+    # given a merge about which GitHub never answers
+    await unheard(scene)
+    scene.github.app.faults.append(Fault(when="pullRequest(number", times=100, **fault))
+
+    # when a quarter of an hour has passed
+    for seconds in (120, 700, 120, 60):
+        scene.pass_time(seconds)
+        await scene.sweep()
+        await scene.deliver()
+
+    # then people know, once, and what to do
+    (told,) = [sent for sent in scene.n8n.notifications if sent["event"] == "merge_unread"]
+    assert told["severity"] == "error"
+    assert "pull request #1, which was merged" in told["text"]
+    assert "comment `/deploy` on #1" in told["text"]
