@@ -40,6 +40,7 @@ GRANTED: Mapping[str, Callable[[Function], bool]] = MappingProxyType(
         "shared.cloud.secrets": lambda function: bool(function.secrets),
         "shared.clients.github": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
         "shared.clients.railway": lambda function: RAILWAY_API in function.secrets,
+        "shared.repositories": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
         "shared.clients.n8n": lambda function: N8N_API in function.secrets,
         # Needs no grant: whoever probes imports shared.address, and that the probe.
         "shared.clients.probe": lambda _: False,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.clients.github_merging import RequiredCheck
+from shared.clients.github_merging import HIDDEN_RULE, RequiredCheck
 from shared.clients.github_pull_request import CheckState, PullRequestState
 from shared.clients.github_suites import SuiteState
 from shared.errors import Code
@@ -124,7 +124,8 @@ def _unfinished(pull: PullRequestState, required: Collection[RequiredCheck], pol
     checks = _counted(pull, policy)
     demanded = [*required, *(RequiredCheck(name) for name in policy.required_checks)]
     waiting = {check.name for check in checks if check.state == "pending"}
-    waiting |= {f"{name} (not reported yet)" for name in _absent(demanded, checks, policy)}
+    absent = _absent(demanded, checks, policy)
+    waiting |= {name if name == HIDDEN_RULE else f"{name} (not reported yet)" for name in absent}
     waiting |= {f"{check.name} (cancelled, not started again yet)" for check in checks if _starts_again(check, look)}
     unfinished = [suite for suite in _suites(pull, policy) if _is_awaited(suite, policy, look)]
     if not any(check.state == "pending" for check in checks):  # of which they are, as far as can be seen

@@ -18,7 +18,6 @@ from shared.outcome import Message
 from shared.pipeline import Pace, Terms
 from shared.policy import Policy
 from shared.ports import Backend
-from shared.repositories import Repositories
 from shared.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from shared.clients.n8n import N8n
     from shared.clients.probe import Probe
     from shared.clients.railway import Railway
+    from shared.repositories import Repositories
 
 
 LEASE_PER_LIMIT = 1.2
@@ -95,6 +95,8 @@ class Services:
 
     @cached_property
     def repositories(self) -> Repositories:
+        from shared.repositories import Repositories  # noqa: PLC0415 - as above
+
         return Repositories(self)
 
     @cached_property

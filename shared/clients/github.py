@@ -15,7 +15,7 @@ from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import PullRequestUnknown, decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp, Identify
 from shared.clients.github_labelling import Labelling, LabellingAnswer
-from shared.clients.github_merging import Passes, RequiredCheck, passes
+from shared.clients.github_merging import HIDDEN_RULE, Passes, RequiredCheck, passes
 from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
 from shared.clients.github_pull_request_query import QUERY
 from shared.clients.github_registration import Delivery, Registration, undelivered
@@ -53,7 +53,6 @@ LONGEST_COMMENT = 65_535
 LONGEST_DESCRIPTION = 140
 MOST_FILES = 3000
 """Of a pull request GitHub lists no more (REST: "List pull requests files")."""
-HIDDEN_RULE = "a rule that cannot be read"
 _CUT = "\n\n… (cut: longer than a comment can be)"
 
 

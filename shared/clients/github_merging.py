@@ -15,6 +15,10 @@ from msgspec import Struct
 Passes = Literal["by itself", "by people", "never"]
 
 
+HIDDEN_RULE = "a rule that cannot be read"
+"""In the place of the check that it may demand."""
+
+
 class RequiredCheck(Struct, frozen=True):
     """A check that has to pass; `app_id`: reported by this App, whichever when it is None."""
 

@@ -29,7 +29,13 @@ class Glance:
         return await self._once("deliveries", lambda: self._services.github.registration.recent_deliveries(since))
 
     async def activity(self, repository: str) -> Activity:
-        return await self._once(("activity", repository), lambda: self._services.github.activity(repository))
+        return await self._once(("activity", repository), lambda: self._activity(repository))
+
+    async def _activity(self, repository: str) -> Activity:
+        """After the repository's first target, which tells what it is called now, and is read by other parts anyway."""
+        for place in self._services.config.in_repository(repository)[:1]:
+            await self.target(place.id)
+        return await self._services.github.activity(repository)
 
     async def target(self, id: str) -> Target | None:
         """As it was when this sweep first asked: enough to see that there is nothing to do, not to write it."""

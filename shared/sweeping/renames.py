@@ -22,10 +22,10 @@ async def follow_names(services: Services, glance: Glance) -> int:
 
 async def _follow(services: Services, glance: Glance, repository: str) -> int:
     """Where the name leads nowhere, or to another repository, the id leads to the one that is meant."""
-    known = await services.repositories.of(repository)
     try:
         activity = await glance.activity(repository)
     except NotFound:
+        known = await services.repositories.of(repository)
         if known is None:
             raise
         known = await follow(services, repository, known)

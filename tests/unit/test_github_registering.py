@@ -47,6 +47,7 @@ REQUIRED: Mapping[str, Mapping[str, str]] = {
     "issues/list-comments": {"issues": "read", "pull_requests": "read"},
     "issues/update-comment": COMMENTS,
     "pulls/create": {"pull_requests": "write"},
+    "pulls/list-files": {"pull_requests": "read"},
     "pulls/merge": {"contents": "write"},
     "pulls/update-branch": {"contents": "write", "pull_requests": "write"},
     "rate-limit/get": NONE,

@@ -13,11 +13,11 @@ FILE = """
 [policy]
 bake = 120
 health_path = "/up"
+deploy_label = "los \\"😀\\""
 merge_deadline = 86400
 
 [n8n]
 url = "https://n8n.example.com"
-weekly_report = "wöchentlich \\"😀\\""
 
 [repositories."acme/shop".services.web]
 project_id = "p"
@@ -74,7 +74,7 @@ def test_nothing_outside_this_machine_is_reached(real_time: bool) -> None:
     configured = played(real_time=real_time)
     assert configured.n8n is not None
     assert configured.n8n.url == N8N
-    assert configured.n8n.weekly_report == 'wöchentlich "😀"'
+    assert configured.targets[0].policy.deploy_label == 'los "😀"'
     assert configured.targets[0].policy.health_url is None
 
 
