@@ -149,7 +149,8 @@ class Api:
         return JSONResponse(self._world.manifests.convert(request.path_params["code"]), 201)
 
     async def _repository(self, _request: Request, repo: Repository) -> Response:
-        return JSONResponse(repository(repo))
+        more = {"has_discussions": False, "network_count": 0, "subscribers_count": 1}
+        return JSONResponse({**repository(repo), **more})
 
     # Pull requests and rules
 

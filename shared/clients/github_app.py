@@ -168,7 +168,7 @@ class GitHubApp:
         Source: docs.github.com/enterprise-server/graphql/guides/forming-calls-with-graphql.
         """
         base = str(self._http.base_url).rstrip("/")
-        return f"{base.removesuffix('/v3')}{url}" if url == "/graphql" and base.endswith("/api/v3") else url
+        return f"{base.removesuffix('/v3')}{url}" if url == "/graphql" and base.endswith("api/v3") else url
 
     async def close(self) -> None:
         await self._http.aclose()

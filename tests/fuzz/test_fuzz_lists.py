@@ -24,10 +24,13 @@ from msgspec.structs import fields
 import local.workflows.api
 import shared.clients
 from shared.clients import tolerant
+from shared.clients.answers import Rule
 
 LISTS = (list, tuple, set, frozenset)
 TEXTS = {"^[!-~]+$": "ghs_token"}
 """Of the patterns that answers have, a text of each."""
+NO_ANSWERS = {Rule}
+"""Structs of the clients that are never read from JSON."""
 JUNK = (None, 7, "x", [[]], {}, {"node": None}, {"__typename": "SomethingNew"}, True, {"id": {}})
 
 
@@ -44,6 +47,7 @@ def answers() -> list[type[msgspec.Struct]]:
         for module in modules()
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__ and has_list(kind)
+        if kind not in NO_ANSWERS
     ]
     return sorted(set(found), key=lambda kind: (kind.__module__, kind.__name__))
 

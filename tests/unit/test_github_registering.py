@@ -55,6 +55,7 @@ REQUIRED: Mapping[str, Mapping[str, str]] = {
     "repos/compare-commits-with-basehead": {"contents": "read"},
     "repos/create-deployment": {"deployments": "write"},
     "repos/create-deployment-status": {"deployments": "write"},
+    "repos/get": {"metadata": "read"},
     "repos/get-branch-rules": {"metadata": "read"},
     "repos/get-collaborator-permission-level": {"metadata": "read"},
     "repos/list-deployment-statuses": {"deployments": "read"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ OPERATIONS = (
     "repos/compare-commits-with-basehead",
     "repos/create-deployment",
     "repos/create-deployment-status",
+    "repos/get",
     "repos/get-branch-rules",
     "repos/get-collaborator-permission-level",
     "repos/list-deployment-statuses",
@@ -51,6 +53,8 @@ OPERATIONS = (
 """Ids in GitHub's OpenAPI description; with `graphql` these are all that the client asks."""
 
 ANYWHERE = {
+    301: "moved_permanently",
+    307: "temporary_redirect",
     401: "requires_authentication",
     403: "forbidden",
     404: "not_found",
@@ -58,6 +62,9 @@ ANYWHERE = {
     429: "forbidden",
 }
 """Every operation may answer these (docs: "Troubleshooting the REST API", "Rate limits for the REST API")."""
+_BY_ID = re.compile(r"/repositories/(\d+|\{\})(?=/|$)")
+"""Where the redirects of renamed repositories lead (docs: "Best practices for using the REST API", follow redirects).
+The description has these paths by the repository's name only."""
 HEADERS = {"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}
 
 
@@ -70,7 +77,7 @@ class GitHubContract:
     def operation(self, exchange: Exchange) -> str:
         if exchange.path == "/graphql":
             return "graphql"
-        operation = self.rest.operation(exchange.method, exchange.path)
+        operation = self.rest.operation(exchange.method, _by_name(exchange.path))
         return operation.id if operation else f"{exchange.method} {exchange.path}"
 
     def of_document(self, document: str) -> list[str]:
@@ -83,7 +90,7 @@ class GitHubContract:
         found = [*_headers(exchange)]
         if exchange.path == "/graphql":
             return found + [f"graphql: {violation}" for violation in self._graphql(exchange)]
-        return found + self.rest.violations(exchange)
+        return found + self.rest.violations(msgspec.structs.replace(exchange, path=_by_name(exchange.path)))
 
     def _graphql(self, exchange: Exchange) -> Iterator[str]:
         """The document and its variables; the answer is made by the same library from a part of the same schema."""
@@ -95,6 +102,10 @@ class GitHubContract:
             values = get_variable_values(self.schema, known, asked.get("variables", {}))
             if isinstance(values, list):
                 yield from (error.message for error in values)
+
+
+def _by_name(path: str) -> str:
+    return _BY_ID.sub("/repos/owner/name", path, count=1)
 
 
 def _headers(exchange: Exchange) -> Iterator[str]:

@@ -83,7 +83,7 @@ def _path(node: ast.expr) -> str | None:
         text = "".join(_filled(part) for part in node.values)
     else:
         return None
-    return text.partition("?")[0] if re.match(r"/[a-z]", text) else None
+    return text.partition("?")[0] if re.match(r"/[a-z]", text) and not text.endswith("/") else None
 
 
 def _filled(part: ast.expr) -> str:
