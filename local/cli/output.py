@@ -49,7 +49,7 @@ def line(out: Console, shown: Line) -> None:
     status = shown.status or ""
     colour = _COLOURS.get(status, "white")
     took = " " * 8 if shown.seconds is None else f"{shown.seconds:6.2f} s"
-    out.print(f"{at}  {shown.stage:<9} [dim]{took}[/]  [{colour}]{status:<11}[/] {escape(shown.message)}")
+    out.print(f"{at}  {shown.stage:<9} [dim]{took}[/]  [{colour}]{status:<12}[/] {escape(shown.message)}")
 
 
 def addresses(out: Console, urls: Mapping[str, str]) -> None:
