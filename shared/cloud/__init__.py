@@ -6,6 +6,7 @@ as long as the instance; they are made inside the event loop that uses them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -123,18 +124,24 @@ class LazyStore:
         return self._opened
 
 
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
+"""Source: cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create."""
+
+
 def _pinned(text: str) -> dict[str, str]:
-    """Raises ConfigError for what is not NAME=VERSION, with a number or an alias such as `latest`."""
+    """Raises ConfigError for what is not NAME=VERSION, with a number or an alias such as `latest`.
+
+    Our own secrets are known however they are written; any other name is that of a token in signalbox.toml.
+    """
     pinned = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, version = (piece.strip() for piece in part.partition("="))
         if not (name and equals and version):
             raise ConfigError(f"environment variable {SECRET_VERSIONS}: {part!r} is not NAME=VERSION")
         known = {one.upper().replace("-", "_"): one for one in NAMES}
-        wanted = known.get(name.upper().replace("-", "_"))
-        if wanted is None:
-            raise ConfigError(f"environment variable {SECRET_VERSIONS}: {name!r} is none of {', '.join(NAMES)}")
-        pinned[wanted] = version
+        if not _SECRET.fullmatch(name):
+            raise ConfigError(f"environment variable {SECRET_VERSIONS}: {name!r} is no name of a secret")
+        pinned[known.get(name.upper().replace("-", "_"), name)] = version
     return pinned
 
 

@@ -28,7 +28,7 @@ _TELLING = """#!/bin/sh
 # As terraform, but a test tells its plans.
 [ "$1" = test ] || exec terraform "$@"
 shift
-terraform providers schema -json > /dev/null || exit 1
+terraform validate > /dev/null || exit 1
 exec terraform test -json -verbose -filter={filter} "$@" > {told}
 """
 
@@ -110,7 +110,7 @@ def _alone() -> Iterator[None]:
 
 def _told(work: Path) -> str:
     _used(["terraform", "init", "-backend=false", "-input=false", "-no-color"], work)
-    _used(["terraform", "providers", "schema", "-json"], work)
+    _used(["terraform", "validate", "-no-color"], work)
     return _run(["terraform", "test", "-json", "-verbose", f"-filter={FILTER}"], work).stdout
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from terraform.planning import Plan
 from unit.functions.scene import Scene, opened
 
+from local.vendors import REPOSITORY
 from shared import log
 from shared.cloud.channel import explain
 from shared.cloud.firestore import READS
@@ -63,7 +64,8 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def failed(scene: Scene) -> str:
-    """There is no such pull request."""
+    """The pull request was closed."""
+    scene.github.close(REPOSITORY, scene.open_pull_request())
     assert (await scene.execute(scene.new_run(Stage.MERGE))).status is Status.FAILED
     return "merge"
 

@@ -44,7 +44,7 @@ def bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (None, None, True, "there is no terraform on the PATH"),
         ("echo broken >&2; exit 1", None, True, "terraform version: broken"),
         ("exit 0", None, False, "neither SIGNALBOX_TFCHECK nor SIGNALBOX_REQUIRE=terraform says where the provider is"),
-        (CANNOT_START_IT, None, True, "terraform providers: the plugin did not respond"),
+        (CANNOT_START_IT, None, True, "terraform validate: the plugin did not respond"),
         (FINDS_NO_PROVIDER, "tfcheck", False, "no route to registry.terraform.io"),
         ("exit 0", "nothing", False, "SIGNALBOX_TFCHECK names .*nothing, which cannot be run"),
     ],

@@ -42,7 +42,7 @@ def test_a_project_is_required():
         open_backend({})
 
 
-@pytest.mark.parametrize("versions", ["RAILWAY-API", "RAILWAY-API=", "=3", "a=1,b"])
+@pytest.mark.parametrize("versions", ["RAILWAY-API", "RAILWAY-API=", "=3", "a=1,b", "railway api=1"])
 def test_pinned_versions_are_checked(versions):
     with pytest.raises(ConfigError, match="SIGNALBOX_SECRET_VERSIONS"):
         open_backend({"GOOGLE_CLOUD_PROJECT": "acme", "SIGNALBOX_SECRET_VERSIONS": versions})
@@ -103,7 +103,7 @@ async def test_each_client_is_opened_once_and_closed(monkeypatch, credentials):
 
         for module in ("firestore", "pubsub", "secrets"):
             monkeypatch.setattr(f"shared.cloud.{module}.connect", connect)
-        pins = " RAILWAY-API=3, N8N-API = latest ,"
+        pins = " RAILWAY-API=3, n8n_api = latest , RAILWAY-PRODUCTION=2"
         backend = open_backend({"GOOGLE_CLOUD_PROJECT": "acme", "SIGNALBOX_SECRET_VERSIONS": pins})
 
         for _ in range(2):
@@ -113,6 +113,10 @@ async def test_each_client_is_opened_once_and_closed(monkeypatch, credentials):
             assert await backend.bus.publish("events", b"x", {}) == "1"
             assert await backend.secrets.read("N8N-API") == ("projects/acme/secrets/N8N-API/versions/latest",)
         assert await backend.secrets.read("RAILWAY-API") == ("projects/acme/secrets/RAILWAY-API/versions/3",)
+        of_an_environment = "RAILWAY-PRODUCTION"
+        assert await backend.secrets.read(of_an_environment) == (
+            f"projects/acme/secrets/{of_an_environment}/versions/2",
+        )
         assert isinstance(backend.clock, SystemClock)
         assert len(opened) == 3
 
