@@ -11,7 +11,7 @@ from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
 from shared.errors import Code
-from shared.run import Health, Run, Stage, Status, Target, Trigger, Verdict
+from shared.run import Health, Rollback, Run, Stage, Status, Target, Trigger, Verdict
 from shared.sweeping.drift import EVERY
 
 CRON = "0 * * * *"
@@ -105,6 +105,37 @@ async def test_what_waits_for_ci_has_its_time_too(scene: Scene) -> None:
     scene.railway.created[0].status, scene.railway.created[0].due = "WAITING", None
     run = await look(scene, run)
     run = await look(scene, run, 3600)
+    assert (run.stage, run.status) == (Stage.MONITOR, Status.WAITING)
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "WAITING"])
+async def test_a_rollback_that_railway_pauses_is_reported_in_time(scene: Scene, status: str) -> None:
+    # Given a bad version that is live, and a rollback whose deployment Railway does not begin
+    run = await at(scene, Stage.MONITOR, "BUILDING")
+    scene.railway.created[0].status, scene.railway.created[0].due = status, None
+    assert run.deployment is not None
+    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
+
+    # When its time is up
+    await scene.save(replace(run, rollback=back))
+    run = await look(scene, run)
+    run = await look(scene, run, 900)
+
+    # Then people are notified at once, and not in a week
+    assert run.error is not None
+    assert (run.status, run.error.code) == (Status.FAILED, Code.ROLLBACK_TIMEOUT)
+    assert "rollback_failed:n8n" in run.owed
+
+
+async def test_an_approval_that_a_rollback_waits_for_is_critical(scene: Scene) -> None:
+    run = await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True)
+    assert run.deployment is not None
+    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
+    await scene.save(replace(run, rollback=back))
+    run = await look(scene, run)
+    run = await look(scene, run, 3600)
+    await scene.wake("notify", run.id)
+    assert [(told["event"], told["severity"]) for told in scene.n8n.notifications] == [("needs_approval", "critical")]
     assert (run.stage, run.status) == (Stage.MONITOR, Status.WAITING)
 
 
