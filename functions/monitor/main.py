@@ -19,6 +19,8 @@ from shared.stage import Claim
 
 prepare()
 
+LONGEST_BETWEEN_LOOKS = 600.0
+"""Seconds: a deployment that waited for days and goes on without a webhook must not be live for days unseen."""
 _WAITS_FOR = {
     "NEEDS_APPROVAL": "; a person has to approve the deployment there",
     "WAITING": "; it waits for CI",
@@ -58,7 +60,7 @@ def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
     restoring, for_people = claim.run.rollback is not None, deployment.status == "NEEDS_APPROVAL"
     return Wait(
         message=f"Railway: {status}{_WAITS_FOR.get(deployment.status, '')}",
-        wake_in=max(claim.terms.policy.poll, taken),
+        wake_in=max(claim.terms.policy.poll, min(taken, LONGEST_BETWEEN_LOOKS)),
         otherwise=Code.ROLLBACK_TIMEOUT if restoring else Code.DEPLOY_TIMEOUT,
         tell="needs_approval" if for_people else None,
         suspends=deployment.paused and (for_people or not restoring),

@@ -55,6 +55,17 @@ async def test_an_approval_has_peoples_time_and_the_deployment_is_not_cancelled(
     assert len(scene.railway.created) == 1
 
 
+async def test_an_approval_of_which_no_webhook_tells_is_seen_in_minutes(scene: Scene) -> None:
+    # Given a deployment that has waited for a day
+    run = await look(scene, await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True))
+    run = await look(scene, run, DAY)
+
+    # When the next look is due
+    # Then it is not as far away again: what is approved meanwhile may be live and bad
+    assert run.stage_due is not None
+    assert run.stage_due - scene.clock.now() == timedelta(minutes=10)
+
+
 async def test_an_approval_that_is_first_seen_after_the_deadline_is_not_late(scene: Scene) -> None:
     run = await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True)
     run = await look(scene, run, 901)
