@@ -14,7 +14,7 @@ from shared.address import address_of
 from shared.amend import amend
 from shared.clients.railway import DeploymentState, ServiceState
 from shared.config import TargetConfig
-from shared.errors import RateLimited, TransientError, VendorError
+from shared.errors import RateLimited, SecretMissing, TransientError, VendorError
 from shared.outbox import owe
 from shared.run import Run, Serving, Target, Verified
 from shared.services import Services
@@ -27,14 +27,24 @@ EVERY = timedelta(minutes=10)
 async def look_for_drift(services: Services, glance: Glance) -> int:
     """Ask Railway what serves each target, one request each, and record the answer; how many were looked at.
 
-    One that Railway cannot or will not tell of keeps no other from being asked about. Raises RateLimited at the first
-    refusal of that kind, and what the store raises.
+    One that Railway cannot or will not tell of keeps no other from being asked about, nor does one whose token is
+    missing. Raises RateLimited at the first refusal of that kind, SecretMissing once all the others have been asked
+    about, and what the store raises.
     """
     now, places = services.clock.now(), services.config.targets
     targets = await asyncio.gather(*(glance.target(place.id) for place in places))
     due = [place for place, target in zip(places, targets, strict=True) if target is not None and is_due(target, now)]
     random.shuffle(due)
-    return sum([await _look(services, glance, place) for place in due])
+    done, missing = 0, list[SecretMissing]()
+    for place in due:
+        try:
+            done += await _look(services, glance, place)
+        except SecretMissing as error:
+            log.error("no token to ask Railway with", target=place.id, reason=str(error))
+            missing.append(error)
+    if missing:
+        raise missing[0]
+    return done
 
 
 async def _look(services: Services, glance: Glance, place: TargetConfig) -> bool:
