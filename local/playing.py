@@ -6,9 +6,11 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from shared import forgiving
 from shared.errors import ConfigError
 from shared.policy import Policy
 
@@ -28,7 +30,7 @@ def emulated(text: str, source: str, *, n8n: str, real_time: bool = False) -> st
     What is wrong otherwise stays wrong: shared.config says so. `real_time`: the policy keeps its times.
     """
     try:
-        played = tomllib.loads(text)
+        played = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source}: not TOML: {error}") from error
     if not real_time:
@@ -39,10 +41,12 @@ def emulated(text: str, source: str, *, n8n: str, real_time: bool = False) -> st
     for policy in _policies(played):
         for name in _NOT_HERE:
             policy.pop(name, None)
+        if isinstance(policy.get("health_path"), str):
+            policy["health_path"] = _path_alone(policy["health_path"])
         if not real_time:
             policy.update({name: _shorter(name, value) for name, value in policy.items() if _faster(name)})
     if isinstance(played.get("n8n"), dict):
-        played["n8n"]["url"] = n8n
+        played["n8n"] = _with_paths_alone(played["n8n"]) | {"url": n8n}
     return "".join(_lines(played))
 
 
@@ -50,8 +54,33 @@ def _faster(name: str) -> bool:
     return name in PACED or name.endswith("_deadline")
 
 
+def _path_alone(address: str) -> str:
+    """Of the health check's address, which may name a host of the real world, too; what cannot be read stays."""
+    try:
+        return forgiving.health_path(address)[1]
+    except ValueError:
+        return address
+
+
+def _with_paths_alone(table: dict[str, Any]) -> dict[str, Any]:
+    """The table [n8n] with its workflows' paths, also where they are addresses at its own host."""
+    try:
+        host = urlsplit(forgiving.n8n(str(table.get("url")))[0]).netloc
+        return {
+            name: forgiving.webhook_path(path, host) if isinstance(path, str) and "://" in path else path
+            for name, path in table.items()
+            if name != "url"
+        }
+    except ValueError:
+        return table
+
+
 def _shorter(name: str, value: Any) -> Any:
     """What is no number is left for shared.config to refuse."""
+    try:
+        value = forgiving.number(value)
+    except ValueError:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return max(value / FASTER, SHORTEST_DEADLINE) if name.endswith("_deadline") else value / FASTER

@@ -396,6 +396,11 @@ def _names(value: Any) -> Any:
     return [one.strip() if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
 
 
+def _field(text: str) -> str:
+    """A dotted path, also as jq and JSONPath write it."""
+    return forgiving.clean(text).removeprefix("$").strip(".")
+
+
 def _reader(kind: Any) -> Callable[[Any], Any]:
     """How a rule of this type is understood."""
     if get_origin(kind) is Annotated:
@@ -415,7 +420,9 @@ _RULES: Mapping[str, Callable[[Any], Any]] = {
     **{field.name: _reader(field.type) for field in fields(Policy)},
     "health_url": _of_text(forgiving.origin),
     "ignored_checks": _names,
-    "commit_field": _of_text(lambda text: forgiving.clean(text).removeprefix("$").strip(".")),
+    "required_checks": _names,
+    "health_field": _of_text(_field),
+    "commit_field": _of_text(_field),
     "commit_header": _of_text(lambda text: forgiving.clean(text).rstrip(":").rstrip()),
 }
 """How each setting is understood, before it is checked."""

@@ -155,7 +155,6 @@ def touches_target(run: Run, outcome: Outcome) -> bool:
 
 def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
     """The outcome in the light of deadline and attempts: waiting past its time is failing."""
-    late = run.deadline is not None and terms.now >= run.deadline
     overdue = _is_over(run, terms)
     match outcome:
         case Rejected() if (lasted := _lasted(run, terms)) is not None:
@@ -165,7 +164,7 @@ def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
             return Fail(code, f"time ran out: {outcome.message}", changes=outcome.changes)
         case Enqueue() if overdue and run.status is Status.QUEUED:
             return Fail(outcome.otherwise, f"time ran out: {outcome.message}")
-        case Retry() if late:
+        case Retry() if _is_late(run, terms):
             return Fail(Code.VENDOR_UNAVAILABLE, f"time ran out: {outcome.message}")
         case Retry() if run.attempts >= terms.policy.max_attempts:
             return Fail(Code.ATTEMPTS_EXHAUSTED, f"tried {run.attempts} times: {outcome.message}")
@@ -229,6 +228,14 @@ def _moved_by_refusals(run: Run, terms: Terms) -> datetime | None:
 def _is_over(run: Run, terms: Terms) -> bool:
     deadline = _moved_by_refusals(run, terms)
     return deadline is not None and terms.now >= deadline
+
+
+def _is_late(run: Run, terms: Terms) -> bool:
+    """Whether the time is up when nothing was learnt; a refusal before has moved that by no more than its patience."""
+    moved = _moved_by_refusals(run, terms)
+    if run.deadline is None or moved is None:
+        return False
+    return terms.now >= min(moved, run.deadline + timedelta(seconds=terms.policy.refusal_patience))
 
 
 def _wait(run: Run, outcome: Wait, terms: Terms) -> Transition:

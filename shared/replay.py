@@ -93,6 +93,7 @@ def _cleared(run: Run, stage: Stage, request: Request) -> Run:
         error=None,
         reason=None,
         touches=None,
+        updated_head=None if stage is Stage.MERGE else run.updated_head,
         suspended_since=None,
         lease=None,
     )

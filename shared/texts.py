@@ -274,6 +274,8 @@ def _severity(run: Run, event: str) -> str:
     by_hand = run.kind is Kind.ROLLBACK and run.status is Status.SUCCEEDED
     if run.left_unverified and event in ("failed", "unverified"):
         return "critical"
+    if event == "needs_approval" and run.rollback is not None:  # until somebody approves, the bad version is live
+        return "critical"
     return "info" if by_hand else _SEVERITIES.get(event, "info")
 
 

@@ -48,7 +48,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     skipped = next((one for one in known if one.skipped and one.commit_sha == run.commit_sha), None)
     if skipped is not None and run.trigger.source in targets.AUTOMATIC:
         return _left_to_railway(run, skipped, known)
-    waiting = None if skipped is not None else await _wait_for_another(claim, place)
+    waiting = await _wait_for_another(claim, place, adopting=skipped is None)
     if waiting is not None:
         return waiting
     if run.touches is False and run.trigger.source in targets.AUTOMATIC:
@@ -111,14 +111,17 @@ def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentS
     return replace(why_skipped(skipped), changes=adopted)
 
 
-async def _wait_for_another(claim: Claim, place: TargetConfig) -> Wait | None:
-    """Time for a deployment to show that may have been asked for: by a call whose answer was lost, or by Railway."""
+async def _wait_for_another(claim: Claim, place: TargetConfig, *, adopting: bool) -> Wait | None:
+    """Time for a deployment to show that may have been asked for: by a call whose answer was lost, or by Railway.
+
+    `adopting`: Railway's own may come yet; it does not where Railway has skipped the commit.
+    """
     run, now, pace = claim.run, claim.terms.now, claim.terms.pace
     deployment = run.deployment or Deployment()
     if deployment.requested_at is not None:
         left = deployment.requested_at + timedelta(seconds=pace.visible) - now
         return _lost(min(left.total_seconds(), place.policy.poll)) if left > timedelta(0) else None
-    if place.policy.auto_deploy == "adopt":
+    if adopting and place.policy.auto_deploy == "adopt":
         since = deployment.awaited_since or now
         left = since + timedelta(seconds=place.policy.adopt_wait) - now
         deployment = replace(deployment, awaited_since=since)

@@ -19,6 +19,8 @@ from shared.stage import Claim
 
 prepare()
 
+LONGEST_BETWEEN_LOOKS = 600.0
+"""Seconds: a deployment that waited for days and goes on without a webhook must not be live for days unseen."""
 _WAITS_FOR = {
     "NEEDS_APPROVAL": "; a person has to approve the deployment there",
     "WAITING": "; it waits for CI",
@@ -50,15 +52,16 @@ async def follow(claim: Claim, services: Services) -> Outcome:
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
     """A webhook brings the news; should it be lost, there are looks, ever rarer: Railway allows few calls an hour.
 
-    Where Railway itself waits, for a person, for CI or for builds to go on, the stage's time stands still.
+    Where Railway itself waits, for a person, for CI or for builds to go on, the stage's time stands still. Not where a
+    version is to be restored and nobody was notified of the wait: meanwhile the bad one is live, so people must know.
     """
     taken = (claim.terms.now - deployment.created_at).total_seconds()
     status = deployment.status.lower().replace("_", " ")
-    restoring = claim.run.rollback is not None
+    restoring, for_people = claim.run.rollback is not None, deployment.status == "NEEDS_APPROVAL"
     return Wait(
         message=f"Railway: {status}{_WAITS_FOR.get(deployment.status, '')}",
-        wake_in=max(claim.terms.policy.poll, taken),
+        wake_in=max(claim.terms.policy.poll, min(taken, LONGEST_BETWEEN_LOOKS)),
         otherwise=Code.ROLLBACK_TIMEOUT if restoring else Code.DEPLOY_TIMEOUT,
-        tell="needs_approval" if deployment.status == "NEEDS_APPROVAL" else None,
-        suspends=deployment.paused,
+        tell="needs_approval" if for_people else None,
+        suspends=deployment.paused and (for_people or not restoring),
     )

@@ -85,7 +85,7 @@ def _played(named: Path | None, real_time: bool) -> Played | None:
     if named is None and not path.is_file():
         return None
     try:
-        return Played(path.read_text(encoding="utf-8"), str(path), real_time)
+        return Played(path.read_text(encoding="utf-8-sig"), str(path), real_time)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 

@@ -215,12 +215,18 @@ class GitHub:
         return comparison is not None and comparison.status == "ahead"
 
     async def changed_files(self, repository: str, number: int) -> frozenset[str] | None:
-        """Paths of what the pull request changes, of a renamed file both; None where GitHub cuts the list short."""
+        """Paths of what the pull request changes, of a renamed file both.
+
+        None where they are not all known: GitHub cuts the list short, or an entry of it cannot be read.
+        """
         found: list[_File] = []
         url: str | None = f"/repos/{repository}/pulls/{number}/files?per_page=100"
         while url:
-            files, url = await self._page(url, list[_File], repository)
-            found += files
+            files, url = await self._page(url, list[_File | None], repository)
+            shown = [file for file in files if file is not None]
+            if len(shown) < len(files):
+                return None
+            found += shown
         if len(found) >= MOST_FILES:
             return None
         names = (name for file in found for name in (file.filename, file.previous_filename))

@@ -355,7 +355,7 @@ def _recorded_at(
     if not records:
         return None
     turns = [one.created_at for one in (page.timeline_items.nodes if page.timeline_items else []) if one]
-    return max(min(records), *(at for at in (page.created_at, *turns) if at is not None))
+    return max((min(records), *(at for at in (page.created_at, *turns) if at is not None)))
 
 
 _HIDDEN = CheckState(name=UNREADABLE_CHECK, state="pending", required=True, app_id=None, url=None)

@@ -442,6 +442,15 @@ class TestRetry:
         )
         assert not after.again, "the run has ended: the message is served"
 
+    @pytest.mark.parametrize(("now", "ends"), [(540, False), (839, False), (840, True)])
+    def test_a_refusal_before_moves_the_deadline_by_its_patience_at_most(self, now, ends):
+        refused = a_run(Stage.VERIFY, refused_since=at(200), refusals=4)
+        deadline = refused.deadline
+        after = apply(refused, Retry("Railway: 502"), now=at(now))
+
+        assert deadline == at(540)
+        assert after.run.status.terminal is ends
+
     @pytest.mark.parametrize(("attempts", "ends"), [(9, False), (10, True), (11, True)])
     def test_attempts_are_used_up(self, attempts, ends):
         after = apply(a_run(Stage.DEPLOY, attempts=attempts), Retry("KeyError"))

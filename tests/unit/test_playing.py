@@ -83,3 +83,24 @@ def test_what_is_wrong_is_left_to_be_refused() -> None:
         parse(emulated(FILE.replace("bake = 120", 'bake = "long"'), "signalbox.toml", n8n=N8N))
     with pytest.raises(ConfigError, match=r"mine\.toml: not TOML"):
         emulated("[policy", "mine.toml", n8n=N8N)
+
+
+@pytest.mark.parametrize("real_time", [False, True])
+def test_no_address_of_the_real_world_is_left_however_it_is_written(real_time: bool) -> None:
+    # Given a file that has whole addresses where a path is enough, and begins with a byte order mark
+    text = FILE.replace('"/up"', '"https://shop.example/up"').replace("[n8n]", '[n8n]\nfailure_analysis = "why"')
+    text = text.replace('failure_analysis = "', 'failure_analysis = "https://n8n.example.com/webhook/')
+    assert parse(text.replace('health_url = "https://shop.example"', "")).targets[0].policy.health_url is not None
+
+    # When it is played
+    config = parse(emulated("\ufeff" + text, "signalbox.toml", n8n=N8N, real_time=real_time))
+
+    # Then what is checked, and called, is on this machine
+    assert (config.targets[0].policy.health_url, config.targets[0].policy.health_path) == (None, "/up")
+    assert config.n8n is not None
+    assert (config.n8n.url, config.n8n.failure_analysis) == (N8N, "why")
+
+
+def test_a_time_in_quotes_is_shortened_too() -> None:
+    text = FILE.replace("bake = 120", 'bake = "120"')
+    assert parse(emulated(text, "signalbox.toml", n8n=N8N)).targets[0].policy.bake == 2.0

@@ -184,3 +184,7 @@ def test_what_a_replay_begins_with_knows_nothing_of_what_was_not_deployed() -> N
     run = begun(replace(quiet, reason=Code.NOTHING_TO_DEPLOY, touches=False)).run
 
     assert (run.stage, run.reason, run.touches) == (Stage.MERGE, None, None)
+
+
+def test_what_github_was_asked_for_before_the_merge_may_be_asked_for_again() -> None:
+    assert begun(finished(Stage.MERGE, updated_head="c" * 40)).run.updated_head is None

@@ -787,6 +787,13 @@ async def test_a_null_among_checks_or_suites_counts_as_pending(scripted):
     )
 
 
+async def test_a_record_counts_also_where_nothing_else_has_a_time(scripted):
+    at = "2026-11-22T12:00:00Z"
+    status = {"__typename": "StatusContext", "context": "ci", "state": "PENDING", "isRequired": False, "createdAt": at}
+    pull = await scripted(httpx.Response(200, json=a_page(commits=a_commit("aaa", status)))).pull_request(REPO, 1)
+    assert pull.recorded_at == datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
 async def test_an_invalid_merge_is_refused_as_it_is(world, github):
     number = world.open_pull_request(REPO, title="t", author="bob")
     with pytest.raises(Refused) as caught:

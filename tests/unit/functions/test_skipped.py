@@ -123,6 +123,12 @@ async def test_files_that_github_will_not_tell_of_count_as_touched(scene: Scene)
     assert (await merge(scene, *ELSEWHERE)).status is Status.SUCCEEDED
 
 
+async def test_a_file_that_cannot_be_read_counts_as_touched(scene: Scene) -> None:
+    scene.configure(paths=MONOREPO)
+    scene.github.app.faults.append(Fault(when="/files", status=200, body=[{"filename": "README.md"}, None]))
+    assert (await merge(scene, *ELSEWHERE)).status is Status.SUCCEEDED
+
+
 async def test_a_command_deploys_whatever_has_changed(scene: Scene) -> None:
     # Given a merge that had nothing for the service
     scene.configure(paths=MONOREPO)
@@ -240,6 +246,27 @@ async def test_a_command_deploys_what_railway_has_skipped_and_without_waiting(sc
     await scene.live(5)
     asked = Trigger(source="command", actor="grace", id="1", url="https://github.test/1")
     await scene.execute(scene.new_run(Stage.DEPLOY, trigger=asked, id=run.id))
+    assert own(scene) == [NEW]
+
+
+async def test_beside_a_skip_a_call_whose_answer_was_lost_is_looked_for_before_another(scene: Scene) -> None:
+    # Given a commit that Railway has skipped, and a command for it
+    run = await adopting(scene, waits_for_ci=True)
+    scene.railway.push(REPOSITORY, "main", NEW)
+    await scene.live(5)
+    scene.railway.finish_ci(REPOSITORY, NEW, passed=False)
+    await scene.live(5)
+    asked = Trigger(source="command", actor="grace", id="1", url="https://github.test/1")
+
+    # When the answer to our call is lost
+    scene.railway.app.faults.append(Fault(when="mutation Deploy", lost=True))
+    await scene.execute(scene.new_run(Stage.DEPLOY, trigger=asked, id=run.id))
+    await scene.wake("deploy", run.id)
+
+    # Then its deployment has time to show before there is a second call
+    assert (scene.calls(scene.railway.app, "mutation Deploy"), own(scene)) == (1, [])
+    scene.pass_time(scene.services.pace.visible)
+    await scene.wake("deploy", run.id)
     assert own(scene) == [NEW]
 
 

@@ -11,7 +11,7 @@ from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
 from shared.errors import Code
-from shared.run import Health, Run, Stage, Status, Target, Trigger, Verdict
+from shared.run import Health, Rollback, Run, Stage, Status, Target, Trigger, Verdict
 from shared.sweeping.drift import EVERY
 
 CRON = "0 * * * *"
@@ -53,6 +53,17 @@ async def test_an_approval_has_peoples_time_and_the_deployment_is_not_cancelled(
     run = await look(scene, run, 20)
     assert run.stage is Stage.VERIFY
     assert len(scene.railway.created) == 1
+
+
+async def test_an_approval_of_which_no_webhook_tells_is_seen_in_minutes(scene: Scene) -> None:
+    # Given a deployment that has waited for a day
+    run = await look(scene, await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True))
+    run = await look(scene, run, DAY)
+
+    # When the next look is due
+    # Then it is not as far away again: what is approved meanwhile may be live and bad
+    assert run.stage_due is not None
+    assert run.stage_due - scene.clock.now() == timedelta(minutes=10)
 
 
 async def test_an_approval_that_is_first_seen_after_the_deadline_is_not_late(scene: Scene) -> None:
@@ -105,6 +116,37 @@ async def test_what_waits_for_ci_has_its_time_too(scene: Scene) -> None:
     scene.railway.created[0].status, scene.railway.created[0].due = "WAITING", None
     run = await look(scene, run)
     run = await look(scene, run, 3600)
+    assert (run.stage, run.status) == (Stage.MONITOR, Status.WAITING)
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "WAITING"])
+async def test_a_rollback_that_railway_pauses_is_reported_in_time(scene: Scene, status: str) -> None:
+    # Given a bad version that is live, and a rollback whose deployment Railway does not begin
+    run = await at(scene, Stage.MONITOR, "BUILDING")
+    scene.railway.created[0].status, scene.railway.created[0].due = status, None
+    assert run.deployment is not None
+    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
+
+    # When its time is up
+    await scene.save(replace(run, rollback=back))
+    run = await look(scene, run)
+    run = await look(scene, run, 900)
+
+    # Then people are notified at once, and not in a week
+    assert run.error is not None
+    assert (run.status, run.error.code) == (Status.FAILED, Code.ROLLBACK_TIMEOUT)
+    assert "rollback_failed:n8n" in run.owed
+
+
+async def test_an_approval_that_a_rollback_waits_for_is_critical(scene: Scene) -> None:
+    run = await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True)
+    assert run.deployment is not None
+    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
+    await scene.save(replace(run, rollback=back))
+    run = await look(scene, run)
+    run = await look(scene, run, 3600)
+    await scene.wake("notify", run.id)
+    assert [(told["event"], told["severity"]) for told in scene.n8n.notifications] == [("needs_approval", "critical")]
     assert (run.stage, run.status) == (Stage.MONITOR, Status.WAITING)
 
 

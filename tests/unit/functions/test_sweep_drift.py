@@ -232,6 +232,29 @@ async def test_each_environment_is_asked_about_with_its_own_token(scene: Scene) 
     assert (compared, scene.railway.trespasses) == (2, [])
 
 
+async def test_an_environment_whose_token_is_missing_keeps_no_other_from_being_looked_at(scene: Scene) -> None:
+    # Given environments of which all but production's have a secret without a value
+    scene.use_project_token()
+    names = [f"staging-{number}" for number in range(6)]
+    scene.configure(
+        more="\n".join(
+            STAGING.format(branch="main").replace("staging", name) + f'railway_token_secret = "RAILWAY-{name}"'
+            for name in names
+        )
+    )
+    await recorded(scene)
+    for place in scene.services.config.targets[1:]:
+        await scene.save(Target(id=place.id, verified=(scene.serving(),)))
+
+    # When the sweep looks at them, in whatever order
+    answer = await scene.sweep()
+
+    # Then production was asked about, and the sweep says that it could not do all
+    assert answer.json()["compared"] is None
+    assert (await scene.target()).serving.looked_at == scene.clock.now()
+    assert len(scene.logged("no token to ask Railway with")) == len(names)
+
+
 async def two_places(scene: Scene) -> None:
     """Of the second, Railway knows nothing."""
     scene.configure(more=STAGING.format(branch="main"))
