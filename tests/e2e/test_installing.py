@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution, requires
 from pathlib import Path
 
@@ -121,15 +120,14 @@ def python(request: pytest.FixtureRequest, bundled: Path) -> Path:
     return bundled if request.param == "the pip that comes with Python" else Path(sys.executable)
 
 
-def requirements_of_packages(folder: Path) -> Iterator[tuple[str, str]]:
-    """Of each function that needs others than those before it."""
-    seen = set()
-    for package in packages.build(folder):
+@pytest.fixture(scope="module")
+def requirements(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of each package that asks for others than those before it, by the text."""
+    found: dict[str, str] = {}
+    for package in packages.build(tmp_path_factory.mktemp("packages")):
         with zipfile.ZipFile(package.file) as archive:
-            text = archive.read("requirements.txt").decode()
-        if text not in seen:
-            seen.add(text)
-            yield package.function, text
+            found.setdefault(archive.read("requirements.txt").decode(), package.function)
+    return found
 
 
 def needs(pin: Pin) -> list[Requirement]:
@@ -147,18 +145,20 @@ def test_the_locks_install_whatever_is_released_later(python: Path, tmp_path: Pa
         assert installed.returncode == 0, f"{name}: {installed.stderr}"
 
 
-def test_every_package_installs_whatever_is_released_later(python: Path, tmp_path: Path) -> None:
-    for function, text in requirements_of_packages(tmp_path / "packages"):
+def test_every_package_installs_whatever_is_released_later(
+    python: Path, requirements: dict[str, str], tmp_path: Path
+) -> None:
+    for text, function in requirements.items():
         installed = install(python, tomorrow(tmp_path / function, text), like="install --require-hashes -r")
         assert installed.returncode == 0, f"{function}: {installed.stderr}"
 
 
-def test_an_unpinned_need_is_noticed(python: Path, tmp_path: Path) -> None:
+def test_an_unpinned_need_is_noticed(bundled: Path, tmp_path: Path) -> None:
     # Given requirements that leave out what one of the distributions needs
     text = "".join(pin.text for pin in pins(LOCKS["run"].read_text()) if pin.name != "httpcore")
 
     # When pip is to install them, then it refuses
-    refused = install(python, tomorrow(tmp_path / "index", text), like="install --require-hashes -r")
+    refused = install(bundled, tomorrow(tmp_path / "index", text), like="install --require-hashes -r")
     assert refused.returncode != 0
     assert "==" in refused.stderr
 
