@@ -12,14 +12,14 @@ from msgspec import Struct
 
 from shared.clients import github_activity, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
-from shared.clients.github_answers import PullRequestUnknown, decode, next_page, raise_graphql_errors
+from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp, Identify
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_merging import HIDDEN_RULE, Passes, RequiredCheck, passes
 from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
 from shared.clients.github_pull_request_query import QUERY
 from shared.clients.github_registration import Delivery, Registration, undelivered
-from shared.errors import NotFound, Refused, Unauthorized, Unavailable
+from shared.errors import NotFound, PullRequestUnknown, Refused, Unauthorized, Unavailable
 from shared.ports import Clock
 from shared.secrets import Secrets
 

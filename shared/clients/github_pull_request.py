@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from shared.clients.github_answers import PullRequestUnknown
 from shared.clients.github_suites import CheckSuites, SuiteState
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, PullRequestUnknown, Unavailable
 
 Time = Annotated[datetime, Meta(tz=True)]
 
