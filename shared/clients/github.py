@@ -70,12 +70,15 @@ class NotMergeable(Refused):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, status=405)
-        self.said = text.partition(": 405 ")[2] or text
-        """By GitHub, without what was asked of it."""
+        self.said = _said(text)
 
 
 class BaseMoved(Unavailable):
     """The base moved under the merge, which had no effect."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.said = _said(text)
 
 
 class _RequiredCheck(Struct):
@@ -444,6 +447,11 @@ class GitHub:
     async def _change(self, method: str, url: str, type: type[T], repository: str, body: dict[str, Any]) -> T:
         response = await self.app.request(method, url, repository=repository, changes=True, json=body)
         return decode(response, type, changes=True)
+
+
+def _said(refusal: str) -> str:
+    """By GitHub, without what was asked of it."""
+    return refusal.partition(": 405 ")[2] or refusal
 
 
 def _with_marker(body: str, marker: str) -> str:
