@@ -11,6 +11,7 @@ SignalboxError
 │   └── UnknownOutcome      a change was sent and its answer lost: look before sending again
 └── VendorError             the vendor understood and said no; counts once it has lasted
     ├── NotFound
+    │   └── PullRequestUnknown  the repository is there, and has no pull request of that number
     ├── Unauthorized        the credentials are refused or lack a permission
     └── Refused             a business refusal, such as a rollback that is not possible
         └── Final           certain, whenever it is asked again: "Commit not found", a pull request that is closed
@@ -80,6 +81,10 @@ class VendorError(SignalboxError):
 
 class NotFound(VendorError):
     """The vendor does not know the thing, or hides it from us."""
+
+
+class PullRequestUnknown(NotFound):
+    """The repository is there, and has no pull request of that number."""
 
 
 class Unauthorized(VendorError):

@@ -33,7 +33,8 @@ class Return(Struct, frozen=True):
 def plan(
     run: Run, target: Target, active: Sequence[DeploymentState], known: Sequence[DeploymentState]
 ) -> NothingToDo | Return | Wait | Fail:
-    """`known` are the target's deployments, newest first, removed ones too; `active` those that serve.
+    """`known` are the target's deployments, newest first, removed ones too; `active` those that serve, without one
+    whose process has ended though no schedule says so: that is as bad as a crash.
 
     While two overlap, the newer one is about to serve alone, in whatever order Railway lists them. A deployment that is
     just being taken away cannot be returned to, and a moment later can.
@@ -97,7 +98,7 @@ def _back(to: Verified, replaces: str | None, known: Sequence[DeploymentState]) 
 
 def _crashed(known: Sequence[DeploymentState]) -> DeploymentState | None:
     """What should serve and does not: the newest that was live and was not taken away."""
-    return next((deployment for deployment in known if deployment.crashed), None)
+    return next((deployment for deployment in known if deployment.crashed or deployment.ended), None)
 
 
 def _asked_for(run: Run, target: Target, bad: DeploymentState | None) -> Verified | Fail:

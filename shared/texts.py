@@ -338,10 +338,12 @@ def drift(target: Target) -> str | None:
         return None
     commit = f" of {serving.commit_sha[:7]}" if serving.commit_sha else ""
     shown = f"deployment {serving.deployment_id[:8]}{commit} serves" if serving.deployment_id else "nothing serves"
+    # What crashed, or ended, was that version itself: without its name, `/rollback` goes to the one before it.
+    named = "" if serving.deployment_id else f" to {current.commit_sha[:7]}"
     meant = "If that was meant, bring it here by a pull request too, so that it is verified. " * bool(serving.version)
     return (
         f"has drifted: {shown}, and {current.commit_sha[:7]} was verified last. {meant}"
-        "To return to that version, comment `/rollback` on a pull request."
+        f"To return to that version, comment `/rollback{named}` on a pull request."
     )
 
 

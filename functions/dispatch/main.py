@@ -10,8 +10,15 @@ from starlette.responses import JSONResponse, Response
 
 from shared import envelope, events, log
 from shared.answering import answer
-from shared.clients.github_answers import PullRequestUnknown
-from shared.errors import BadInput, NotFound, SecretMissing, TransientError, Unavailable, VendorError
+from shared.errors import (
+    BadInput,
+    NotFound,
+    PullRequestUnknown,
+    SecretMissing,
+    TransientError,
+    Unavailable,
+    VendorError,
+)
 from shared.events import (
     ChecksReported,
     CommentWritten,

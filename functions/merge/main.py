@@ -162,7 +162,7 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
         patient = claim.run.trigger.source == "label"
         if error.passes == "by itself" or (error.passes == "by people" and patient):
             return _not_yet(error, place)
-        return Fail(Code.MERGE_REFUSED, str(error))
+        return Fail(Code.MERGE_REFUSED, error.said)
     untouched = await _untouched(claim, services, place, sha)
     if untouched is not None:
         return replace(untouched, changes={"commit_sha": sha})
@@ -171,7 +171,7 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
 
 def _not_yet(refusal: BaseMoved | NotMergeable, place: TargetConfig) -> Wait:
     """Others may have the target meanwhile; the pull request is judged again before the next attempt."""
-    message = f"GitHub does not merge it yet: {refusal}"
+    message = f"GitHub does not merge it yet: {refusal.said}"
     return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.MERGE_REFUSED)
 
 

@@ -59,7 +59,8 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     unfinished = _unfinished(run, known)
     if unfinished is not None:
         return await _cancel(services, place, unfinished)
-    decision = plan(run, await claim.target(), service.active, known)
+    standing = [deployment for deployment in service.active if service.stands(deployment)]
+    decision = plan(run, await claim.target(), standing, known)
     if isinstance(decision, Fail | Wait):
         return decision
     if isinstance(decision, NothingToDo):

@@ -21,7 +21,7 @@ MOST = 500
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST), help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole documents as JSON.")
 def runs(folder: Path, limit: int, as_json: bool) -> None:
-    """List the runs, newest first, and targets that something else serves than was verified last."""
+    """List the runs, newest first, and the targets that are held or that something else serves than was verified."""
     found = at_place(folder, lambda place: newest(place, limit))
     if as_json:
         output.as_json(found)
@@ -31,7 +31,7 @@ def runs(folder: Path, limit: int, as_json: bool) -> None:
         output.runs(out, found)
     else:
         click.echo("no runs yet")
-    output.warnings(out, at_place(folder, drifting))
+    output.warnings(out, at_place(folder, notices))
 
 
 @click.command()
@@ -52,11 +52,20 @@ async def newest(place: Place, limit: int) -> list[Run]:
     return [one.document for one in found]
 
 
-async def drifting(place: Place) -> list[str]:
-    """In words, the targets that something else serves than the version that was verified last."""
+async def notices(place: Place) -> list[str]:
+    """In words, the targets that a person should know of: they drift, are held, or have merges that were kept back."""
     found = await asyncio.gather(*(place.store.get(Target, target.id) for target in place.config.targets))
-    drifts = ((one.document.id, texts.drift(one.document)) for one in found if one is not None)
-    return [f"{id} {drift}" for id, drift in drifts if drift is not None]
+    targets = [one.document for one in found if one is not None]
+    return [f"{one.id} {news}" for one in targets for news in (texts.drift(one), _held(one)) if news]
+
+
+def _held(target: Target) -> str:
+    """Empty where there is no hold and nothing that one kept back."""
+    hold = f"is held: {target.hold.reason}" if target.hold is not None else ""
+    merges = ", ".join(f"#{one.number or '?'} {one.title} ({one.commit_sha[:7]})" for one in target.held_back)
+    kept = f"has merges that are not deployed yet, newest first: {merges}" if merges else ""
+    said = "; it ".join(part for part in (hold, kept) if part)
+    return f"{said}. `/deploy` on the newest deploys it, with all before it" if kept else said
 
 
 async def find(place: Place, id: str) -> Run:

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from local.called import command
 from local.cli.opening import folder
 from local.place import people_of
 from local.world.people import CHECK, FATES, REVIEWS
 from shared.clients.http import open_client, send
-from shared.errors import SignalboxError
+from shared.errors import SignalboxError, Unavailable, UnknownOutcome
 
 CONCLUSIONS = ("success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required", "stale")
 _by = click.option("--by", default="ada", show_default=True, help="Who does it: ada, grace or mallory.")
@@ -183,6 +184,9 @@ def _ask(method: str, path: str, *, of_repository: bool = False, **body: Any) ->
     kept, repository = click.get_current_context().obj
     try:
         return asyncio.run(_sent(people_of(kept), method, f"{repository if of_repository else ''}{path}", body))
+    except (Unavailable, UnknownOutcome) as error:
+        told = f"`{command()} up` does not answer: is it running? Start it, and try again. ({error})"
+        raise click.ClickException(told) from error
     except SignalboxError as error:
         raise click.ClickException(str(error)) from error
 

@@ -12,14 +12,14 @@ from msgspec import Struct
 
 from shared.clients import github_activity, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
-from shared.clients.github_answers import PullRequestUnknown, decode, next_page, raise_graphql_errors
+from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp, Identify
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_merging import HIDDEN_RULE, Passes, RequiredCheck, passes
 from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
 from shared.clients.github_pull_request_query import QUERY
 from shared.clients.github_registration import Delivery, Registration, undelivered
-from shared.errors import NotFound, Refused, Unauthorized, Unavailable
+from shared.errors import NotFound, PullRequestUnknown, Refused, Unauthorized, Unavailable
 from shared.ports import Clock
 from shared.secrets import Secrets
 
@@ -70,12 +70,15 @@ class NotMergeable(Refused):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, status=405)
-        self.said = text.partition(": 405 ")[2] or text
-        """By GitHub, without what was asked of it."""
+        self.said = _said(text)
 
 
 class BaseMoved(Unavailable):
     """The base moved under the merge, which had no effect."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.said = _said(text)
 
 
 class _RequiredCheck(Struct):
@@ -444,6 +447,11 @@ class GitHub:
     async def _change(self, method: str, url: str, type: type[T], repository: str, body: dict[str, Any]) -> T:
         response = await self.app.request(method, url, repository=repository, changes=True, json=body)
         return decode(response, type, changes=True)
+
+
+def _said(refusal: str) -> str:
+    """By GitHub, without what was asked of it."""
+    return refusal.partition(": 405 ")[2] or refusal
 
 
 def _with_marker(body: str, marker: str) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from shared.clients import tolerant
 from shared.clients.answers import GITHUB, Said, error_of
 from shared.clients.http import LONGEST_WAIT, retry_after
-from shared.errors import NotFound, Unavailable, UnknownOutcome
+from shared.errors import NotFound, PullRequestUnknown, Unavailable, UnknownOutcome
 from shared.redaction import redact
 from shared.unreadable import UNREADABLE
 
@@ -24,10 +24,6 @@ _NO_PULL_REQUEST = "Could not resolve to a PullRequest"
 
 
 _LIMITS = frozenset({"RATE_LIMITED", "RATE_LIMIT"})
-
-
-class PullRequestUnknown(NotFound):
-    """The repository is there, and has no pull request of that number."""
 
 
 class _Refusal(Struct):

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from shared.clients.github_answers import PullRequestUnknown
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, PullRequestUnknown, Unavailable
 
 QUERY = """
 query ($owner: String!, $name: String!, $number: Int!) {

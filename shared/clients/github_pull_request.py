@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from shared.clients.github_answers import PullRequestUnknown
 from shared.clients.github_suites import CheckSuites, SuiteState
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, PullRequestUnknown, Unavailable
 
 Time = Annotated[datetime, Meta(tz=True)]
 
@@ -145,12 +144,13 @@ class _Rollup(Struct):
 
 
 class _Author(Struct):
-    name: str | None = None
     email: str | None = None
 
     def is_bot(self, login: str) -> bool:
-        """By its name, or by the address that GitHub gives to accounts without one of their own."""
-        return self.name == login or (self.email or "").endswith(f"+{login}@users.noreply.github.com")
+        """By the address that GitHub gives to accounts without one of their own (docs: "Setting your commit email
+        address"). Not by the name: people may call themselves whatever they like, and GitHub signs their merges too."""
+        number, _, rest = (self.email or "").partition("+")
+        return number.isdecimal() and rest == f"{login}@users.noreply.github.com"
 
 
 class _Signature(Struct, rename="camel"):

@@ -23,7 +23,7 @@ query ($owner: String!, $name: String!, $number: Int!, $after: String, $afterSui
       ... on HeadRefForcePushedEvent { createdAt }
     } }
     commits(last: 1) { nodes { commit {
-      oid author { name email } signature { isValid wasSignedByGitHub } parents(first: 3) { nodes { oid } }
+      oid author { email } signature { isValid wasSignedByGitHub } parents(first: 3) { nodes { oid } }
       checkSuites(first: 100, after: $afterSuites) { pageInfo { hasNextPage endCursor } nodes {
         status conclusion createdAt app { databaseId clientId slug name } checkRuns(first: 1) { totalCount }
       } }

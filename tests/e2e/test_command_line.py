@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from local.cli import main
 from local.emulators import Emulators, free_ports
+from local.place import Left, leave_behind
 
 ROOT = Path(__file__).parents[2]
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
@@ -236,6 +237,13 @@ def test_try_says_that_nobody_is_there(tmp_path: Path) -> None:
     shown = signalbox("try", "targets", folder=tmp_path / "store")
     assert shown.returncode == 1
     assert "start one with `" in shown.stderr
+
+
+def test_try_says_that_up_has_ended(tmp_path: Path) -> None:
+    leave_behind(tmp_path, Left(backend="embedded", people=f"http://127.0.0.1:{free_ports(1)[0]}"), "")
+    shown = CliRunner().invoke(main, ["try", "--dir", str(tmp_path), "targets"], env={"GOOGLE_CLOUD_PROJECT": None})
+    assert shown.exit_code == 1
+    assert "up` does not answer: is it running?" in shown.output
 
 
 def test_up_says_when_its_port_is_taken(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from local.place import Left, leave_behind
 from local.store import SqliteStore
 from shared import config
 from shared.ports import Create, Document
-from shared.run import Serving
+from shared.run import HeldBack, Hold, Serving
 
 CONFIGURATION = """
 [repositories."acme/shop".services.web]
@@ -52,6 +52,15 @@ def test_what_drifts_is_named_below_the_runs(tmp_path: Path) -> None:
 
     assert a_run().id in shown
     assert f"! {PLACE.id} has drifted: deployment d-strang of 9999999 serves, and 3333333 was verified last." in shown
+
+
+def test_what_a_hold_keeps_back_is_named_with_it(tmp_path: Path) -> None:
+    hold = Hold(reason="r was rolled back: unhealthy", at=at(0), run_id="r")
+    kept = HeldBack(commit_sha="4" * 40, run_id="s", at=at(0), number=4, title="Faster cart")
+    shown = listed(tmp_path, replace(DRIFTING, serving=Serving(), hold=hold, held_back=(kept,))).output
+
+    assert f"! {PLACE.id} is held: r was rolled back: unhealthy; it has merges that are not deployed yet" in shown
+    assert "#4 Faster cart (4444444)" in shown
 
 
 def test_what_does_not_is_not_named(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -187,3 +190,14 @@ async def test_closing_closes_what_was_opened_and_nothing_else() -> None:
     assert "github" not in services.__dict__
     with pytest.raises(RuntimeError, match="closed"):
         await services.probe.look("https://x.test/", timeout=1)
+
+
+@pytest.mark.parametrize("function", ["webhooks", "dispatch", "console"])
+def test_what_may_call_no_vendor_begins_without_their_clients(function: str) -> None:
+    root = Path(__file__).parents[2]
+    script = f"import sys, functions.{function}.main; print('httpx' in sys.modules)"
+    environ = {**os.environ, "SIGNALBOX_CONFIG": str(root / "signalbox.toml")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, env=environ, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.split() == ["False"]

@@ -499,7 +499,7 @@ def test_a_drift_is_told_with_what_serves_and_what_to_do(serving, shown, commit)
 
     assert payload["text"].startswith(f"{TARGET} has drifted: {shown}, and 3333333 was verified last. ")
     assert ("pull request too" in payload["text"]) is (shown != "nothing serves")
-    assert "`/rollback`" in payload["text"]
+    assert ("`/rollback to 3333333`" if shown == "nothing serves" else "`/rollback`") in payload["text"]
     assert (payload["severity"], payload["commit_sha"]) == ("warning", commit)
 
 

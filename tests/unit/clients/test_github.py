@@ -659,8 +659,11 @@ async def test_an_update_by_people_is_not_taken_for_ours(world, github):
         {"signature": {"isValid": False, "wasSignedByGitHub": True}},
         {"signature": {"isValid": True, "wasSignedByGitHub": False}},
         {"author": None},
-        {"author": {"name": "mallory"}},
+        {"author": {"name": "mallory", "email": "1+mallory@users.noreply.github.com"}},
+        {"author": {"name": "signalbox[bot]", "email": "1+mallory@users.noreply.github.com"}},
+        {"author": {"name": "signalbox[bot]"}},
         {"author": {"name": "mallory", "email": "1+signalbox[bot]@users.noreply.github.com.example"}},
+        {"author": {"name": "mallory", "email": "x+signalbox[bot]@users.noreply.github.com"}},
         {"parents": {"nodes": [{"oid": "before"}]}},
         {"parents": {"nodes": [{"oid": "before"}, None]}},
         {"parents": None},
@@ -669,7 +672,7 @@ async def test_an_update_by_people_is_not_taken_for_ours(world, github):
 async def test_a_commit_that_only_looks_like_an_update_is_not_ours(scripted, changes):
     commits = a_commit("aaa")
     ours = {
-        "author": {"name": "signalbox[bot]"},
+        "author": {"name": "signalbox[bot]", "email": "1+signalbox[bot]@users.noreply.github.com"},
         "signature": {"isValid": True, "wasSignedByGitHub": True},
         "parents": {"nodes": [{"oid": "before"}, {"oid": "main"}]},
     }

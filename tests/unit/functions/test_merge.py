@@ -365,7 +365,7 @@ async def test_classic_protection_is_waited_for_as_checks_are(scene: Scene) -> N
     number = scene.open_pull_request()
     run = await scene.execute(asked(scene, number))
     assert (run.status, (await scene.target()).active) == (Status.WAITING, None)
-    assert 'Required status check "security" is expected.' in run.history[-1].message
+    assert run.history[-1].message == 'GitHub does not merge it yet: Required status check "security" is expected.'
     scene.github.report_check(REPOSITORY, number, "security", "success")
     await scene.settle()
     assert (await scene.run(run.id)).status is Status.SUCCEEDED
@@ -547,7 +547,7 @@ async def test_githubs_refusal_to_merge_is_passed_on_in_its_words(scene: Scene) 
     run = await scene.execute(asked(scene, number))
     assert run.error is not None
     assert code(run) is Code.MERGE_REFUSED
-    assert "rule violations" in run.error.message
+    assert run.error.message == "Repository rule violations found"
     assert (await scene.target()).active is None
 
 

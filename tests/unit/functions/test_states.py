@@ -346,3 +346,27 @@ async def test_what_was_verified_without_a_look_ends_no_loss_of_health(scene: Sc
     target = await scene.target()
     assert (run.status, target.health.state, target.owed) == (Status.SUCCEEDED, "unknown", ())
     assert [version.commit_sha for version in target.verified] == [NEW, OLD]
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_version_whose_process_has_ended_is_restored_when_it_is_named(scene: Scene, named: bool) -> None:
+    # Given a verified version whose process has ended, of which people are notified
+    scene.merge(scene.open_pull_request())
+    await scene.settle()
+    live = scene.railway.serving(SERVICE, ENVIRONMENT)
+    assert live is not None
+    live.stopped = True
+    scene.pass_time(600)
+    await scene.sweep()
+    await scene.settle()
+    [told] = [sent for sent in scene.n8n.notifications if sent["event"] == "drifted"]
+    assert f"comment `/rollback to {live.commit_sha[:7]}`" in str(told["text"])
+
+    # When somebody asks for it, or for a rollback
+    await scene.happen(scene.say(1, f"/rollback to {live.commit_sha[:7]}" if named else "/rollback"))
+    await scene.settle()
+
+    # Then it is begun anew, or the version before it is restored, as after a crash
+    again = scene.railway.serving(SERVICE, ENVIRONMENT)
+    assert again is not None
+    assert (again.id != live.id, again.commit_sha == live.commit_sha) == (True, named)
