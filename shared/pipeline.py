@@ -157,8 +157,8 @@ def judge(run: Run, outcome: Outcome, terms: Terms) -> Outcome:
     """The outcome in the light of deadline and attempts: waiting past its time is failing."""
     overdue = _is_over(run, terms)
     match outcome:
-        case Rejected() if (lasted := _lasted(run, terms)) is not None:
-            return Fail(outcome.code, f"{lasted}: {outcome.message}")
+        case Rejected() if (since := lasted(run, terms)) is not None:
+            return Fail(outcome.code, f"{since}: {outcome.message}")
         case Wait() if overdue and not _changes_clocks(run, outcome):
             code = Code.QUEUE_TIMEOUT if run.status is Status.QUEUED else outcome.otherwise
             return Fail(code, f"time ran out: {outcome.message}", changes=outcome.changes)
@@ -208,14 +208,14 @@ def _refused(run: Run, outcome: Rejected, terms: Terms) -> Transition:
     return Transition(scheduled(run))
 
 
-def _lasted(run: Run, terms: Terms) -> str | None:
+def lasted(run: Run, terms: Terms) -> str | None:
     """How long a refusal has lasted, with the present one, in words; None when it does not count yet."""
     if run.refused_since is None or run.refusals + 1 < ENOUGH_REFUSALS:
         return None
-    lasted = (terms.now - run.refused_since).total_seconds()
-    if lasted < terms.policy.refusal_patience:
+    seconds = (terms.now - run.refused_since).total_seconds()
+    if seconds < terms.policy.refusal_patience:
         return None
-    return f"refused {run.refusals + 1} times in {lasted:.0f} s"
+    return f"refused {run.refusals + 1} times in {seconds:.0f} s"
 
 
 def _moved_by_refusals(run: Run, terms: Terms) -> datetime | None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from shared import log
 from shared.config import TargetConfig
-from shared.errors import VendorError
+from shared.errors import Final, VendorError
 from shared.services import Services
 from shared.watch_paths import touched
 
 
-async def touches(services: Services, place: TargetConfig, number: int) -> bool:
+async def touches(services: Services, place: TargetConfig, number: int, *, refused_long: bool) -> bool:
     """Whether the merged pull request changes a file that the target's paths, or Railway's watch patterns, name.
 
-    What a vendor refuses to tell counts as touched, and so does a list of files that GitHub cuts short. Raises
-    TransientError.
+    A list of files that GitHub cuts short counts as touched, and so does what a vendor refuses to tell, once that has
+    lasted (`refused_long`). Raises VendorError before, for the stage to ask again, and TransientError.
     """
     try:
         patterns = await _patterns(services, place)
         files = await services.github.changed_files(place.repository, number) if patterns else None
     except VendorError as error:
+        if not (refused_long or isinstance(error, Final)):
+            raise
         log.warning("it is not known what the merge touches; it is deployed", target=place.id, reason=str(error))
         return True
     return not files or touched(patterns, files)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import gate, stage, targets, touching
+from shared import gate, pipeline, stage, targets, touching
 from shared.clients.github import BaseMoved, HeadMoved, NotMergeable, PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code, Refused, Unauthorized
@@ -124,7 +124,8 @@ async def _untouched(claim: Claim, services: Services, place: TargetConfig, merg
     if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
         return None
     if run.touches is None and services.config.is_selective(place):
-        touches = await touching.touches(services, place, run.pull_request.number)
+        refused_long = pipeline.lasted(run, claim.terms) is not None
+        touches = await touching.touches(services, place, run.pull_request.number, refused_long=refused_long)
         await claim.checkpoint(commit_sha=merged, touches=touches)
     if claim.run.touches is not False or place.policy.auto_deploy == "adopt":
         return None

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from local.cli import output
-from local.simulation.campaign import Died, campaign
+from local.simulation.campaign import Broken, Died, campaign
 from local.simulation.shrink import shrink
 from local.simulation.simulation import Outcome
 from local.simulation.simulation import simulate as play
@@ -40,6 +40,8 @@ def simulate(seeds: int, start: int, seed: int | None, trace: bool, processes: i
     except Died as error:
         next_step = f"See that there is memory for {processes} of them, or give --processes 1."
         raise click.ClickException(f"{error}\n{next_step}") from error
+    except Broken as error:
+        raise click.ClickException(str(error)) from error
     failed = sorted((one for one in outcomes if one.violations), key=lambda one: one.seed)
     if not trace:
         failed = [*map(shrink, failed[:SHRUNK]), *failed[SHRUNK:]]

@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import signal
 import time
+import traceback
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -20,6 +21,10 @@ COLLECT_EVERY = 25
 
 class Died(Exception):
     """A process that played seeds is no more."""
+
+
+class Broken(Exception):
+    """The simulation itself failed at a seed, which is named."""
 
 
 class Progress(Struct, frozen=True):
@@ -77,8 +82,12 @@ def _prepare() -> None:
 
 
 def _one(seed: int) -> Outcome:
+    """Raises Broken: an error of the simulation itself would else not name the seed, and StopIteration say nothing."""
     try:
         return simulate(seed)
+    except Exception as error:
+        where = traceback.format_exc(limit=-2)
+        raise Broken(f"seed {seed} cannot be played: {type(error).__name__}: {error}\n{where}") from error
     finally:
         if seed % COLLECT_EVERY == 0:
             gc.collect()

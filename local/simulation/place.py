@@ -208,6 +208,10 @@ class Vendors:
         service.custom_domains.append(custom)
         self._applications[custom.domain] = self._applications[str(service.domain)]
 
+    def is_application(self, host: str) -> bool:
+        """Whether one of the services answers there."""
+        return host in self._applications
+
     def stop_reading_config_files(self, seconds: float) -> None:
         """After so long. Until then the health check of every service stands in such a file, and nowhere else."""
         self.railway.config_files_until = START + timedelta(seconds=seconds)

@@ -94,6 +94,8 @@ class Witness:
         """What was merged in a repository that took the name of ours over."""
         self.refused: set[int] = set()
         """Comments whose commands were refused, as the log says."""
+        self.looked: set[str] = set()
+        """Runs that looked at their application, and had an answer."""
         self._vendors: Vendors | None = None
         self._time = asyncio.get_running_loop().time
 
@@ -160,6 +162,8 @@ class Witness:
     def called(self, execution: Execution, request: httpx.Request) -> None:
         """After a call that reached a vendor."""
         self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")
+        if execution.function == "verify" and self.vendors.is_application(request.url.host):
+            self.looked.add(execution.about)
         self.check(invariants.call(self, execution, request.url.host))
         self.check(invariants.called(self))
         self.look(execution)

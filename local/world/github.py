@@ -336,9 +336,12 @@ class GitHubWorld(Reporting):
         return merged
 
     def merged_files(self, repository: str, sha: str) -> tuple[str, ...]:
-        """What the merge that made this commit changes."""
+        """What the merge that made this commit changes. Raises LookupError for a commit that no merge of it made."""
         pulls = self.repository(repository).pulls.values()
-        return next(pull.files for pull in pulls if pull.merge_sha == sha)
+        files = next((pull.files for pull in pulls if pull.merge_sha == sha), None)
+        if files is None:
+            raise LookupError(f"no merge in {repository} made the commit {sha}")
+        return files
 
     # Reviews
 

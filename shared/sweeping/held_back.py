@@ -27,11 +27,12 @@ async def _strike_off(services: Services, glance: Glance, place: TargetConfig) -
     if target is None or target.current is None:
         return 0
     live = target.current.commit_sha
-    asked = [one for one in target.held_back if live not in (one.missing_in, one.commit_sha)]
+    asked = [one.commit_sha for one in target.held_back if one.missing_in != live]
     if not asked:
         return 0
     brought = {
-        one.commit_sha: await services.github.contains(place.repository, one.commit_sha, within=live) for one in asked
+        commit: commit == live or await services.github.contains(place.repository, commit, within=live)
+        for commit in asked
     }
 
     def note(now: Target) -> Target:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ import shared.starting
 import shared.sweeping.deafness
 import shared.sweeping.drift
 import shared.sweeping.health
+import shared.sweeping.held_back
 import shared.targets
 import shared.texts
 import shared.touching
@@ -64,13 +66,42 @@ class Mutant(Struct, frozen=True):
             yield
 
     def find(self, seeds: range) -> Outcome | None:
-        """The first of the seeds, the known one before all others, on which an invariant notices it."""
-        with self.applied():
+        """The first of the seeds, the known one before all others, on which an invariant notices it.
+
+        Raises Misfit for one that the code no longer has a place for: it fails where it should do wrong.
+        """
+        with self.applied(), _misfits() as misfits:
             for seed in (self.found_by, *seeds):
                 outcome = simulate(seed)
+                out = [one.detail for one in outcome.violations if "TypeError" in one.detail]
+                if misfits or out:
+                    raise Misfit(f"{self.name}: {[*misfits, *out][0]}")
                 if outcome.violations:
                     return outcome
         return None
+
+
+class Misfit(Exception):
+    """A deliberate fault that does not fit the code any more."""
+
+
+@contextlib.contextmanager
+def _misfits() -> Iterator[list[str]]:
+    """What is logged meanwhile of errors in the use of the code, which functions take for defects and survive."""
+    found: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            if isinstance(error, TypeError | AttributeError | NameError):
+                found.append(f"{type(error).__name__}: {error}")
+
+    logger, ear = logging.getLogger("signalbox"), Ear()
+    logger.addHandler(ear)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(ear)
 
 
 MUTANTS: list[Mutant] = []
@@ -110,13 +141,13 @@ def _not_redelivered() -> list[Replacement]:
     return [(module("sweep"), "redeliver_missed", _look_away)]
 
 
-@mutant("a stage waits on beyond its deadline", 2)
+@mutant("a stage waits on beyond its deadline", 9)
 def _no_deadline() -> list[Replacement]:
     judge = shared.pipeline.judge
     return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
 
 
-@mutant("a merge that is heard of late replaces a newer one", 27)
+@mutant("a merge that is heard of late replaces a newer one", 56)
 def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, verified=()))
@@ -218,7 +249,7 @@ def _rollback_of_rollback() -> list[Replacement]:
     return [(shared.pipeline, "_not_restored", again)]
 
 
-@mutant("not being able to look counts as unhealthy", 1810)
+@mutant("not being able to look counts as unhealthy", 103)
 def _inconclusive_fails() -> list[Replacement]:
     conclude = shared.verification.conclude
 
@@ -249,7 +280,7 @@ def _acknowledged_crash() -> list[Replacement]:
     return [(Simulation, "_push", acknowledge)]
 
 
-@mutant("the sweep wakes nobody", 3)
+@mutant("the sweep wakes nobody", 0)
 def _no_sweep() -> list[Replacement]:
     return [(module("sweep"), "wake_due", _look_away)]
 
@@ -335,7 +366,7 @@ def _any_200_is_delivered() -> list[Replacement]:
 def _unknown_is_final() -> list[Replacement]:
     attempt = module("notify")._attempt
 
-    async def give_up(sending: Any) -> str | None:
+    async def give_up(sending: Any, *, within: float | None = None) -> str | None:
         noted: list[str] = []
 
         async def note() -> str:
@@ -345,13 +376,13 @@ def _unknown_is_final() -> list[Replacement]:
                 noted.append(str(error))
                 raise
 
-        outcome: str | None = await attempt(note())
+        outcome: str | None = await attempt(note(), within=within)
         return "given up" if outcome is None and any("404" in text for text in noted) else outcome
 
     return [(module("notify"), "_attempt", give_up)]
 
 
-@mutant("a worker that tells too long ends the lease of the next", 75)
+@mutant("a worker that tells too long ends the lease of the next", 34)
 def _settles_for_others() -> list[Replacement]:
     settle = shared.outbox.settle
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
@@ -415,10 +446,16 @@ def _unheard_labels() -> list[Replacement]:
 
 @mutant("a label starts a run each time that it is told of", 3)
 def _label_again() -> list[Replacement]:
-    def anew(*given: Any, **more: Any) -> Run:
-        run = new(*given, **more)
-        again = replace(run.trigger, id=f"{run.trigger.id} {given[0].token()}")
-        return replace(run, id=f"{run.id}-{given[0].token()[:6]}", trigger=again)
+    begun: list[tuple[Any, str]] = []
+
+    def anew(services: Any, *given: Any, **more: Any) -> Run:
+        run = new(services, *given, **more)
+        this = services.config, run.id  # the configuration is another each day
+        if not any(day is this[0] and id == this[1] for day, id in begun):
+            begun.append(this)
+            return run
+        again = replace(run.trigger, id=f"{run.trigger.id} {services.token()}")
+        return replace(run, id=f"{run.id}-{services.token()}", trigger=again)
 
     new = shared.labelling.new_run
     answers = shared.labelling._answers
@@ -450,6 +487,33 @@ def _touches_everything() -> list[Replacement]:
 @mutant("no merge has anything for a service", 12)
 def _touches_nothing() -> list[Replacement]:
     return [(shared.touching, "touched", lambda patterns, files: False)]
+
+
+@mutant("one refusal deploys what a merge does not touch", 247)
+def _in_doubt_at_once() -> list[Replacement]:
+    async def touches(*which: Any, **_: Any) -> bool:
+        return bool(await ask(*which, refused_long=True))
+
+    ask = shared.touching.touches
+    return [(shared.touching, "touches", touches)]
+
+
+@mutant("what was held back and went live all the same stays listed", 653)
+def _listed_for_ever() -> list[Replacement]:
+    async def others(services: Any, glance: Any, place: Any) -> int:
+        target = await glance.target(place.id)
+        live = target.current.commit_sha if target and target.current else None
+        if target and any(one.commit_sha == live for one in target.held_back):
+            return 0
+        return await strike_off(services, glance, place)
+
+    strike_off = shared.sweeping.held_back._strike_off
+    return [(shared.sweeping.held_back, "_strike_off", others)]
+
+
+@mutant("a version that nobody looked at is called healthy", 286)
+def _blindly_healthy() -> list[Replacement]:
+    return [(shared.verification, "_state", lambda _: "healthy")]
 
 
 @mutant("the sweep wakes what sleeps", 10)
@@ -506,7 +570,7 @@ def _untold_unverified() -> list[Replacement]:
     return [(shared.texts, "_severity", lambda *_: "info")]
 
 
-@mutant("a new head's checks are taken as they are", 10)
+@mutant("a new head's checks are taken as they are", 21)
 def _no_settling() -> list[Replacement]:
     return [(shared.gate, "_settling", lambda *_: None)]
 
@@ -588,7 +652,7 @@ def _strict_lists() -> list[Replacement]:
     return [(tolerant, "decode", strict)]
 
 
-@mutant("a check that cannot be read has passed", 86)
+@mutant("a check that cannot be read has passed", 18)
 def _hidden_passes() -> list[Replacement]:
     from shared.clients import github_pull_request  # noqa: PLC0415 - only to be changed
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from simulation.mutants import MUTANTS, Mutant
+from simulation.mutants import MUTANTS, Misfit, Mutant
+
+from local.simulation.place import module
 
 SEEDS = range(2000)
 
@@ -14,4 +16,13 @@ def test_a_fault_in_the_code_is_found(mutant: Mutant) -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MUTANTS) >= 15
+    assert len(MUTANTS) >= 70
+
+
+def test_a_fault_that_does_not_fit_the_code_is_not_taken_for_found() -> None:
+    def outgrown() -> int:
+        return 0
+
+    mutant = Mutant("the sweep wakes nobody, in an old way", 0, lambda: [(module("sweep"), "wake_due", outgrown)])
+    with pytest.raises(Misfit, match="takes 0 positional arguments"):
+        mutant.find(range(0))

@@ -58,6 +58,16 @@ def test_json_has_the_shortest_trace_too():
     assert len(failed["incidents"]) < len(simulate(FAULT.found_by).incidents)
 
 
+def test_an_error_of_the_simulation_itself_names_its_seed(monkeypatch):
+    def fail(seed):
+        raise LookupError(f"no commit of {seed}")
+
+    monkeypatch.setattr("local.simulation.campaign.simulate", fail)
+    result = run("--seeds", "2", "--start", "7")
+    assert result.exit_code == 1
+    assert "seed 7 cannot be played: LookupError: no commit of 7" in result.output
+
+
 def test_where_no_terminal_is_progress_is_told_by_lines(monkeypatch):
     monkeypatch.setattr(command, "EVERY", 0.0)
     result = run("--seeds", "2")

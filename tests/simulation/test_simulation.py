@@ -16,14 +16,15 @@ import pytest
 from simulation.mutants import MUTANTS
 
 from local.simulation import simulation
-from local.simulation.campaign import Died, campaign
+from local.simulation.campaign import Broken, Died, campaign
 from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.shrink import shrink
-from local.simulation.simulation import simulate
+from local.simulation.simulation import Outcome, simulate
 
 FRESH = range(60)
 ONCE_FAILED = (
+    *(8, 247, 286, 456, 653, 787),
     *(27, 79, 94, 98, 142, 161, 175, 197, 366, 450, 481, 604, 702, 753, 794, 1038, 1345, 1515, 1675, 2008, 2771, 3092),
     *(2156, 3001, 3076, 3661, 5030, 9900, 90067, 120023, 120273, 120284, 107150838),
 )
@@ -84,6 +85,22 @@ def test_a_process_that_dies_ends_the_campaign(monkeypatch: pytest.MonkeyPatch) 
     multiprocessing.active_children()[0].kill()
     with pytest.raises(Died, match="a process of the simulation died, with exit code -9"):
         list(played)
+
+
+@pytest.mark.parametrize("error", [StopIteration(), LookupError("no such commit")], ids=repr)
+def test_an_error_of_the_simulation_itself_names_its_seed(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """It would else end the campaign as if all seeds had been played, or without saying which one failed."""
+
+    def fail(seed: int) -> Outcome:
+        if seed == 4:
+            raise error
+        return simulate(seed)
+
+    monkeypatch.setattr("local.simulation.campaign.simulate", fail)
+    played = campaign(3, 3, 1)
+    next(played)
+    with pytest.raises(Broken, match=f"seed 4 cannot be played: {type(error).__name__}"):
+        next(played)
 
 
 def test_what_goes_round_and_round_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,10 @@ A question yields what is wrong, in words; nothing when all is well.
 """
 
 from local.simulation.invariants.documents import commit
+from local.simulation.invariants.health import (
+    losses_of_health_are_noticed,
+    what_fails_on_probation_is_taken_back,
+)
 from local.simulation.invariants.outside import call, deployment, line, merge, message, notification
 from local.simulation.invariants.railway import called
 from local.simulation.invariants.rest import (
@@ -12,13 +16,11 @@ from local.simulation.invariants.rest import (
     effects,
     in_time,
     labels_are_answered,
-    losses_of_health_are_noticed,
     merges_are_deployed,
     missed_webhooks_are_asked_for,
     renames_are_followed,
     silences_are_told,
     what_a_hold_keeps_back_is_listed,
-    what_fails_on_probation_is_taken_back,
     what_is_recorded_serves,
 )
 

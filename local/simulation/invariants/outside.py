@@ -144,9 +144,14 @@ def what_changes_nothing_is_not_deployed_by_itself(witness: Witness, made: Made)
     run, new = witness.run(made.execution.about), made.deployment
     if run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC:
         return
-    files = witness.vendors.github.merged_files(run.repository, new.commit_sha)
+    files = merged_files(witness, new.commit_sha)
     if not watched(witness, run, files) and not made.execution.disturbed:
         yield f"{run.id} deploys {new.commit_sha[:7]} by itself, which changes {files} alone"
+
+
+def merged_files(witness: Witness, commit: str) -> tuple[str, ...]:
+    """What a merge in our repository changes, whatever it is called by now, and whoever has its old name."""
+    return witness.vendors.github.merged_files(witness.vendors.repository.full_name, commit)
 
 
 def watched(witness: Witness, run: Run, files: Collection[str]) -> bool:

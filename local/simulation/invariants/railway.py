@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Found, Question, ask
-from local.vendors import REPOSITORY
 from local.world.railway_deployment import Deployment
 from shared import outbox
 from shared.run import Run, Stage
@@ -38,14 +37,14 @@ def lost_health_checks_are_told(witness: Witness) -> Iterator[str]:
         before = [one.deployment for one in witness.made if one.deployment.service is made.service]
         earlier = before[: before.index(made)] if made in before else before
         first = made.healthcheck_path is None and all(one.healthcheck_path for one in earlier)
-        if first and _was_seen(run, made) and _LOST not in said:
+        if first and _was_seen(run, made) and _LOST not in said and not _seen_before(witness, run, made):
             yield f"{made.id[:8]} of {run.id} has lost its health check, which nobody told"
 
 
 def _comment(witness: Witness, run: Run) -> str | None:
     """Of a run whose every notification on its pull request was taken by GitHub."""
     outcomes = {told.outcome for key, told in run.notified.items() if key.endswith(f":{outbox.COMMENT}")}
-    comments = witness.vendors.github.repository(REPOSITORY).comments.values()
+    comments = witness.vendors.repository.comments.values()
     found = [one.body for one in comments if one.by_app and f"<!-- signalbox:run:{run.id} -->" in one.body]
     return found[0] if len(found) == 1 and outcomes == {outbox.SENT} else None
 
@@ -58,6 +57,12 @@ def _made_by(witness: Witness, run: Run) -> Deployment | None:
 def _was_seen(run: Run, made: Deployment) -> bool:
     """Whether the run saw that its deployment went live: one that it gave up before that may have done so unseen."""
     return any(entry.message == f"deployment {made.id[:8]} is live" for entry in run.history if entry.stage in SEEN_AT)
+
+
+def _seen_before(witness: Witness, run: Run, made: Deployment) -> bool:
+    """Whether an earlier run, whose news it was, saw the deployment go live: a command may adopt what is live."""
+    before = (one for one in witness.runs() if one.target == run.target and one.created_at < run.created_at)
+    return any(one.deployment is not None and one.deployment.id == made.id and _was_seen(one, made) for one in before)
 
 
 SEEN_AT = (Stage.MONITOR, Stage.VERIFY)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Question
-from local.vendors import REPOSITORY
 from local.world.railway_deployment import Deployment
 from shared.config import TargetConfig
 from shared.errors import Code
@@ -54,13 +53,20 @@ def _whose(witness: Witness, place: TargetConfig, serving: Deployment) -> Run | 
         return None
     made_by = next((one.execution.about for one in witness.made if one.deployment is serving), None)
     runs = [run for run in witness.runs() if run.target == place.id]
-    followed = [run for run in runs if serving.id in (run.watched_deployment, run.deployment and run.deployment.id)]
+    followed = [run for run in runs if serving.id in _brought(run)]
     return max(followed or [run for run in runs if run.id == made_by], key=lambda run: run.updated_at, default=None)
+
+
+def _brought(run: Run) -> tuple[str | None, ...]:
+    """The deployments that the run made or adopted, not one that served all along when it came to take its own back."""
+    own = run.deployment.id if run.deployment else None
+    restored = run.rollback.deployment_id if run.rollback and run.rollback.needed is not False else None
+    return own, restored
 
 
 def _opened(witness: Witness) -> bool:
     """Whether somebody commented /unlock that day: who does so takes over."""
-    said = witness.vendors.github.repository(REPOSITORY).comments.values()
+    said = witness.vendors.repository.comments.values()
     return any(comment.body.startswith("/unlock") for comment in said)
 
 

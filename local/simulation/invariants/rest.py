@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from local.simulation.execution import START
-from local.simulation.invariants import railway, refusals
+from local.simulation.invariants import health, railway, refusals
 from local.simulation.invariants.asking import Found, Question, ask
-from local.simulation.invariants.outside import watched
+from local.simulation.invariants.outside import merged_files, watched
 from local.simulation.place import LABEL
 from local.simulation.railway_habits import WAITS
 from local.vendors import REPOSITORY
@@ -249,16 +249,6 @@ def everything_owed_is_told(witness: Witness) -> Iterator[str]:
                 yield f"{one.id} says of {key}: {notified.outcome}, and n8n does not have it"
 
 
-def what_says_it_is_unhealthy_never_stands(witness: Witness) -> Iterator[str]:
-    """A version whose health answer says that it is unhealthy is neither deployed with success nor returned to."""
-    made = {one.deployment.id: one.deployment for one in witness.made}
-    for run in witness.runs():
-        stood = made.get(run.watched_deployment or "")
-        good = run.status in (Status.SUCCEEDED, Status.ROLLED_BACK) and (not run.rollback or run.rollback.needed)
-        if good and stood is not None and stood.plan.health != "ok":
-            yield f"{run.id} ended {run.status} with {stood.id[:8]}, whose health is {stood.plan.health}"
-
-
 def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
     """What serves was verified last; or that it was not is recorded, and people were told."""
     told = {told.key for told in witness.told}
@@ -311,26 +301,12 @@ def _live(witness: Witness, place: TargetConfig) -> Deployment | None:
     return next((one for one in live if not one.stopped or one.service.cron_schedule), None)
 
 
-def losses_of_health_are_noticed(witness: Witness) -> Iterator[str]:
-    """What was verified and has crashed since is known to be unhealthy."""
-    for place in witness.configured.targets:
-        serving, target = (
-            witness.vendors.railway.serving(place.service_id, place.environment_id),
-            witness.target(place.id),
-        )
-        watched = target.current is not None and target.address is not None and target.active is None
-        watched = watched and target.left_alone is None
-        ended = serving is not None and (serving.status == "CRASHED" or serving.stopped)
-        if serving is not None and ended and watched and target.health.state != "unhealthy":
-            yield f"{serving.id[:8]} of {place.id} has ended, and its health is {target.health.state}"
-
-
 def what_changes_something_is_deployed(witness: Witness) -> Iterator[str]:
     """Only what touches none of the files that the service watches ends for that reason."""
     for run in witness.runs():
         if run.reason is not Code.NOTHING_TO_DEPLOY or run.commit_sha is None:
             continue
-        files = witness.vendors.github.merged_files(run.repository, run.commit_sha)
+        files = merged_files(witness, run.commit_sha)
         skipped = any(
             one.deployment.commit_sha == run.commit_sha and one.deployment.status == "SKIPPED" for one in witness.made
         )
@@ -373,22 +349,6 @@ def _was_live(witness: Witness, target: Target, commit: str) -> bool:
     runs = (run for run in witness.runs() if run.target == target.id and run.status is Status.SUCCEEDED)
     stood = [run.commit_sha for run in runs if run.commit_sha and run.kind is Kind.DEPLOY]
     return any(repository.compare(commit, one) in ("ahead", "identical") for one in stood if one != commit)
-
-
-def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
-    """What a run deployed and lost its health so soon does not stay without an attempt to take it back."""
-    for place in witness.configured.targets:
-        target, policy = witness.target(place.id), place.policy
-        current, lost_at = target.current, target.health.changed_at
-        if current is None or current.run_id is None or target.rollbacks_in_a_row or target.lock:
-            continue
-        if target.health.state != "unhealthy" or lost_at is None or policy.rollback == "off":
-            continue
-        if all(verified.commit_sha == current.commit_sha for verified in target.verified):  # there is no way back
-            continue
-        soon = policy.probation and lost_at <= current.at + timedelta(seconds=policy.probation)
-        if soon and not any(run.trigger.id == current.deployment_id for run in witness.runs()):
-            yield f"{current.run_id} lost its health at {lost_at:%H:%M} on probation and serves {place.id}"
 
 
 def missed_webhooks_are_asked_for(witness: Witness) -> Iterator[str]:
@@ -434,19 +394,17 @@ _AT_REST: list[Question[[Witness]]] = [
     one_comment_per_run,
     one_github_deployment_per_commit,
     everything_owed_is_told,
-    what_says_it_is_unhealthy_never_stands,
     what_is_recorded_serves,
     what_we_deployed_is_recorded,
-    losses_of_health_are_noticed,
     what_changes_something_is_deployed,
     what_waits_for_people_is_not_cut_short,
     what_a_hold_keeps_back_is_listed,
-    what_fails_on_probation_is_taken_back,
     missed_webhooks_are_asked_for,
     silences_are_told,
     renames_are_followed,
     nothing_foreign_is_done,
     no_dead_letters,
+    *health.AT_REST,
     *refusals.AT_REST,
     *railway.AT_REST,
 ]

@@ -11,6 +11,7 @@ from unit.functions.scene import API, NEW, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
 from local.world.faults import Fault
+from local.world.refusals import PASSING_REFUSALS
 from shared.clients.github import MOST_FILES
 from shared.errors import Code
 from shared.run import Deployment, HeldBack, Hold, Kind, Rollback, Run, Stage, Status, Target, Trigger
@@ -18,6 +19,7 @@ from shared.starting import merged
 
 MONOREPO = ("apps/web/**", "packages/**")
 ELSEWHERE = ("apps/api/main.py", "README.md")
+NOT_ACCESSIBLE, NOT_AUTHORIZED = PASSING_REFUSALS["github"][1], PASSING_REFUSALS["railway"][0]
 
 
 def own(scene: Scene) -> list[str]:
@@ -119,7 +121,7 @@ async def test_all_pages_of_the_list_are_read(scene: Scene) -> None:
 async def test_files_that_github_will_not_tell_of_count_as_touched(scene: Scene) -> None:
     scene.configure(paths=MONOREPO)
     refused = {"message": "Resource not accessible by integration"}
-    scene.github.app.faults.append(Fault(when="/files", times=50, status=403, body=refused))
+    scene.github.app.faults.append(Fault(when="/files\n", times=50, status=403, body=refused))
     assert (await merge(scene, *ELSEWHERE)).status is Status.SUCCEEDED
 
 
@@ -127,6 +129,22 @@ async def test_a_file_that_cannot_be_read_counts_as_touched(scene: Scene) -> Non
     scene.configure(paths=MONOREPO)
     scene.github.app.faults.append(Fault(when="/files", status=200, body=[{"filename": "README.md"}, None]))
     assert (await merge(scene, *ELSEWHERE)).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("call", ["/files", "query Service"])
+async def test_one_refusal_to_tell_the_files_deploys_nothing(scene: Scene, call: str) -> None:
+    # Given one of two services, which the merge does not concern, and a refusal of one call
+    two_services(scene, watched=MONOREPO)
+    vendor, refused = (scene.github, NOT_ACCESSIBLE) if call == "/files" else (scene.railway, NOT_AUTHORIZED)
+    vendor.app.faults.append(refused.as_fault(call))
+
+    # When it is merged, and everything takes its course
+    await merge(scene, *ELSEWHERE)
+    await scene.settle()
+
+    # Then the vendor was asked again, and nothing is deployed to it
+    assert not vendor.app.faults, "the call was made, and refused"
+    assert {run.service: run.status for run in await scene.runs()}["web"] is Status.NOT_DEPLOYED
 
 
 async def test_a_command_deploys_whatever_has_changed(scene: Scene) -> None:
@@ -366,6 +384,22 @@ async def test_a_newer_one_stays_listed_when_an_older_one_is_deployed(scene: Sce
     await scene.sweep()
     assert [one.commit_sha for one in (await scene.target()).held_back] == [second.commit_sha]
     assert scene.calls(scene.github.app, "/compare/") == asked, "once of each version that was verified"
+
+
+async def test_what_was_held_back_and_went_live_all_the_same_is_not_listed(scene: Scene) -> None:
+    # Given a merge that a hold kept back, and that Railway had deployed by itself and is recorded as what serves
+    await held(scene)
+    kept = await merge(scene, "a")
+    live = replace(scene.serving(), commit_sha=kept.commit_sha, run_id=None)
+    await scene.save(replace(await scene.target(), verified=(live,)))
+    asked = scene.calls(scene.github.app, "/compare/")
+
+    # When the sweep looks at it
+    await scene.sweep()
+
+    # Then it is not listed, and GitHub need not be asked whether a commit contains itself
+    assert (await scene.target()).held_back == ()
+    assert scene.calls(scene.github.app, "/compare/") == asked
 
 
 async def test_what_github_cannot_say_is_asked_again(scene: Scene) -> None:
