@@ -20,7 +20,7 @@ from local.cli import main
 from local.clock import VirtualClock
 from local.emulated_topics import create_topics_and_subscriptions
 from local.google_messages import GoogleMessages
-from local.host import CONFIG
+from local.host import Options, _configuration
 from local.journal import Journal
 from local.messages import JournalMessages, Messages
 from local.place import Left, leave_behind
@@ -129,7 +129,7 @@ async def test_messages_are_replayed_of_a_subscription_that_exists(desk: Desk) -
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a `signalbox up` that has one dead letter."""
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
-    text = CONFIG.format(bake=1, verify_deadline=5, auto_deploy="off", n8n="http://127.0.0.1:1")
+    text = _configuration(Options(folder=tmp_path), "http://127.0.0.1:1")
     leave_behind(tmp_path, Left(backend="embedded"), text)
     journal = open_journal(tmp_path, "http://functions", DELIVERY)
     asyncio.run(bury_in(journal, b"garbled"))
