@@ -76,15 +76,16 @@ def _at(target: Target, address: str | None) -> Target:
 
 
 async def _known(services: Services, target: Target | None) -> frozenset[str]:
-    """The deployments of the run that could not be rolled back and locked the target: of those people know already."""
-    if target is None or target.lock is None or target.lock.run_id is None:
+    """The deployments of the runs that locked the target, or hold it for what may be live: those were reported."""
+    if target is None:
         return frozenset()
-    found = await services.store.get(Run, target.lock.run_id)
-    if found is None:
-        return frozenset()
-    run = found.document
-    ids = (run.deployment and run.deployment.id, run.rollback and run.rollback.deployment_id)
-    return frozenset(id for id in ids if id)
+    locked = target.lock.run_id if target.lock is not None else None
+    held = target.hold.run_id if target.hold is not None and target.hold.unverified else None
+    found = [await services.store.get(Run, id) for id in dict.fromkeys((locked, held)) if id]
+    runs = [one.document for one in found if one is not None]
+    made = [run.deployment.id for run in runs if run.deployment is not None]
+    restored = [run.rollback.deployment_id for run in runs if run.rollback is not None]
+    return frozenset(id for id in (*made, *restored) if id)
 
 
 def is_due(target: Target, now: datetime) -> bool:
@@ -98,7 +99,7 @@ def is_due(target: Target, now: datetime) -> bool:
 def note(target: Target, service: ServiceState | None, now: datetime, known: Collection[str] = frozenset()) -> Target:
     """The target after Railway's answer of `now`; None: it gave none. People are owed what has changed.
 
-    A drift to one of the `known` deployments is recorded and not owed: the run that failed has reported it.
+    A drift to one of the `known` deployments is recorded and not owed: the run that ended so has reported it.
 
     While a deployment is on its way, by whomever, and when a run came meanwhile or another sweep has looked since,
     nothing is concluded.

@@ -265,17 +265,19 @@ def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
             continue
         known = recorded.drifting_since is not None and recorded.deployment_id == (serving.id if serving else None)
         news = [key for key in target.notified if key.startswith("drifted@")]
-        reported = serving is not None and _failed_aloud(witness, place, serving.id)
+        reported = serving is not None and _failed_aloud(witness, place, serving.id, serving.commit_sha)
         if not known or not (reported or any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news)):
             yield f"{what} {place.id}, {current.commit_sha[:7]} is recorded, and {'not told' if known else 'unnoticed'}"
 
 
-def _failed_aloud(witness: Witness, place: TargetConfig, deployment: str) -> bool:
-    """Whether the critical notification of a run was about this deployment."""
+def _failed_aloud(witness: Witness, place: TargetConfig, deployment: str, commit: str) -> bool:
+    """Whether the critical notification of a run was about this version: its rollback failed, or it was left."""
     told = {told.key.partition("@")[0] for told in witness.told}
+    critical = ("rollback_failed", "unverified", "failed")
     for run in witness.runs():
         own = {run.deployment.id if run.deployment else None, run.rollback.deployment_id if run.rollback else None}
-        if run.target == place.id and deployment in own and f"{run.id}:rollback_failed" in told:
+        about = deployment in own or commit == run.commit_sha  # Railway deploys a commit anew by itself
+        if run.target == place.id and about and any(f"{run.id}:{event}" in told for event in critical):
             return True
     return False
 

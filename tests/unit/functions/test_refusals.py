@@ -209,6 +209,25 @@ async def test_a_run_that_gives_up_blind_holds_the_target_and_says_so(scene: Sce
     assert "comment `/deploy` here to verify it" in str(told["next_step"])
 
 
+async def test_of_a_version_that_was_left_unverified_people_are_notified_once(scene: Scene) -> None:
+    # Given a run that gave up on a version that is live
+    run = await following(scene, Stage.VERIFY)
+    token, scene.secrets["RAILWAY_API"] = scene.secrets["RAILWAY_API"], "revoked-token"
+    await scene.execute(run)
+    await scene.patiently("verify", run.id)
+    scene.secrets["RAILWAY_API"] = token
+
+    # When the sweep compares what is live with what was verified
+    for _ in range(2):
+        scene.pass_time(600)
+        await scene.sweep()
+    await scene.settle()
+
+    # Then the drift is recorded, and the critical notification was the one about it
+    assert (await scene.target()).serving.drifting_since is not None
+    assert scene.told() == ["unverified"]
+
+
 @pytest.mark.parametrize("call", ["query Deployments", "query Service", ROLLBACK])
 async def test_a_rollback_refused_once_locks_nothing(scene: Scene, call: str) -> None:
     run = await following(scene, Stage.ROLLBACK)
