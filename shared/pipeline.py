@@ -314,7 +314,7 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
         taken_back = f"; {run.commit_sha[:7]} is quarantined" if run.commit_sha else ""
         held = ", and nothing is deployed automatically until somebody asks" if target.hold else ""
         return _end(run, target, status, outcome.message + taken_back + held, "rolled_back", terms)
-    target = targets.good_again(target)
+    target = targets.good_again(target, run.watched_commit)
     unseen = run.verification is not None and run.verification.unseen
     if run.kind is Kind.ROLLBACK:
         well = "live, not looked at" if unseen else "healthy again"

@@ -305,6 +305,8 @@ class Hold(Struct, frozen=True, kw_only=True):
     run_id: str
     unverified: bool = False
     """What is live may be a version that was not verified: a command deploys, and the hold stays until one is."""
+    commit_sha: str | None = None
+    """Of that version, which may also go live later. Another version that was live already ends no such hold."""
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):

@@ -136,26 +136,29 @@ def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
     count = target.rollbacks_in_a_row + 1
     held = 0 < policy.hold_after_rollbacks <= count
     hold = Hold(reason=f"{run.id} was rolled back: {rollback.reason}", at=now, run_id=run.id) if held else None
-    hold = hold or good_again(target).hold
+    before = None if target.hold is not None and target.hold.unverified else target.hold  # replaced for good
     return replace(
         _well(target, run.verification, now),
         held_back=tuple(one for one in target.held_back if one.commit_sha != bad),
         verified=(current, *older)[:KEPT_VERIFIED],
         address=run.address or target.address,
         rollbacks_in_a_row=count,
-        hold=hold,
+        hold=hold or before,
         quarantined=(*quarantine, *(q for q in target.quarantined if q.commit_sha != bad))[:KEPT_QUARANTINED],
     )
 
 
 def hold_unverified(target: Target, run: Run, reason: str, now: datetime) -> Target:
     """Held, because a version of the run's may be live that was not verified."""
-    return replace(target, hold=Hold(reason=reason, at=now, run_id=run.id, unverified=True))
+    hold = Hold(reason=reason, at=now, run_id=run.id, unverified=True, commit_sha=run.commit_sha)
+    return replace(target, hold=hold)
 
 
-def good_again(target: Target) -> Target:
-    """What is live was verified: a hold for what was not is over."""
-    return replace(target, hold=None) if target.hold is not None and target.hold.unverified else target
+def good_again(target: Target, commit_sha: str | None) -> Target:
+    """A version that is live already was verified: the hold for it is over, and none for one that may come yet."""
+    hold = target.hold
+    ends = hold is not None and hold.unverified and commit_sha is not None and hold.commit_sha == commit_sha
+    return replace(target, hold=None) if ends else target
 
 
 def observe(target: Target, healthy: bool | None, detail: str, now: datetime, threshold: int) -> Target:

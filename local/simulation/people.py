@@ -190,7 +190,16 @@ class People:
             after = self._chance.number(f"process of {service} ends", 5, 200)
             ends = self._chance.occurs("process", f"the process of deployment {nth + 1} of {service} ends")
             more |= {"exit_after": after} if ends else {}
-        return more
+        return more | self._ends_unseen(service, nth)
+
+    def _ends_unseen(self, service: str, nth: int) -> dict[str, object]:
+        """Of a service without an address the process ends more often: nobody but Railway can tell."""
+        hidden = any(one.domain is None for one in self._railway.services if one.service_id == service)
+        after = self._chance.number(f"worker of {service} ends", 0, 1)
+        if not hidden or after > 0.3:
+            return {}
+        ends = self._chance.occurs("worker", f"the process of deployment {nth + 1} of {service} ends")
+        return {"exit_after": 300 * after} if ends else {}
 
     def _pull_request(self, nth: int) -> None:
         start = self._chance.number("opening", 0, DAY / 3)

@@ -182,6 +182,8 @@ class Vendors:
         self.repository = self.github.repository(REPOSITORY)
         """The one that is deployed from, whatever it is called by now."""
         self._applications: dict[str, Application] = {}
+        """By host."""
+        self._of_place: dict[str, Application] = {}
         for place in configured.targets:
             domain = f"{place.service}-{place.environment}.up.railway.app"
             if place.railway_token.kind == "project":
@@ -198,15 +200,14 @@ class Vendors:
                 serving_commit=FIRST_COMMIT,
                 environment_name=place.environment,
             )
-            self._applications[domain] = Application(
-                self.railway, service_id=place.service_id, environment_id=place.environment_id
-            )
+            application = Application(self.railway, service_id=place.service_id, environment_id=place.environment_id)
+            self._applications[domain] = self._of_place[place.id] = application
 
     def add_domain(self, place: config.TargetConfig, custom: CustomDomain) -> None:
         """Also answered by the service's application, which knows what answers there when it leads elsewhere."""
         service = self.railway.service(place.service_id, place.environment_id)
         service.custom_domains.append(custom)
-        self._applications[custom.domain] = self._applications[str(service.domain)]
+        self._applications[custom.domain] = self._of_place[place.id]
 
     def is_application(self, host: str) -> bool:
         """Whether one of the services answers there."""

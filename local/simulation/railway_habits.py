@@ -16,6 +16,8 @@ _CI_DAYS = 0.5
 """Of the days on which Railway deploys by itself."""
 _SCHEDULE_DAYS = 0.06
 _SLEEPY_DAYS = 0.08
+_WORKER_DAYS = 0.08
+"""On which the services have no address, so that nobody can look at them."""
 _PAUSE = {"pauses builds": 0.06}
 _RED = 0.35
 
@@ -38,7 +40,10 @@ class Habits:
         ci = chance.number("days of Wait for CI", 0, 1) < _CI_DAYS
         scheduled = chance.number("days of a schedule", 0, 1) < _SCHEDULE_DAYS
         sleepy = chance.number("days of sleep", 0, 1) < _SLEEPY_DAYS
+        workers = chance.number("days of workers", 0, 1) < _WORKER_DAYS
         for service in services:
+            if workers:
+                service.domain = None
             service.watch_patterns = (f"{service.name}/**", "common/**") if watching else ()
             service.waits_for_ci = service.auto_deploy and ci
             service.sleeps = sleepy and not scheduled

@@ -39,7 +39,10 @@ _CHANGE = {
     "refused": 0.001,
     "freeze": 0.002,
 }
-_LISTS = {"a null in each list": 0.004, "no check is shown": 0.06}
+_LISTS = {
+    "github": {"a null in each list": 0.004, "no check is shown": 0.06},
+    "railway": {"a null in each list": 0.01},
+}
 _MATTERS = ("contexts", "commits", "timelineItems")
 """Lists of which an entry that cannot be read is waited for: there is none in them for good."""
 _POISON = {"server error": 0.7, "crash before": 0.3}
@@ -80,7 +83,7 @@ class Wire(httpx.AsyncBaseTransport):
         nulls: bool = False,
     ) -> None:
         self._nulls = nulls
-        self._lists = {what: odds * weather for what, odds in _LISTS.items()}
+        self._lists = {what: odds * weather for what, odds in _LISTS.get(vendor, {}).items()}
         self._vendor = vendor
         self._app = app
         self._chance = chance
@@ -155,7 +158,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def _reach(self, execution: Execution, request: httpx.Request) -> httpx.Response:
         response = await answer(self._app, request)
         self._watch.called(execution, request)
-        if self._vendor not in ("github", "railway") or self._kind(request)[0] != "read":
+        if not self._lists or self._kind(request)[0] != "read":
             return response
         what, _ = self._chance.incident(f"lists of {self._vendor} in {execution.function}", self._lists)
         if what is None and not (self._nulls and "/rules/" not in request.url.path):

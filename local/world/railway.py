@@ -169,9 +169,10 @@ class RailwayWorld:
                 deployment.due = self.clock.now() + self.pace
 
     def exit(self, deployment: Deployment) -> None:
-        """The process of a live deployment ends with code 0, which no webhook tells of."""
+        """The process of a live deployment ends with code 0, which no webhook tells of; it neither sleeps nor crashes."""
+        deployment.exit_due = None
         if deployment.status == "SUCCESS":
-            deployment.stopped, deployment.exit_due = True, None
+            deployment.stopped, deployment.due, deployment.ended_at = True, None, self.clock.now()
 
     def dashboard_deploy(self, service_id: str, environment_id: str, sha: str) -> Deployment:
         return self._create(self.service(service_id, environment_id), sha, "deploy", "dashboard")

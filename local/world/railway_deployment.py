@@ -136,6 +136,8 @@ class Deployment(Struct, kw_only=True, eq=False):
     stopped: bool = False
     """Its process has ended by itself."""
     exit_due: datetime | None = None
+    ended_at: datetime | None = None
+    """When that was."""
     visible: bool = True
     has_image: bool = False
     """Built already, or running the image of another one."""

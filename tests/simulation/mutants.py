@@ -388,7 +388,7 @@ def _settles_for_others() -> list[Replacement]:
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
 
 
-@mutant("what was verified is not recorded", 1)
+@mutant("what was verified is not recorded", 0)
 def _wrong_record() -> list[Replacement]:
     def standing(target: Target, *_: Any) -> Target:
         return target
@@ -530,6 +530,20 @@ def _schedules_forgotten() -> list[Replacement]:
     return [(module("verify"), "Sight", without)]
 
 
+@mutant("a process that has ended passes for one that runs", 1)
+def _ended_unseen() -> list[Replacement]:
+    return [(DeploymentState, "ended", property(lambda _: False))]
+
+
+@mutant("a process that has ended passes where nobody can look at it", 1)
+def _ended_worker() -> list[Replacement]:
+    def trusting(sight: Sight) -> Any:
+        return railway(replace(sight, deployment=replace(sight.deployment, stopped=False)))
+
+    railway = shared.verification._railway
+    return [(shared.verification, "_railway", trusting)]
+
+
 @mutant("a merge that is kept back is forgotten", 27)
 def _held_back_and_forgotten() -> list[Replacement]:
     return [(shared.targets, "keep_back", lambda target, run, now: target)]
@@ -652,7 +666,7 @@ def _strict_lists() -> list[Replacement]:
     return [(tolerant, "decode", strict)]
 
 
-@mutant("a check that cannot be read has passed", 18)
+@mutant("a check that cannot be read has passed", 66)
 def _hidden_passes() -> list[Replacement]:
     from shared.clients import github_pull_request  # noqa: PLC0415 - only to be changed
 

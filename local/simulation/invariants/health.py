@@ -13,21 +13,37 @@ from shared.run import Stage, Status
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
 
+SKEW = timedelta(seconds=10)
+"""More than any two clocks differ."""
 _HEALTHY = re.compile(r"\bhealthy\b")
 
 
 def what_says_it_is_unhealthy_never_stands(witness: Witness) -> Iterator[str]:
     """A version whose health answer says that it is unhealthy is neither deployed with success nor returned to.
 
-    Where a schedule begins the process nobody asks it.
+    Nobody asks it where a schedule begins the process, or where Railway gives it no address.
     """
     made = {one.deployment.id: one.deployment for one in witness.made}
     for run in witness.runs():
         stood = made.get(run.watched_deployment or "")
         good = run.status in (Status.SUCCEEDED, Status.ROLLED_BACK) and (not run.rollback or run.rollback.needed)
-        asked = stood is not None and not stood.service.cron_schedule
+        asked = stood is not None and not stood.service.cron_schedule and stood.service.domain is not None
         if good and asked and stood is not None and stood.plan.health != "ok":
             yield f"{run.id} ended {run.status} with {stood.id[:8]}, whose health is {stood.plan.health}"
+
+
+def what_has_ended_never_stands(witness: Witness) -> Iterator[str]:
+    """A version whose process had ended at the last look is neither deployed with success nor returned to."""
+    made = {one.deployment.id: one.deployment for one in witness.made}
+    for run in witness.runs():
+        stood = made.get(run.watched_deployment or "")
+        looked = run.verification.looked_at if run.verification else None
+        if run.status not in (Status.SUCCEEDED, Status.ROLLED_BACK) or looked is None or stood is None:
+            continue
+        if stood.service.cron_schedule:  # which begins it anew
+            continue
+        if stood.ended_at is not None and stood.ended_at < looked - SKEW:
+            yield f"{run.id} ended {run.status} with {stood.id[:8]}, which had ended at {stood.ended_at:%H:%M:%S}"
 
 
 def nothing_unseen_is_called_healthy(witness: Witness) -> Iterator[str]:
@@ -71,6 +87,7 @@ def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
 
 AT_REST: list[Question[[Witness]]] = [
     what_says_it_is_unhealthy_never_stands,
+    what_has_ended_never_stands,
     nothing_unseen_is_called_healthy,
     losses_of_health_are_noticed,
     what_fails_on_probation_is_taken_back,

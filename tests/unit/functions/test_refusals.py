@@ -307,6 +307,31 @@ async def test_the_hold_stays_when_the_next_deployment_fails(scene: Scene) -> No
     assert target.hold.unverified
 
 
+async def test_the_hold_outlasts_the_version_before_that_still_serves(scene: Scene) -> None:
+    # Given a run that gave up on a deployment which waits for an approval, while the version before serves
+    number = scene.open_pull_request()
+    before = scene.serving()
+    deployment = await scene.deployed(until="NEEDS_APPROVAL", needs_approval=True)
+    run = scene.new_run(Stage.MONITOR, deployment=deployment)
+    await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
+    token = scene.secrets["RAILWAY_API"]
+    scene.secrets["RAILWAY_API"] = "revoked-token"
+    await scene.execute(run)
+    await scene.patiently("monitor", run.id)
+    scene.secrets["RAILWAY_API"] = token
+
+    # When the next one cannot be built, and the version before is looked at and well
+    scene.railway.plan(SERVICE, build="fail")
+    after = await deploy_again(scene, OTHER)
+    assert "the previous version serves and is healthy" in after.history[-1].message
+
+    # Then nobody knows any better what the first one will be like when it goes live
+    target = await scene.target()
+    assert number == 1
+    assert target.hold is not None
+    assert (target.hold.unverified, target.hold.run_id) == (True, run.id)
+
+
 async def test_a_merge_is_not_deployed_by_itself_over_what_was_left(scene: Scene) -> None:
     await given_up(scene)
 
