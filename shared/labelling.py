@@ -6,16 +6,19 @@ and who set it. So nobody waits for anything, and a webhook that repeats, or com
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from shared import log, texts
 from shared.alone import alone
-from shared.answering import MAY_DEPLOY
+from shared.amend import amend
+from shared.answering import KEPT_SILENT, MAY_DEPLOY
 from shared.clients.github_labelling import Labelling
 from shared.clients.github_pull_request import PullRequestState
 from shared.config import TargetConfig
 from shared.errors import Code, Unauthorized, is_locked
 from shared.events import PullRequestLabelled
 from shared.gate import asked_by_label, is_same_head
-from shared.run import Kind, Run, Trigger
+from shared.run import Kind, Run, Target, Trigger
 from shared.services import Services
 from shared.starting import new_run, runs_of, start
 
@@ -90,13 +93,16 @@ def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:
 async def _refuse(
     services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, permission: str
 ) -> None:
-    """Once, however often the label is looked at."""
-    marker = texts.reply_marker(set_by.id)
+    """Once, however often the label is looked at, for whichever target; where there is no reply that is remembered."""
+    first, marker = services.config.in_repository(place.repository)[0], texts.reply_marker(set_by.id)
+    found = await services.store.get(Target, first.id)
+    if found is not None and set_by.id in found.document.silent:
+        return
     if await services.github.has_comment(place.repository, pull.number, marker=marker):
         return
     log.info("label refused", code=Code.NOT_AUTHORIZED, actor=set_by.actor)
     message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
-    async with alone(services, set_by.id, services.config.in_repository(place.repository)[0]):
+    async with alone(services, set_by.id, first):
         try:
             await services.github.upsert_comment(
                 place.repository, pull.number, marker=marker, body=texts.refusal(Code.NOT_AUTHORIZED, message)
@@ -105,3 +111,8 @@ async def _refuse(
             if not is_locked(error):
                 raise
             log.warning("no reply to the label", number=pull.number, reason=str(error))
+
+            def remember(target: Target) -> Target:
+                return replace(target, silent=(*target.silent, set_by.id)[-KEPT_SILENT:])
+
+            await amend(services.store, Target, first.id, remember, missing=Target(id=first.id))

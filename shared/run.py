@@ -400,9 +400,9 @@ class Target(Struct, frozen=True, kw_only=True):
     """The latest comment that locked or unlocked it: an earlier one that comes later changes nothing."""
     answering: dict[str, Lease] = {}
     """Who answers which comment or label just now; on the first target of the repository, whichever it is about."""
-    silent: tuple[int, ...] = ()
-    """The latest comments that were answered where no reply could be written, in a locked conversation; on the first
-    target of the repository, too."""
+    silent: tuple[int | str, ...] = ()
+    """The latest comments and settings of labels that were answered where no reply could be written, in a locked
+    conversation; on the first target of the repository, too."""
     quarantined: tuple[Quarantine, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
     """Merges that the hold kept from being deployed, newest first: what `/deploy` or lifting the hold would bring."""

@@ -169,7 +169,7 @@ class RailwayWorld:
                 deployment.due = self.clock.now() + self.pace
 
     def exit(self, deployment: Deployment) -> None:
-        """The process of a live deployment ends with code 0, which no webhook tells of; it neither sleeps nor crashes."""
+        """The process of a live deployment ends with code 0, which no webhook tells of: it does not sleep or crash."""
         deployment.exit_due = None
         if deployment.status == "SUCCESS":
             deployment.stopped, deployment.due, deployment.ended_at = True, None, self.clock.now()

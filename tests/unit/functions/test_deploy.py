@@ -95,6 +95,24 @@ async def test_a_call_that_never_arrived_is_waited_for_and_then_made_again(scene
     assert (after.stage, [deployment(after).id]) == (Stage.MONITOR, made(scene))
 
 
+async def test_a_lost_answer_is_waited_for_though_railway_had_skipped_the_commit(scene: Scene, run: Run) -> None:
+    # Given a commit that Railway skipped, and a command whose call for it shows its effect late
+    skipped = await scene.deployed(until="SKIPPED", skipped=True)
+    asked = replace(run, trigger=replace(run.trigger, source="command"))
+    scene.railway.app.faults.append(Fault(when=DEPLOY, lost=True))
+    await scene.execute(asked)
+
+    # When it is looked for
+    await scene.wake("deploy", run.id)
+
+    # Then nothing is asked for again before the time in which it may show is up
+    assert "lost the answer" in (await scene.run(run.id)).history[-1].message
+    assert made(scene) == [skipped.id]
+    scene.pass_time(scene.services.pace.visible)
+    await scene.wake("deploy", run.id)
+    assert made(scene) == [skipped.id, deployment(await scene.run(run.id)).id]
+
+
 async def test_a_failed_deployment_from_before_the_call_is_not_taken_for_its_effect(scene: Scene, run: Run) -> None:
     failed = await scene.deployed(until="FAILED", build="fail")
     scene.railway.app.faults.append(Fault(when=DEPLOY, lost=True))

@@ -114,6 +114,23 @@ async def test_who_may_not_write_is_answered_once_and_deploys_nothing(scene: Sce
     assert f"**`{Code.NOT_AUTHORIZED}`** {who}, who set the label" in reply
 
 
+async def test_who_may_not_write_is_refused_once_in_a_locked_conversation(scene: Scene) -> None:
+    # Given two targets that the label is for, and a conversation in which nobody can reply
+    scene.configure(deploy_label=LABEL, more=STAGING.format(branch="main"))
+    number = opened(scene)
+    scene.github.lock_conversation(REPOSITORY, number)
+
+    # When somebody who may not write sets it, and it is told of again
+    await label(scene, number, "mallory")
+    await scene.happen(PullRequestChanged(repository=REPOSITORY, number=number))
+    await scene.settle()
+
+    # Then the refusal is done with, after one attempt to say it
+    assert (await scene.runs(), scene.comments(number), scene.dead) == ([], [], [])
+    refused = [call for call in scene.github.app.calls if call.method == "POST" and call.path.endswith("/comments")]
+    assert len(refused) == 1
+
+
 async def test_an_answer_that_failed_is_given_by_the_next(scene: Scene) -> None:
     number = opened(scene)
     scene.github.app.faults.append(Fault(when=f"POST /repos/{REPOSITORY}/issues/{number}/comments", status=502))
