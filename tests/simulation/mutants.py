@@ -249,15 +249,17 @@ def _rollback_of_rollback() -> list[Replacement]:
     return [(shared.pipeline, "_not_restored", again)]
 
 
-@mutant("not being able to look counts as unhealthy", 103)
+@mutant("not being able to look counts as unhealthy", 76)
 def _inconclusive_fails() -> list[Replacement]:
     conclude = shared.verification.conclude
 
     def judge(run: Run, checks: Any, *rest: Any) -> Any:
-        failing = {Verdict.INCONCLUSIVE: Verdict.FAIL}
-        return conclude(
-            run, tuple(replace(one, verdict=failing.get(one.verdict, one.verdict)) for one in checks), *rest
+        unseen = {"health": Verdict.FAIL, "version": Verdict.NOT_RUN}
+        judged = (
+            replace(one, verdict=unseen.get(one.name, one.verdict)) if one.verdict is Verdict.INCONCLUSIVE else one
+            for one in checks
         )
+        return conclude(run, tuple(judged), *rest)
 
     return [(module("verify"), "conclude", judge)]
 
