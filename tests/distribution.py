@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 
 PROCESSES_PER_PROCESSOR = 2
 SINGLE = ("e2e", "simulation")
@@ -57,10 +58,18 @@ def arrange(items: list[pytest.Item]) -> None:
     for item in items:
         name = group(item)
         if name is not None:
-            item.add_marker(pytest.mark.xdist_group(name))
+            _keep_together(item, name)
         rank = next((at for at, first in enumerate(FIRST) if first in (name, folder(item))), len(FIRST))
         places[item] = rank
     items.sort(key=lambda item: places[item])
+
+
+def _keep_together(item: pytest.Item, name: str) -> None:
+    """By the end of its id, which is what xdist's scheduler goes by.
+
+    xdist 3.8 writes it there itself for a mark, into an attribute that pytest 9.2 does not read any more.
+    """
+    item._id = coerce_node_id(f"{item.nodeid}@{name}")
 
 
 def _parameters(item: pytest.Item) -> set[str]:

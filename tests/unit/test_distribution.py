@@ -7,6 +7,7 @@ from typing import Any
 import distribution
 import pytest
 from distribution import TESTS, arrange, group
+from xdist.scheduler import LoadGroupScheduling
 
 
 class Test:
@@ -19,10 +20,7 @@ class Test:
         self.nodeid = f"tests/{path}::test_{id(self)}"
         self.fixturenames = fixtures
         self.callspec = type("CallSpec", (), {"params": parameters})
-        self.marks: list[pytest.MarkDecorator] = []
-
-    def add_marker(self, mark: pytest.MarkDecorator) -> None:
-        self.marks.append(mark)
+        self._id: Any = None
 
 
 @pytest.mark.parametrize(
@@ -53,14 +51,31 @@ def test_the_long_ones_come_first_and_keep_their_order_otherwise() -> None:
     # When they are shared out
     arrange(items)
 
-    # Then what takes longest begins first, and each with a group is marked with it
+    # Then what takes longest begins first, and each with a group has it behind its id
     assert items == [played, scenario, merge, gate]
-    assert [[mark.args for mark in item.marks] for item in items] == [
-        [("played-on-emulators",)],
-        [],
-        [("tests/unit/functions/test_merge.py",)],
-        [("tests/unit/test_gate.py",)],
+    assert [str(item._id).partition("@")[2] for item in items] == [
+        "played-on-emulators",
+        "",
+        "tests/unit/functions/test_merge.py",
+        "tests/unit/test_gate.py",
     ]
+
+
+def test_a_group_is_where_the_scheduler_of_this_xdist_looks(request: pytest.FixtureRequest) -> None:
+    # Given a test as this pytest collects it
+    item = request.node
+    before = item._id
+
+    # When its group is noted
+    try:
+        arrange([item])
+        told = item.nodeid
+    finally:
+        item._id = before
+
+    # Then xdist finds the group
+    scheduler = LoadGroupScheduling.__new__(LoadGroupScheduling)
+    assert scheduler._split_scope(told) == "tests/unit/test_distribution.py"
 
 
 def test_there_are_more_processes_than_processors() -> None:
