@@ -56,11 +56,14 @@ _SLOWEST = 50.0
 
 
 class Watch(Protocol):
-    """Is shown each call that reached a vendor, and each change of which the caller learns nothing."""
+    """Is shown each call that reached a vendor, each change of which the caller learns nothing, and each list with a
+    null in it."""
 
     def called(self, execution: Execution, request: httpx.Request) -> None: ...
 
     def troubled(self, execution: Execution, request: httpx.Request) -> None: ...
+
+    def blurred(self, execution: Execution, request: httpx.Request) -> None: ...
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -163,6 +166,8 @@ class Wire(httpx.AsyncBaseTransport):
         what, _ = self._chance.incident(f"lists of {self._vendor} in {execution.function}", self._lists)
         if what is None and not (self._nulls and "/rules/" not in request.url.path):
             return response
+        if what != "no check is shown":
+            self._watch.blurred(execution, request)
         document = json.loads(await response.aread())
         if what == "no check is shown":
             document = _without_checks(document)

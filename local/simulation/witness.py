@@ -96,6 +96,8 @@ class Witness:
         """Comments whose commands were refused, as the log says."""
         self.looked: set[str] = set()
         """Runs that looked at their application, and had an answer."""
+        self.unread_files: set[str] = set()
+        """Runs that could not read all of what their merge changes."""
         self._vendors: Vendors | None = None
         self._time = asyncio.get_running_loop().time
 
@@ -200,6 +202,11 @@ class Witness:
     def troubled(self, execution: Execution, request: httpx.Request) -> None:
         """A change whose caller will not know what became of it."""
         self.lost[execution.about, request.url.path.rpartition("/")[2]] += 1
+
+    def blurred(self, execution: Execution, request: httpx.Request) -> None:
+        """A list of which not every entry can be read."""
+        if request.url.path.endswith("/files"):
+            self.unread_files.add(execution.about)
 
     # What the invariants ask
 

@@ -140,12 +140,16 @@ def what_railway_skips_is_not_deployed_by_itself(witness: Witness, made: Made) -
 
 
 def what_changes_nothing_is_not_deployed_by_itself(witness: Witness, made: Made) -> Iterator[str]:
-    """A merge that touches no file that the service watches is deployed only when somebody asks for it."""
+    """A merge that touches no file that the service watches is deployed only when somebody asks for it.
+
+    A file that cannot be read may be one of those.
+    """
     run, new = witness.run(made.execution.about), made.deployment
     if run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC:
         return
     files = merged_files(witness, new.commit_sha)
-    if not watched(witness, run, files) and not made.execution.disturbed:
+    known = run.id not in witness.unread_files
+    if known and not watched(witness, run, files) and not made.execution.disturbed:
         yield f"{run.id} deploys {new.commit_sha[:7]} by itself, which changes {files} alone"
 
 
