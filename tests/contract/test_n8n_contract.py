@@ -450,11 +450,12 @@ async def test_an_active_workflow_is_deleted(bench: Bench, name: str) -> None:
         assert answer.json()["message"] == "Cannot delete a published workflow. Unpublish it before deleting."
         await bench.api.deactivate(ids[0])
         answer = await bench.raw.delete(f"/api/v1/workflows/{ids[0]}")
-        assert (answer.status_code, answer.json()["message"]) == (
-            409,
-            "Workflow is still being unpublished. Please try again in a few moments.",
-        )
-        await bench.api.delete(ids[0])
+        # A real one may be quicker than the next request.
+        assert answer.status_code in ((200, 409) if bench.transport is None else (409,))
+        if answer.status_code == 409:
+            said = "Workflow is still being unpublished. Please try again in a few moments."
+            assert answer.json()["message"] == said
+            await bench.api.delete(ids[0])
     await bench.api.delete(ids[1])
 
     assert {one.id for one in await bench.api.workflows()}.isdisjoint(ids)
