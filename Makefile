@@ -55,7 +55,7 @@ PROJECT = $(shell [ -f "$(TFVARS)" ] && sed -nE 's/^ *project_id *= *"([^"]*)".*
 STATE_BUCKET ?= $(if $(PROJECT),$(PROJECT)-signalbox-state)
 KEPT := (google_project_service|google_firestore_[a-z]+|google_secret_manager_secret)\.
 
-check: lint  ## for in between, a minute or two: what lint looks at, and the unit tests
+check: lint  ## for in between: what lint looks at, and the unit tests
 	$(BIN)/pytest -q $(PARALLEL) tests/unit
 
 test: $(VENV)/.dev  ## all tests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -79,9 +80,15 @@ def _external(found: Import, where: str) -> dict[str, str]:
 
 def imports_of(path: Path) -> list[Import]:
     """Every import that can happen at run time, in the order of the file. Raises ConfigError for a relative one."""
+    return list(_imports_in(path, path.read_text(encoding="utf-8")))
+
+
+@functools.lru_cache(1000)
+def _imports_in(path: Path, text: str) -> tuple[Import, ...]:
+    """Kept, since nearly every function reaches the same modules."""
     visitor = _Visitor(path)
-    visitor.visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-    return visitor.found
+    visitor.visit(ast.parse(text, str(path)))
+    return tuple(visitor.found)
 
 
 class _Visitor(ast.NodeVisitor):
