@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import distribution
+import late_completions
 import pytest
 from vendors import report
 
@@ -27,8 +28,8 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": late_completions.Loop}
 
 
 @pytest.fixture(autouse=True)
