@@ -100,9 +100,9 @@ class Config(Struct, frozen=True, kw_only=True):
         return [target for target in self.targets if target.repository.lower() == repository.lower()]
 
     def is_selective(self, place: TargetConfig) -> bool:
-        """Whether a merge may have nothing for the target: it names its paths, or the repository has several services.
+        """Whether many merges have nothing for the target: it names its paths, or the repository has several services.
 
-        Railway's watch patterns of a repository's only service are not asked for, as each request counts.
+        What Railway's watch patterns say is known only when the merge stage has requested them.
         """
         if place.paths is not None:
             return bool(place.paths)

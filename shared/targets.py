@@ -70,6 +70,11 @@ def enqueue(run: Run, target: Target, now: datetime) -> Target:
     return replace(target, active=active, queue=queue, updated_at=now)
 
 
+def rollback_waits(target: Target) -> bool:
+    """Whether a rollback stands in the queue: what has not begun to be built gives way to it."""
+    return any(entry.stage is Stage.ROLLBACK for entry in target.queue)
+
+
 def newer(run: Run, target: Target) -> tuple[str, ...]:
     """Commits that, if they contain a merged one that is deployed by itself, make its deployment pointless.
 

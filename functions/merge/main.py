@@ -123,7 +123,7 @@ async def _untouched(claim: Claim, services: Services, place: TargetConfig, merg
     run = claim.run
     if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
         return None
-    if run.touches is None and services.config.is_selective(place):
+    if run.touches is None and place.paths != ():
         refused_long = pipeline.lasted(run, claim.terms) is not None
         touches = await touching.touches(services, place, run.pull_request.number, refused_long=refused_long)
         await claim.checkpoint(commit_sha=merged, touches=touches)

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import stage
-from shared.clients.railway import DeploymentState
-from shared.errors import Code
+from shared import stage, targets
+from shared.clients.railway import DeploymentState, Railway
+from shared.errors import Code, VendorError
 from shared.failed import failure_of, with_log
 from shared.health_check import noted
 from shared.outcome import Advance, Fail, Outcome, Wait
@@ -46,7 +46,22 @@ async def follow(claim: Claim, services: Services) -> Outcome:
     ended = await failure_of(railway, deployment, restoring=claim.run.rollback is not None)
     if ended is not None:
         return replace(ended, changes=changes)
+    if claim.run.rollback is None and deployment.paused and targets.rollback_waits(await claim.target()):
+        return await _give_way(railway, deployment, claim.terms.policy.poll)
     return await with_log(claim, railway, _not_yet(claim, deployment))
+
+
+async def _give_way(railway: Railway, deployment: DeploymentState, poll: float) -> Wait:
+    """Cancel what Railway does not build yet, for the rollback that waits in the queue: the next look ends the run.
+
+    Railway refuses to when the deployment has gone on since: then the rollback comes after it.
+    """
+    message = f"cancelled deployment {deployment.id[:8]}, which was waiting on Railway: a rollback was requested"
+    try:
+        await railway.cancel(deployment.id)
+    except VendorError as error:
+        message = f"a rollback was requested, and deployment {deployment.id[:8]} could not be cancelled: {error}"
+    return Wait(message=message, wake_in=poll, otherwise=Code.DEPLOY_TIMEOUT, suspends=True)
 
 
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:

@@ -14,7 +14,7 @@ from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, Final, RateLimited, Unavailable, VendorError
 from shared.failed import tail_of
-from shared.outcome import Advance, Fail, Outcome, Rejected, Wait
+from shared.outcome import Advance, Fail, Message, Outcome, Rejected, Wait
 from shared.return_plan import NothingToDo, Return, plan
 from shared.run import Kind, Rollback, Run, Stage
 from shared.services import Services, prepare
@@ -36,6 +36,7 @@ async def go_back(claim: Claim, services: Services) -> Outcome:
     if claim.run.kind is Kind.ROLLBACK:
         refused = await claim.take_target()
         if refused is not None:
+            await _ask_to_give_way(claim, services)
             return refused
     run = claim.run
     place = services.config.target(run.target)
@@ -47,6 +48,17 @@ async def go_back(claim: Claim, services: Services) -> Outcome:
         if found is not None:
             return found
     return await _decide(claim, services, place, known)
+
+
+async def _ask_to_give_way(claim: Claim, services: Services) -> None:
+    """A deployment that Railway does not build yet gives way, once it finds the rollback in the queue.
+
+    The message may arrive before the rollback is saved there; then the next look repeats it.
+    """
+    active = (await claim.target()).active
+    found = await services.store.get(Run, active) if active is not None else None
+    if found is not None and found.document.suspended_since is not None:
+        await services.publish([Message(found.document.stage, found.document.id)])
 
 
 async def _decide(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from local.doctor.findings import CORRECT_SETTING, Check, Finding, Project, Subject, failed, ok, skipped
+from local.doctor.findings import CORRECT_SETTING, Check, Finding, Project, Subject, failed, ok, skipped, warning
 from shared import config, log, secrets, settings
-from shared.config import Config
+from shared.config import Config, TargetConfig
 from shared.errors import ConfigError
 from shared.settings import Settings
 
@@ -39,7 +39,17 @@ def read(environ: Mapping[str, str]) -> tuple[list[Finding], Settings | None, Co
     if not found and configured is not None:
         names = ", ".join(target.id for target in configured.targets)
         found.append(ok(Subject.CONFIGURATION, f"{path}: {names}"))
+        found += [
+            _in_vain(target) for target in configured.targets if target.policy.probation and not target.policy.watch
+        ]
     return found, usable, configured
+
+
+def _in_vain(target: TargetConfig) -> Finding:
+    detail = (
+        f"{target.id}: probation = {target.policy.probation:g} has no effect with watch = false: nothing is checked"
+    )
+    return warning(Subject.CONFIGURATION, detail, "Remove `watch = false`, or set `probation = 0`.")
 
 
 def _environment(environ: Mapping[str, str]) -> tuple[list[str], Settings | None]:

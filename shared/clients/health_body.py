@@ -94,6 +94,8 @@ def judge(value: Any, rule: HealthRule | None, media_type: str = "") -> Opinion:
     if rule is not None:
         return _by_rule(value, rule)
     status = value.get("status") if isinstance(value, dict) else None
+    if isinstance(status, dict):  # Spring Boot's Status, serialized as a bean: {"code": "DOWN", "description": ""}
+        status = status.get("code")
     word = _word(status)
     if status is False or word in FAILURE_WORDS:
         nested = next(_failed_checks(value, media_type), None)

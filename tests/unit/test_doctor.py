@@ -597,6 +597,16 @@ async def test_a_good_configuration_names_its_targets(tmp_path: Path) -> None:
     assert {one.state for one in told if one.subject is Subject.RAILWAY_BRANCH} == {"failed"}
 
 
+async def test_a_probation_that_nothing_watches_is_pointed_out(tmp_path: Path) -> None:
+    in_vain = "policy = { watch = false, probation = 600 }\n" + GOOD
+
+    told = await examine(environment(tmp_path, in_vain), transports=NOBODY)
+
+    assert [one.detail for one in told if one.state == "warning" and one.subject is Subject.CONFIGURATION] == [
+        f"{TARGET}: probation = 600 has no effect with watch = false: nothing is checked"
+    ]
+
+
 async def test_without_targets_nothing_of_railway_is_asked(scene: Scene) -> None:
     project = Project(environ={}, services=scene.services, config=None)
     scene.services.config = Config(targets=())

@@ -159,15 +159,14 @@ def merged_files(witness: Witness, commit: str) -> tuple[str, ...]:
 
 
 def watched(witness: Witness, run: Run, files: Collection[str]) -> bool:
-    """Whether the run's service is deployed for these files: by its paths, else, where there are several, Railway's."""
+    """Whether the run's service is deployed for these files: by its paths, else by Railway's watch patterns."""
     place = witness.configured.target(run.target)
     if place is None:
         return True
     service = witness.vendors.railway.service(place.service_id, place.environment_id)
     if place.paths is not None:
         service = structs.replace(service, watch_patterns=place.paths)
-    several = len({one.service for one in witness.configured.targets}) > 1
-    return service.watches(files) or (place.paths is None and not several)
+    return service.watches(files)
 
 
 _DEPLOYMENT: list[Question[[Witness, Made]]] = [
@@ -230,10 +229,10 @@ def nothing_red_or_unseen_is_merged_by_us(witness: Witness, _: Execution, pull: 
 
 def runs_merge_what_they_were_asked_to(witness: Witness, execution: Execution, pull: PullRequest) -> Iterator[str]:
     """The head that a run merges is the one it began with, or what GitHub made of that at our request."""
-    head, bot = pull.head_sha, witness.vendors.github.bot
-    while (updated := pull.updates.get(head)) is not None and updated[0] == bot:
-        head = updated[1]
-    if head != witness.asked.get(execution.about, head):
+    heads, bot = [pull.head_sha], witness.vendors.github.bot
+    while (updated := pull.updates.get(heads[-1])) is not None and updated[0] == bot:
+        heads.append(updated[1])
+    if witness.asked.get(execution.about, pull.head_sha) not in heads:
         yield f"#{pull.number} was merged at {pull.head_sha[:7]}, which nobody asked {execution.about} to"
 
 

@@ -39,6 +39,11 @@ def test_a_word_of_failure_is_a_failure(word: str) -> None:
     assert (opinion.healthy, opinion.said) == (False, f"status {word.strip()}")
 
 
+def test_a_status_with_a_code_is_judged_by_the_code() -> None:
+    assert judge({"status": {"code": "DOWN", "description": ""}}, None).said == "status DOWN"
+    assert judge({"status": {"code": "UP", "description": ""}}, None).healthy
+
+
 def test_a_status_that_is_false_is_a_failure() -> None:
     assert judge({"status": False}, None).said == "status false"
 
@@ -54,7 +59,7 @@ def test_a_warning_passes_and_is_shown(word: str) -> None:
     "value",
     [
         *(None, "unhealthy", ["fail"], 503, {}, {"status": None}, {"status": True}, {"status": 200}),
-        *({"status": {"code": "fail"}}, {"state": "fail"}, {"status": "ok"}, {"status": "UP"}, {"status": "pass"}),
+        *({"status": {"text": "fail"}}, {"state": "fail"}, {"status": "ok"}, {"status": "UP"}, {"status": "pass"}),
     ],
 )
 def test_anything_else_is_left_to_the_http_status(value: Any) -> None:

@@ -99,8 +99,17 @@ async def test_where_railway_watches_everything_every_merge_is_deployed(scene: S
     assert ends == {"web": Status.SUCCEEDED, "api": Status.NOT_DEPLOYED}
 
 
-async def test_of_an_only_service_without_paths_no_files_are_asked_for(scene: Scene) -> None:
+async def test_railways_watch_patterns_count_for_an_only_service_too(scene: Scene) -> None:
     scene.railway_service.watch_patterns = ("apps/web/**",)
+    run = await merge(scene, *ELSEWHERE)
+    assert says_nothing(run)
+    assert own(scene) == []
+
+
+@pytest.mark.parametrize("paths", [None, ()])
+async def test_where_every_merge_is_deployed_no_files_are_requested(scene: Scene, paths: tuple[()] | None) -> None:
+    if paths is not None:
+        scene.configure(paths=paths)
     run = await merge(scene, *ELSEWHERE)
     assert run.status is Status.SUCCEEDED
     assert scene.calls(scene.github.app, "/files") == 0

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, SERVICE
+from local.world.faults import Fault
 from shared.errors import Code
-from shared.run import Health, Rollback, Run, Stage, Status, Target, Trigger, Verdict
+from shared.run import Health, Kind, Rollback, Run, Stage, Status, Target, Trigger, Verdict
 from shared.sweeping.drift import EVERY
 
 CRON = "0 * * * *"
@@ -53,6 +54,31 @@ async def test_an_approval_has_peoples_time_and_the_deployment_is_not_cancelled(
     run = await look(scene, run, 20)
     assert run.stage is Stage.VERIFY
     assert len(scene.railway.created) == 1
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_deployment_that_waits_for_an_approval_gives_way_to_a_rollback(scene: Scene, refused: bool) -> None:
+    # Given a deployment that needs somebody's approval, while an older version serves
+    run = await look(scene, await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True))
+    deployment = scene.railway.created[0]
+    if refused:
+        scene.railway.app.faults.append(
+            Fault(when="deploymentCancel", status=200, body={"errors": [{"message": "Not Authorized"}]})
+        )
+
+    # When somebody comments /rollback
+    await scene.happen(scene.say(1, "/rollback"))
+    for _ in range(10):
+        await scene.deliver()
+        await scene.live(10)
+        await scene.sweep()
+
+    # Then nobody has to approve or wait for days: the deployment is cancelled, and the rollback goes on
+    run = await scene.run(run.id)
+    back = next(one for one in await scene.runs() if one.kind is Kind.ROLLBACK)
+    assert (run.status, deployment.status) == (Status.SUPERSEDED, "REMOVED")
+    assert any("a rollback was requested" in entry.message for entry in run.history)
+    assert back.status is not Status.QUEUED
 
 
 async def test_an_approval_of_which_no_webhook_tells_is_seen_in_minutes(scene: Scene) -> None:
