@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"loop_factory": late_completions.Loop}
+    return "asyncio", {"loop_factory": late_completions.new_loop}
 
 
 @pytest.fixture(autouse=True)

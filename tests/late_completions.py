@@ -19,3 +19,10 @@ class Loop(asyncio.SelectorEventLoop):
         if self.is_closed():
             return None
         return super().call_soon_threadsafe(callback, *args, **kwargs)
+
+
+def new_loop() -> Loop:
+    """Also the loop of what is made outside of any: gRPC binds a channel to it where none runs."""
+    loop = Loop()
+    asyncio.set_event_loop(loop)
+    return loop
