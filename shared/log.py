@@ -99,6 +99,10 @@ def _log(level: int, message: str, error: BaseException | None, fields: Mapping[
         _logger.log(level, "%s", message, exc_info=error, extra={"fields": _given(fields)}, stacklevel=3)
 
 
+LONGEST_TRACE = 16_384
+"""Characters of a stack trace, of which Error Reporting needs the whole."""
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Says that a record was lost. logging's own would show its arguments, which nobody has redacted."""
@@ -138,7 +142,7 @@ def _exception(record: logging.LogRecord) -> dict[str, str]:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return {}
-    return {"error": _summary(error), "stack_trace": redact("".join(traceback.format_exception(error)))}
+    return {"error": _summary(error), "stack_trace": redact("".join(traceback.format_exception(error)), LONGEST_TRACE)}
 
 
 def _summary(error: BaseException) -> str:

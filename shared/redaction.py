@@ -1,103 +1,139 @@
-"""Keeps secrets out of logs, exceptions' texts, comments and documents: known values and known shapes are masked."""
+"""Keeps secrets out of logs, exceptions' texts, comments and documents: known values and known shapes are masked.
+
+Every pattern is linear in the text's length (a test times each on text made to be slow), and no text is longer than a
+few kilobytes: what is cut is masked first, so that no half of a secret is left at the cut.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from urllib.parse import quote, urlsplit
+from base64 import b64encode
+from urllib.parse import quote, quote_plus, urlsplit
 
-MASK = "[redacted]"
+from shared.secret_shapes import MASK, mask_shapes
 
-_KEY = r"(?:api|private|secret|access|encryption|signing|master)[_-]?key"
-_NAMED = rf"(?=[AEMPSTaempst\u017f])(?i:password|passwd|passphrase|secret|token|{_KEY}|authorization|signature)"
-"""By its first letter first, which is faster: an s may be a long one."""
-_SHAPES = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?=[gesrxAnhS])(?<![A-Za-z0-9])(?:"
-    r"(?:gh[opsur]_|github_pat_)[A-Za-z0-9_.\-]+"  # GitHub tokens, old and new (docs: token formats)
-    r"|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"  # JSON web tokens
-    r"|(?:sk-(?:ant|proj)-|[sr]k_(?:live|test)_|xox[abeoprs]-|glpat-)[A-Za-z0-9_\-]{8,}"  # Anthropic, Stripe, Slack
-    r"|A(?:KIA|SIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_\-]{35}|(?:npm|hf)_[A-Za-z0-9]{30,}"  # AWS, Google, npm, Hugging Face
-    r"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,})"  # SendGrid
-    r"|(?<=/bot)\d+:[A-Za-z0-9_\-]+|(?<!\d)\d{8,10}:AA[A-Za-z0-9_\-]{30,}"  # a Telegram bot's, in a URL or alone
-    r"|(?<=://)[^/\s?#\"'<>]+(?=@)"  # user and password in a URL
-    rf"|(?P<quoted>{_NAMED}(?:\\*[\"']\s?[:,]|\s?[=:])\s?b?(?P<quote>\\*[\"']))"  # whatever is between the quotes
-    r"(?:(?!(?P=quote))(?:\\.|[^\\\n])){4,500}(?=(?P=quote))"
-    r"|(?P<keep>"
-    r"(?i:bearer)\s+(?=\S{8})"
-    r"|(?i:basic)\s+(?=\S*[0-9A-Z=])(?=\S{8})"  # base64, not the word "basic" in a sentence
-    rf"|{_NAMED}\s?=\s?[\"']?(?=[^\s&\"']{{4}})"  # a query, a form, a setting
-    r"|(?i:[_-]pass|pwd)\s?=\s?[\"']?(?=[^\s&\"']{4})"
-    rf"|(?=[AEMPSaemps\u017f])(?i:passw(?:or)?d|passphrase|{_KEY}):[ \t]+(?=[^\s\"']{{6}})"  # YAML
-    rf"|{_NAMED}\\*[\"']\s*[:,]\s*b?\\*[\"']"  # JSON, also within JSON; the text of a dict, of a list of headers
-    rf"|(?i:(?:x-|access-)[a-z\-]*{_NAMED}[a-z0-9\-]*|authorization):\s*"  # a header
-    r"(?:(?i:bearer|basic|token)\s+)?(?=\S)"
-    r")[^\s&\"']+",
-    re.DOTALL,
-)
-_HINTS = (
-    *("-----begin", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "eyj", "/bot", "@"),
-    *("bearer", "bas", "passw", "passp", "secret", "token", "key", "author", "nature", "_pass", "-pass", "pwd"),
-    *(
-        "sk-ant-",
-        "sk-proj-",
-        "k_live_",
-        "k_test_",
-        "xox",
-        "glpat-",
-        "akia",
-        "asia",
-        "aiza",
-        "npm_",
-        "hf_",
-        "sg.",
-        ":aa",
-    ),
-)
-"""A text of a secret shape has one of these, however its letters are cased; to look for them first is much faster.
+__all__ = ["LONGEST", "MASK", "names_secret", "redact", "remember", "shown_url"]
 
-Those of words in any case have no i: to `re` the Turkish one without a dot is the same letter, to `casefold` it is not.
-"""
+LONGEST = 4096
+"""Characters of a text from outside that are kept, where nothing else is said."""
+_OVERLAP = 1024
+"""Characters beyond a cut that are looked at as well: the longest secret that may lie across it."""
+CUT = " [cut]"
 _SECRET_NAME = re.compile(
     r"(?i)(?:^|[_\-])(?:password|passwd|token|api[_-]?key|private[_-]?key|authorization|cookie)$|.[_\-]secret$"
 )
 _SHORTEST = 6  # shorter values would mask ordinary words
-_MOST = 1000  # each makes every look longer, and a process that lives for weeks is given a new token every hour
-_NOTHING = re.compile(r"(?!)")
+_MOST = 1000  # a process that lives for weeks is given a new token every hour
+_WRAPPED = re.compile(r"(?:\r?\n|\\r\\n|\\n)[ \t]*")
+"""Where a text is wrapped, as it is or written out as in JSON."""
 
 
 class _Known:
-    """The values that this process has seen of late, as one pattern."""
+    """The values that this process has seen of late, in the forms in which they may appear.
+
+    The first characters of each form are looked up in a set, so that the time does not depend on how many there are.
+    """
 
     def __init__(self) -> None:
-        self._values: tuple[str, ...] = ()
-        self.pattern = _NOTHING
+        self._forms: dict[str, tuple[str, ...]] = {}
+        """By value, latest last."""
+        self._heads: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
 
     def add(self, values: set[str]) -> None:
-        others = tuple(value for value in self._values if value not in values)
-        latest_last = (*others, *sorted(values))[-_MOST:]
-        if set(latest_last) != set(self._values):
-            self.pattern = re.compile("|".join(map(re.escape, sorted(latest_last, key=len, reverse=True))))
-        self._values = latest_last
+        latest_last = {value: forms for value, forms in self._forms.items() if value not in values}
+        latest_last |= {value: self._forms.get(value) or _forms(value) for value in sorted(values)}
+        kept = dict(list(latest_last.items())[-_MOST:])
+        if kept.keys() != self._forms.keys():
+            self._pattern = None
+            self._heads = frozenset(form[:_SHORTEST] for forms in kept.values() for form in forms)
+        self._forms = kept
+
+    def mask(self, text: str) -> str:
+        if not self._heads:
+            return text
+        text = self._mask(text)
+        breaks = list(_WRAPPED.finditer(text))
+        return self._mask_wrapped(text, breaks) if breaks else text
+
+    def _mask(self, text: str) -> str:
+        return self._compiled().sub(MASK, text) if self._begins_in(text) else text
+
+    def _mask_wrapped(self, text: str, breaks: list[re.Match[str]]) -> str:
+        """Values across line ends: found in the text without those, and masked where they stood."""
+        joined = _WRAPPED.sub("", text)
+        if not self._begins_in(joined):
+            return text
+        starts, left_out, at = [0], [0], 0
+        """From which place of the joined text on how many characters of the whole are left out before it."""
+        for one in breaks:
+            at += one.end() - one.start()
+            starts.append(one.end() - at)
+            left_out.append(at)
+        made, done, piece = [], 0, 0
+        for found in self._compiled().finditer(joined):
+            ends = []
+            for place in (found.start(), found.end() - 1):
+                while piece + 1 < len(starts) and starts[piece + 1] <= place:
+                    piece += 1
+                ends.append(place + left_out[piece])
+            made += [text[done : ends[0]], MASK]
+            done = ends[1] + 1
+        return "".join([*made, text[done:]])
+
+    def _begins_in(self, text: str) -> bool:
+        return not self._heads.isdisjoint([text[at : at + _SHORTEST] for at in range(len(text) - _SHORTEST + 1)])
+
+    def _compiled(self) -> re.Pattern[str]:
+        if self._pattern is None:
+            forms = {form for forms in self._forms.values() for form in forms}
+            self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+        return self._pattern
 
 
 _known = _Known()
 
 
 def remember(*values: str) -> None:
-    """Mask these values from now on, as they are and as in a URL, and each line of a private key by itself."""
+    """Mask these values from now on, as they are and as they are usually encoded, and each line of a private key."""
     texts: set[str] = set()
     for value in values:
         # Split at spaces too, so that "-----BEGIN RSA PRIVATE KEY-----" stays in sight and shows where any key begins.
         lines = [line for line in value.split() if len(line) > 20]
-        texts.update((value.strip(), quote(value.strip(), safe=""), *lines))
+        texts.update((value.strip(), *lines))
     _known.add({text for text in texts if len(text) >= _SHORTEST})
 
 
-def redact(text: str) -> str:
-    """The text with every known secret and everything that looks like one masked."""
-    text = _known.pattern.sub(MASK, text)
-    folded = text.casefold()
-    return _SHAPES.sub(rf"\g<quoted>\g<keep>{MASK}", text) if any(hint in folded for hint in _HINTS) else text
+def redact(text: str, longest: int = LONGEST) -> str:
+    """The text with every known secret and everything that looks like one masked, and cut after `longest` characters.
+
+    Takes time in proportion to `longest`, whatever the text is.
+    """
+    if len(text) <= longest:
+        return _mask(text)
+    masked = _mask(text[: longest + _OVERLAP])
+    return masked[: min(longest, len(masked) - _OVERLAP)] + CUT
+
+
+def _mask(text: str) -> str:
+    return mask_shapes(_known.mask(text))
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """The value, and what it looks like in a URL, in JSON, in hexadecimal digits, and within base64.
+
+    In base64 a value begins at one of three places within a group of four characters; those at its ends, which depend
+    on what stands beside it, are left out.
+    """
+    raw = value.encode()
+    forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], raw.hex(), raw.hex().upper()}
+    forms.add(json.dumps(json.dumps(value)[1:-1])[1:-1])
+    for before in range(3):
+        encoded = b64encode(b"\0" * before + raw).decode().rstrip("=")
+        whole = encoded[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
+        forms |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return tuple(form for form in forms if len(form) >= _SHORTEST)
 
 
 def names_secret(name: str) -> bool:

@@ -58,6 +58,8 @@ ADVICE: Mapping[Code, str] = {
 SHOWN_HISTORY = 60
 """Entries of the timeline in a comment, the newest: GitHub takes 65,535 characters. The console shows all."""
 LONGEST_MESSAGE = 2000
+LONGEST_PART = 32_768
+"""Characters of a part of a comment, such as the timeline or the end of the log."""
 LONGEST_CELL = 200
 
 _HEADLINES = {
@@ -139,7 +141,7 @@ def comment(run: Run, console_url: str) -> str:
         parts.append(f"<details><summary>End of the log</summary>\n\n```text\n{tail}\n```\n</details>")
     parts.append(f"[{run.id}]({run_url(run.id, console_url)})" if console_url else f"`{run.id}`")
     # Each by itself: of a key that is cut off, everything to the end of the text is masked.
-    return "\n\n".join((*map(redact, parts), run_marker(run.id)))
+    return "\n\n".join((*(redact(part, LONGEST_PART) for part in parts), run_marker(run.id)))
 
 
 def harmless(text: str) -> str:
@@ -444,7 +446,7 @@ def _timeline(run: Run) -> str:
 
 def _log_tail(run: Run) -> list[str]:
     """The lines together, since a key spans several."""
-    return redact("\n".join(run.error.log_tail)).split("\n") if run.error and run.error.log_tail else []
+    return redact("\n".join(run.error.log_tail), LONGEST_PART).split("\n") if run.error and run.error.log_tail else []
 
 
 def _cell(text: str) -> str:

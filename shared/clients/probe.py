@@ -21,6 +21,7 @@ from shared.run import Verdict
 LARGEST_BODY = 64 * 1024
 CONNECT_TIMEOUT = 5.0
 LONGEST_COMMIT = 100
+LONGEST_STATUS = 100
 LONGEST_REDIRECT = 200
 
 _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -236,7 +237,7 @@ def _unpacked(body: bytes, packing: str) -> bytes:
 def _judge(
     response: httpx.Response, body: bytes, field: str | None, header: str | None, health: HealthRule | None
 ) -> Answer:
-    said = f"{response.status_code} {response.reason_phrase}".strip()
+    said = redact(f"{response.status_code} {response.reason_phrase}".strip(), LONGEST_STATUS)
     status = response.status_code
     if response.next_request is not None:
         led = shown_url(str(response.next_request.url))[:LONGEST_REDIRECT]

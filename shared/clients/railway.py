@@ -29,6 +29,8 @@ PAGE = 100
 CONFIG_FILES_UNTIL = datetime(2026, 12, 1, tzinfo=UTC)
 """From then on Railway reads neither railway.json nor railway.toml: docs.railway.com/config-as-code."""
 LONGEST_LINE = 500
+LONGEST_ENTRY = 4 * LONGEST_LINE
+"""Characters of one entry of a log that are looked at; it may have several lines."""
 
 _IN_PROGRESS = {"INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING"}
 _ON_ITS_WAY = {"INITIALIZING", "QUEUED", "BUILDING", "DEPLOYING"}
@@ -441,6 +443,7 @@ def _text(value: Any) -> str | None:
 def _tail(entries: list[wire.LogEntry], limit: int) -> tuple[str, ...]:
     """Masked as one text, as a secret may span several entries, and before lines are cut, as a cut would hide it."""
     entries = sorted(entries, key=lambda entry: entry.timestamp.rstrip("Z"))
-    text = redact(_COLOUR.sub("", "\n".join(entry.message for entry in entries)))
+    said = "\n".join(entry.message[:LONGEST_ENTRY] for entry in entries[-limit:])
+    text = redact(_COLOUR.sub("", said), longest=len(said))
     lines = (line.rstrip()[:LONGEST_LINE] for line in text.split("\n"))
     return tuple(deque((line for line in lines if line), maxlen=limit))

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import httpx
@@ -95,6 +96,17 @@ async def test_only_a_2xx_is_healthy(status: int, healthy: bool) -> None:
 
     assert (answer.reached, answer.status, answer.healthy) == (True, status, healthy)
     assert str(status) in answer.detail
+
+
+async def test_a_reason_phrase_made_to_be_slow_to_mask_is_a_failure_like_another() -> None:
+    endless = b"x-token-" * 8000
+    begun = process_time()
+
+    answer = await look_at(httpx.Response(503, extensions={"reason_phrase": endless}))
+
+    assert answer.verdict(answered_before=False) is Verdict.FAIL
+    assert len(answer.detail) < 250
+    assert process_time() - begun < 2
 
 
 async def test_a_redirect_is_not_followed_and_says_where_it_led() -> None:
