@@ -74,6 +74,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refusal_patience: PositiveSeconds = 300.0
     """How long a vendor's refusal must last before it counts; until then the stage waits and asks again."""
 
+    show_log: Literal["comment", "console", "off"] | None = None
+    """Where the end of a failed deployment's log is shown; None: in the comment, unless the repository is public."""
     rollback: Literal["automatic", "off"] = "automatic"
     watch: bool = True
     """Check each minute the health of what is live; False leaves the service alone between deployments."""
@@ -81,3 +83,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long after its verification a version that loses its health is still taken back; 0 only tells."""
     hold_after_rollbacks: Annotated[int, Meta(ge=0)] = 1
     """Rollbacks in a row after which nothing is deployed automatically until somebody asks; 0 never holds."""
+
+    def log_shown(self, *, public: bool) -> Literal["comment", "console", "off"]:
+        """Where, for a pull request of a repository that everybody can read, or not."""
+        return self.show_log or ("console" if public else "comment")

@@ -61,6 +61,8 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     head_sha: str
     base: str
     url: str
+    public: bool = False
+    """Everybody can read the comments on it."""
 
 
 class Trigger(Struct, frozen=True, kw_only=True):

@@ -90,6 +90,8 @@ class Claim:
     async def conclude(self, outcome: Outcome) -> Transition:
         """Commit what follows from the outcome, run and target in one."""
         terms, outcome = self.terms, presentable(outcome)
+        if terms.policy.show_log == "off" and isinstance(outcome, Fail):
+            outcome = replace(outcome, log_tail=())
         touches = pipeline.touches_target(self.run, pipeline.judge(self.run, outcome, terms))
         return await self._save(lambda run, target: pipeline.apply(run, target, outcome, terms), with_target=touches)
 

@@ -107,6 +107,7 @@ def new_run(
             head_sha=pull.head_sha,
             base=pull.base,
             url=pull.url,
+            public=pull.public,
         ),
         commit_sha=pull.merge_sha if isinstance(pull, PullRequestState) and not back else None,
         trigger=trigger,

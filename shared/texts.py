@@ -61,6 +61,8 @@ LONGEST_MESSAGE = 2000
 LONGEST_PART = 32_768
 """Characters of a part of a comment, such as the timeline or the end of the log."""
 LONGEST_CELL = 200
+LONGEST_TITLE = 256
+"""GitHub takes no longer ones."""
 
 _HEADLINES = {
     Status.QUEUED: "⏳ waiting for its turn on",
@@ -125,8 +127,8 @@ def headline(run: Run) -> str:
     return f"{_HEADLINES[run.status]} {place}"
 
 
-def comment(run: Run, console_url: str) -> str:
-    """The run's comment on its pull request, as the run is now."""
+def comment(run: Run, console_url: str, *, show_log: bool = True) -> str:
+    """The run's comment on its pull request, as the run is now; with the end of the log, or where that is."""
     parts = [f"### {headline(run)}", _who(run), *_where(run), *_unchecked(run), *_why(run)]
     if run.rollback is not None and run.rollback.to is not None:
         parts.append(_way_back(run))
@@ -137,11 +139,20 @@ def comment(run: Run, console_url: str) -> str:
         checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {harmless(c.detail)}" for c in run.verification.checks)
         parts.append(f"Last look:\n{checks}")
     if run.error is not None and run.error.log_tail:
-        tail = "\n".join(_log_tail(run)).replace("```", "'''")
-        parts.append(f"<details><summary>End of the log</summary>\n\n```text\n{tail}\n```\n</details>")
+        parts.append(_end_of_log(run) if show_log else _elsewhere(console_url))
     parts.append(f"[{run.id}]({run_url(run.id, console_url)})" if console_url else f"`{run.id}`")
     # Each by itself: of a key that is cut off, everything to the end of the text is masked.
     return "\n\n".join((*(redact(part, LONGEST_PART) for part in parts), run_marker(run.id)))
+
+
+def _end_of_log(run: Run) -> str:
+    tail = "\n".join(_log_tail(run)).replace("```", "'''")
+    return f"<details><summary>End of the log</summary>\n\n```text\n{tail}\n```\n</details>"
+
+
+def _elsewhere(console_url: str) -> str:
+    where = "in the console" if console_url else "in the document of the run (`signalbox runs --json`)"
+    return f"The end of the log is {where}, and on Railway."
 
 
 def harmless(text: str) -> str:
@@ -258,7 +269,9 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "repository": run.repository,
         "service": run.service,
         "environment": run.environment,
-        "pull_request": {"number": pull.number, "title": pull.title, "url": pull.url} if pull else None,
+        "pull_request": {"number": pull.number, "title": _short(pull.title, LONGEST_TITLE), "url": pull.url}
+        if pull
+        else None,
         "commit_sha": run.commit_sha,
         "deployment_id": run.watched_deployment,
         "actor": run.trigger.actor,

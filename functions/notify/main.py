@@ -142,10 +142,16 @@ async def _attempt(sending: Awaitable[str], *, within: float | None = None) -> s
     return None
 
 
+def _log_is_for_all(services: Services, run: Run) -> bool:
+    """Whether everybody who can read the pull request may read the end of the log."""
+    public = run.pull_request is not None and run.pull_request.public
+    return services.terms(run.target).policy.log_shown(public=public) == "comment"
+
+
 async def _comment(services: Services, run: Run) -> str:
     if run.pull_request is None:
         return "no pull request"
-    body = texts.comment(run, services.settings.signalbox_console_url)
+    body = texts.comment(run, services.settings.signalbox_console_url, show_log=_log_is_for_all(services, run))
     marker = texts.run_marker(run.id)
     number = run.pull_request.number
     if run.reason is Code.NOTHING_TO_DEPLOY and not await services.github.has_comment(
@@ -196,6 +202,8 @@ async def _analyse(services: Services, run: Run, event: str) -> str:
         return NO_ANALYSIS
     if run.pull_request is None or run.error is None or not run.error.log_tail:
         return "there is no log to analyse, or no pull request to write to"
+    if not _log_is_for_all(services, run):  # the explanation quotes it, on the pull request
+        return "the log is not shown on the pull request"
     payload = texts.notification(run, event, services.settings.signalbox_console_url)
     key = f"{payload['key']}:{ANALYSIS}"
     await n8n.call(settings.failure_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)

@@ -127,7 +127,9 @@ async def _return(
     """Where this call makes nothing: what an earlier one made, of a lost answer, is still to be recognised."""
     failure = claim.run.error
     if decision.error is not None:  # what lost its health on probation; nobody has read its log yet
-        failure = replace(decision.error, log_tail=await tail_of(services.railway_for(place), claim.run.trigger.id))
+        failure = decision.error
+        if place.policy.show_log != "off":
+            failure = replace(failure, log_tail=await tail_of(services.railway_for(place), claim.run.trigger.id))
     await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=failure)
     try:
         id = await _ask(services, place, decision)

@@ -75,6 +75,7 @@ def _repository(
     return {
         "nameWithOwner": repository.full_name,
         "databaseId": repository.id,
+        "isPrivate": not repository.public,
         "pullRequest": functools.partial(_pull_request, repository),
         "pullRequests": functools.partial(_pull_requests, repository),
     }

@@ -194,6 +194,7 @@ class Repository(Struct, kw_only=True):
     collaborators: dict[str, str]
     branches: dict[str, str]
     created_at: datetime
+    public: bool = False
     pulls: dict[int, PullRequest] = field(default_factory=dict)
     comments: dict[int, Comment] = field(default_factory=dict)
     deployments: list[Deployment] = field(default_factory=list)

@@ -172,7 +172,7 @@ class GitHub:
         pages = [answer.page()]
         while cursors := pages[-1].cursors():
             pages.append((await self._pull_request_page(repository, number, cursors)).page())
-        return assemble(pages, self.app.app_id, answer.asked_by())
+        return assemble(pages, self.app.app_id, answer.asked_by(), public=answer.public)
 
     async def activity(self, repository: str) -> Activity:
         """The newest merges, and when the newest pull request was opened, in one query (GraphQL: pullRequests)."""

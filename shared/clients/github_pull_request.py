@@ -60,6 +60,8 @@ class PullRequestState(Struct, frozen=True, kw_only=True):
     checks: tuple[CheckState, ...]
     from_fork: bool
     """Whoever pushes to it may have no rights in the repository."""
+    public: bool
+    """Everybody can read the repository, and so the comments on the pull request."""
     labels: tuple[str, ...]
     """All: GitHub lets a pull request have a hundred."""
     merged_by: str | None = None
@@ -279,6 +281,7 @@ class PullRequestPage(Struct, rename="camel"):
 class _Repository(Struct, rename="camel"):
     pull_request: PullRequestPage | None = None
     database_id: int | None = None
+    is_private: bool = False
 
 
 class _Data(Struct):
@@ -302,12 +305,19 @@ class PullRequestAnswer(Struct):
             raise PullRequestUnknown("graphql: no such pull request", status=200)
         return self.data.repository.pull_request
 
+    @property
+    def public(self) -> bool:
+        """Everybody can read what is written on its pull requests: so it counts where GitHub does not say."""
+        return self.data.repository is None or not self.data.repository.is_private
+
     def asked_by(self) -> str | None:
         """Who we are to GitHub: the App's bot."""
         return self.data.viewer.login if self.data.viewer else None
 
 
-def assemble(pages: list[PullRequestPage], own_app: str, own_bot: str | None = None) -> PullRequestState:
+def assemble(
+    pages: list[PullRequestPage], own_app: str, own_bot: str | None = None, *, public: bool = True
+) -> PullRequestState:
     """One state from all pages, without check runs and suites of `own_app`: the gate must not wait for itself.
 
     It is known by either of its ids, as GitHub takes both from it; `own_bot` is its login.
@@ -336,6 +346,7 @@ def assemble(pages: list[PullRequestPage], own_app: str, own_bot: str | None = N
         review=_REVIEWS[first.review_decision] if first.review_decision else None,
         merge_queue=first.is_merge_queue_enabled,
         from_fork=first.is_cross_repository,
+        public=public,
         labels=tuple(label.name for label in first.labels.nodes) if first.labels else (),
         checks=tuple(_checks(nodes)),
         suites=tuple(SuiteState.read(suite) for suite in suites if suite is None or not suite.is_of(own_app)),

@@ -7,7 +7,7 @@ may not for REST's "Get the authenticated user" (as github.com/fullsend-ai/fulls
 QUERY = """
 query ($owner: String!, $name: String!, $number: Int!, $after: String, $afterSuites: String) {
   viewer { login }
-  repository(owner: $owner, name: $name) { databaseId pullRequest(number: $number) {
+  repository(owner: $owner, name: $name) { databaseId isPrivate pullRequest(number: $number) {
     number title url state isDraft merged mergedAt createdAt headRefOid baseRefName mergeable mergeStateStatus
     reviewDecision isMergeQueueEnabled isCrossRepository author { login } mergedBy { login } mergeCommit { oid }
     labels(first: 100) { nodes { name } }

@@ -40,6 +40,7 @@ def a_pull(**changes) -> PullRequestState:
         "merge_state": "clean",
         "review": None,
         "merge_queue": False,
+        "public": False,
         "from_fork": False,
         "labels": (),
         "checks": (),

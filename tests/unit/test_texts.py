@@ -193,6 +193,12 @@ class TestComment:
 
         assert "comment `/deploy` on its pull request" in texts.comment(back, "")
 
+    def test_a_title_is_masked_as_the_text_is(self):
+        pull = replace(a_run().pull_request, title="rotate ghs_16C7e42F292c6912E7710c838347Ae178B4a")
+        told = texts.notification(a_run(pull_request=pull), "failed", CONSOLE)
+
+        assert told["pull_request"]["title"] == "rotate [redacted]"
+
     def test_everything_that_is_known_is_shown(self):
         run = ended(
             Status.ROLLED_BACK,

@@ -298,9 +298,9 @@ class Scene:
         self.secrets[variable(secret)] = value
         self.railway.project_tokens[value] = (PROJECT, environment_id)
 
-    def use_workflow(self, **paths: str) -> None:
+    def use_workflow(self, policy: Mapping[str, Any] | None = None, **paths: str) -> None:
         """Of n8n, beside the notification's: at this path, which signalbox.toml names under this key."""
-        self.configure()
+        self.configure(**policy or {})
         n8n = self.services.config.n8n
         assert n8n is not None
         self.services.config = replace(self.services.config, n8n=replace(n8n, **paths))

@@ -237,6 +237,37 @@ async def test_a_crash_at_any_save_or_message_changes_nothing_in_the_end(
                 return
 
 
+@pytest.mark.parametrize(
+    ("setting", "public", "shown"),
+    [
+        (None, False, "comment"),
+        (None, True, "console"),
+        ("comment", True, "comment"),
+        ("console", False, "console"),
+        ("off", False, "off"),
+        ("off", True, "off"),
+    ],
+)
+async def test_where_the_end_of_the_log_is_shown(scene: Scene, setting: str | None, public: bool, shown: str) -> None:
+    # Given a repository that everybody can read, or not, and a version that writes why it answers 503
+    scene.use_workflow({"show_log": setting} if setting else {}, failure_analysis="failure-analysis")
+    scene.github.repository(REPOSITORY).public = public
+    scene.railway.plan(SERVICE, health="failing", log=("no such table: socks",))
+
+    # When it is merged, and rolled back
+    scene.merge(scene.open_pull_request())
+    await scene.settle()
+
+    # Then nobody reads the log on the pull request who is not to, and Claude does not explain it there
+    run = await scene.the_run()
+    (comment,) = scene.comments()
+    assert run.error is not None
+    assert ("no such table" in comment) == (shown == "comment")
+    assert len(scene.n8n.asked) == (shown == "comment")
+    assert ("The end of the log is in the console, and on Railway." in comment) == (shown == "console")
+    assert run.error.log_tail == (() if shown == "off" else ("no such table: socks",))
+
+
 async def test_an_unhealthy_version_s_log_is_sent_to_be_analysed(scene: Scene) -> None:
     # Given a version that answers 503 and writes why
     scene.use_workflow(failure_analysis="failure-analysis")
