@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import functions_framework.aio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import events, github_webhook, log, railway_webhook
+from shared import events, github_webhook, log, railway_webhook, webhook_body
 from shared.errors import BadInput, SecretMissing, TransientError
 from shared.events import ChecksReported, DeploymentChanged, Event, PullRequestOpened
 from shared.secrets import GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET
 from shared.services import Services, current, prepare
+from shared.webhook_body import Bodies, NotRead, Signatures
 
 prepare()
 
-LARGEST_BODY = 25 * 1024 * 1024
-"""GitHub sends nothing larger (docs.github.com/webhooks: payload cap)."""
-LONGEST_NUMBER = 18
-"""Digits: Python refuses to read thousands of them."""
 LONGEST_DELIVERY = 100
 """Characters: a GUID has 36, and an attribute of a message takes 1024 bytes."""
 TOPIC = "events"
+BODIES = Bodies()
 
 
 @functions_framework.aio.http
@@ -32,11 +30,10 @@ async def webhooks(request: Request) -> Response:
     if request.method != "POST":
         return JSONResponse({"error": "POST only"}, status_code=405, headers={"Allow": "POST"})
     try:
-        body = await _read(request)
-        if body is None:
-            log.warning("webhook refused: too large", path=path)
-            return _answer(413, "larger than 25 MB")
-        return await receive(request, body, current())
+        return await receive(request, current())
+    except NotRead as error:
+        log.warning("webhook refused: not read to its end", path=path, reason=str(error))
+        return _answer(error.status, str(error))
     except BadInput as error:
         log.warning("webhook refused: unusable", path=path, field=error.field, reason=str(error))
         return _answer(400, str(error))
@@ -45,13 +42,19 @@ async def webhooks(request: Request) -> Response:
         return _answer(503, "not taken; send it again")
 
 
-async def from_github(request: Request, body: bytes, services: Services) -> Response:
+async def from_github(request: Request, services: Services) -> Response:
+    """Nothing is read of what has no signature, or is an event that nobody listens to."""
     delivery = request.headers.get("x-github-delivery", "")[:LONGEST_DELIVERY]
     signature = request.headers.get("x-hub-signature-256", "")
-    if not github_webhook.signed_by(await _secrets(services, GITHUB_WEBHOOK_SECRET), body, signature):
-        log.warning("webhook refused: not signed by GitHub", delivery=delivery, signed=bool(signature))
-        return _answer(401, "the signature is missing or wrong")
+    if not github_webhook.is_signature(signature):
+        return _unsigned(delivery, signature)
     event = request.headers.get("x-github-event")
+    if event and not github_webhook.may_matter(event):
+        return _answer(202, "nobody listens to this")
+    made = Signatures(await _secrets(services, GITHUB_WEBHOOK_SECRET))
+    body = await BODIES.read(request, webhook_body.LARGEST, made)
+    if not made.include(signature):
+        return _unsigned(delivery, signature)
     if not event:
         raise BadInput("the header X-GitHub-Event is missing", "X-GitHub-Event")
     body = github_webhook.content(body, request.headers.get("content-type", ""))
@@ -61,12 +64,18 @@ async def from_github(request: Request, body: bytes, services: Services) -> Resp
     return await _accept(services, normalised, delivery)
 
 
-async def from_railway(request: Request, body: bytes, services: Services) -> Response:
+def _unsigned(delivery: str, signature: str) -> Response:
+    log.warning("webhook refused: not signed by GitHub", delivery=delivery, signed=bool(signature))
+    return _answer(401, "the signature is missing or wrong")
+
+
+async def from_railway(request: Request, services: Services) -> Response:
     header = request.headers.get("x-webhook-secret", "")
     authorization = request.headers.get("authorization", "")
     if not railway_webhook.sent_with(await _secrets(services, RAILWAY_WEBHOOK_SECRET), header, authorization):
         log.warning("webhook refused: it does not bring Railway's secret")
         return _answer(401, "the secret is missing or wrong")
+    body = await BODIES.read(request, webhook_body.LARGEST_FROM_RAILWAY)
     return await _accept(services, railway_webhook.normalise(body), "")
 
 
@@ -108,22 +117,6 @@ async def _secrets(services: Services, name: str) -> tuple[str, ...]:
     except SecretMissing as error:
         log.error("a webhook secret is not configured, so every webhook is refused", reason=str(error))
         return ()
-
-
-async def _read(request: Request) -> bytes | None:
-    """The body, or None as soon as it is known to be too large."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > LONGEST_NUMBER or int(length) > LARGEST_BODY):
-        return None
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                return None
-    except ClientDisconnect as error:
-        raise BadInput("the sender hung up") from error
-    return bytes(body)
 
 
 def _answer(status: int, message: str) -> Response:

@@ -7,12 +7,14 @@ import hashlib
 import hmac
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -411,33 +413,83 @@ def ended_as(status: str, folder: Path) -> bool:
     return status in [run["status"] for run in runs]
 
 
-def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
-    # Given functions-framework on the function's own source, as the README starts it
+@contextlib.contextmanager
+def webhooks_served(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """functions-framework on the function's own source, as the README starts it; its port and its process."""
     [port] = free_ports(1)
     environ = {
         **os.environ,
         "SIGNALBOX_BACKEND": "local.backend:open_backend",
-        "SIGNALBOX_LOCAL_DIR": str(tmp_path),
+        "SIGNALBOX_LOCAL_DIR": str(folder),
         "GITHUB_WEBHOOK_SECRET": SECRET,
     }
     command = [FRAMEWORK, "--source", "functions/webhooks/main.py", "--target", "webhooks", "--port", str(port)]
-    with (tmp_path / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
         try:
-            # When a webhook comes without a signature, and one with
-            url = f"http://127.0.0.1:{port}/github-webhook"
-            refused = eventually(lambda: httpx.post(url, content=b"{}"))
-            signature = "sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest()
-            ignored = httpx.post(
-                url, content=b"{}", headers={"X-GitHub-Event": "ping", "X-Hub-Signature-256": signature}
-            )
+            yield port, process
         finally:
             process.terminate()
             process.wait(PATIENCE)
 
+
+def test_the_webhook_function_serves_by_itself(tmp_path: Path) -> None:
+    with webhooks_served(tmp_path) as (port, _):
+        # When a webhook comes without a signature, and one with
+        url = f"http://127.0.0.1:{port}/github-webhook"
+        refused = eventually(lambda: httpx.post(url, content=b"{}"))
+        signature = "sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest()
+        ignored = httpx.post(url, content=b"{}", headers={"X-GitHub-Event": "ping", "X-Hub-Signature-256": signature})
+
     # Then only the second is taken
     assert refused.status_code == 401
     assert ignored.status_code == 202
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux says how much memory another process has"
+)
+@pytest.mark.parametrize("headers", ["", f"X-Hub-Signature-256: sha256={'0' * 64}\r\nX-GitHub-Event: pull_request\r\n"])
+def test_a_hundred_uploads_that_github_did_not_sign_take_no_memory(tmp_path: Path, headers: str) -> None:
+    """Without a signature nothing is read; with a wrong one no more than is kept of all together (and its copies)."""
+    with webhooks_served(tmp_path) as (port, process):
+        eventually(lambda: httpx.post(f"http://127.0.0.1:{port}/github-webhook", content=b"{}"))
+        before = _most_memory(process.pid)
+        with ThreadPoolExecutor(100) as pool:
+            statuses = set(pool.map(lambda _: _upload(port, headers), range(100)))
+        grown = _most_memory(process.pid) - before
+
+    assert statuses <= {b"401", b"413", b"503", b""}
+    assert statuses & {b"401", b"413", b"503"}
+    assert grown < (96 if headers else 48) * 1024, f"{grown // 1024} MiB more"
+
+
+def _upload(port: int, headers: str) -> bytes:
+    """Send 8 MB in pieces, of unknown length; the status that comes, b"" where the connection is closed instead."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        head = f"POST /github-webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{headers}\r\n"
+        try:
+            connection.sendall(head.encode())
+            for _ in range(128):
+                connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+                if select.select([connection], [], [], 0)[0]:
+                    break
+            return connection.recv(100)[9:12]
+        except OSError:
+            return b""
+
+
+def _most_memory(pid: int) -> int:
+    """KiB that the process and its children have had at most, together."""
+    most = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except OSError:  # it has ended
+            continue
+        if str(pid) in (lines["Pid"], lines["PPid"]):
+            most += int(lines.get("VmHWM", "0 kB").split()[0])
+    return most
 
 
 def test_a_wrong_configuration_is_refused_at_start(tmp_path: Path) -> None:

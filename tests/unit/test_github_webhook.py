@@ -26,7 +26,8 @@ from shared.events import (
     PullRequestOpened,
     RepositoryMoved,
 )
-from shared.github_webhook import content, listened_to, signed_by
+from shared.github_webhook import content, is_signature, listened_to
+from shared.webhook_body import Signatures
 
 REPO = "acme/shop"
 SECRET, BODY = "It's a Secret to Everybody", b"Hello, World!"
@@ -40,6 +41,13 @@ def normalise(event, body):
     """Without the repository's id, which is in each."""
     found = github_webhook.normalise(event, body)
     return found and replace(found, repository_id=None)
+
+
+def signed_by(secrets, body, signature):
+    made = Signatures(secrets)
+    for at in range(0, len(body), 3):
+        made.update(body[at : at + 3])
+    return is_signature(signature) and made.include(signature)
 
 
 class TestSignedBy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import Scene
 
+from functions.webhooks.main import BODIES
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared import events
 from shared.errors import Unavailable
@@ -26,8 +28,7 @@ from shared.events import (
     PullRequestOpened,
 )
 from shared.secrets import Secrets
-
-LIMIT = 25 * 1024 * 1024
+from shared.webhook_body import KEPT_AT_ONCE, LARGEST, LARGEST_FROM_RAILWAY
 
 
 def merged(**changes: Any) -> dict[str, Any]:
@@ -175,32 +176,90 @@ async def test_a_body_that_cannot_be_used_is_refused_by_the_field_that_is_wrong(
     assert scene.bus.published == []
 
 
-async def test_a_body_announced_as_larger_than_25_mb_is_not_read(scene: Scene) -> None:
+SIGNED = {"x-hub-signature-256": "sha256=" + "0" * 64, "x-github-event": "pull_request"}
+
+
+async def test_a_body_announced_as_too_large_is_not_read(scene: Scene) -> None:
     read = []
 
     async def body() -> AsyncIterator[bytes]:
         read.append(1)
         yield b"x"
 
-    answer = await scene.web.post("/github-webhook", content=body(), headers={"content-length": str(LIMIT + 1)})
-    assert answer.status_code == 413
-    assert len(scene.logged("too large")) == 1
+    sent = {**SIGNED, "content-length": str(LARGEST + 1)}
+    answer = await scene.web.post("/github-webhook", content=body(), headers=sent)
+    assert (answer.status_code, answer.json()["error"]) == (413, "larger than 2048 KiB")
+    assert len(scene.logged("not read to its end")) == 1
 
 
-async def test_a_body_that_turns_out_larger_than_25_mb_is_not_read_to_its_end(scene: Scene) -> None:
+@pytest.mark.parametrize(("path", "largest"), [("github", LARGEST), ("railway", LARGEST_FROM_RAILWAY)])
+async def test_a_body_that_turns_out_too_large_is_not_read_to_its_end(scene: Scene, path: str, largest: int) -> None:
     async def body() -> AsyncIterator[bytes]:
-        for _ in range(26):
-            yield b"x" * 1024 * 1024
+        for _ in range(largest // 1024 + 2):
+            yield b"x" * 1024
         raise AssertionError("read on")
 
-    assert (await scene.web.post("/github-webhook", content=body())).status_code == 413
+    sent = {**SIGNED, "x-webhook-secret": scene.secrets["RAILWAY_WEBHOOK_SECRET"]}
+    assert (await scene.web.post(f"/{path}-webhook", content=body(), headers=sent)).status_code == 413
 
 
-async def test_a_body_of_just_25_mb_is_read(scene: Scene) -> None:
-    body = json.dumps(merged()).encode().ljust(LIMIT)
+async def test_the_largest_body_is_read(scene: Scene) -> None:
+    body = json.dumps(merged()).encode().ljust(LARGEST)
     assert (await github(scene, body)).status_code == 202
     assert (await github(scene, body + b" ")).status_code == 413
     assert published(scene) == [PullRequestMerged(repository=REPOSITORY, number=7)]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("github", {}, 401),
+        ("github", {**SIGNED, "x-hub-signature-256": "sha256=0"}, 401),
+        ("github", {**SIGNED, "x-github-event": "workflow_job"}, 202),
+        ("railway", {}, 401),
+        ("railway", {"x-webhook-secret": "wrong"}, 401),
+    ],
+)
+async def test_of_what_is_not_wanted_nothing_is_read(
+    scene: Scene, path: str, headers: dict[str, str], status: int
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    answer = await scene.web.post(f"/{path}-webhook", content=body(), headers=headers)
+    assert answer.status_code == status
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(scene: Scene) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(3600)
+        raise AssertionError("waited for")
+
+    answer = await scene.web.post("/github-webhook", content=body(), headers=SIGNED)
+    assert (answer.status_code, answer.json()["error"]) == (408, "it did not arrive within 20 s")
+
+
+async def test_all_requests_together_keep_no_more_than_there_is_room_for(scene: Scene) -> None:
+    most, arrived = KEPT_AT_ONCE // LARGEST, asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x" * (LARGEST - 1)
+        await arrived.wait()
+        yield b"x"
+
+    sending = [
+        asyncio.create_task(scene.web.post("/github-webhook", content=body(), headers=SIGNED)) for _ in range(most + 3)
+    ]
+    await asyncio.sleep(1)
+    refused = [one.result().status_code for one in sending if one.done()]
+    arrived.set()
+    statuses = sorted([(await one).status_code for one in sending])
+
+    assert refused == [503] * 3
+    assert statuses == [401] * most + [503] * 3
+    assert BODIES.kept == 0
 
 
 async def test_a_content_length_that_is_no_number_is_not_believed(scene: Scene) -> None:
@@ -388,7 +447,7 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(scene: Scene) -> Non
         "path": "/github-webhook",
         "raw_path": b"/github-webhook",
         "query_string": b"",
-        "headers": [(b"host", b"functions.test")],
+        "headers": [(b"host", b"functions.test"), *((k.encode(), v.encode()) for k, v in SIGNED.items())],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("functions.test", 80),
