@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from shared import commands, log, targets, texts
 from shared.alone import alone
 from shared.amend import amend
+from shared.clients.github_comment import WrittenComment
 from shared.clients.github_pull_request import PullRequestState
 from shared.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.config import TargetConfig
@@ -23,25 +25,45 @@ from shared.services import Services
 from shared.starting import latest_of, new_run, runs_of, start
 
 KEPT_SILENT = 50
+LONGEST_COMMAND = 500
+COUNTS_FOR = timedelta(days=1)
+"""A command older than that is not carried out: its run's document may have expired, and the world has moved on."""
 MAY_DEPLOY = frozenset({"admin", "write"})
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """A comment of a person that gives one, as GitHub shows it. `body` is the line with the command."""
+
+    comment_id: int
+    number: int
+    author: str
+    body: str
+    url: str
+    outdated: str | None
+    """Why it no longer counts."""
 
 
 class Asked(Struct, frozen=True):
     """A command with what is known of where it was given."""
 
-    comment: CommentWritten
+    comment: Command
     pull: PullRequestState
     places: list[TargetConfig]
 
 
-async def answer(services: Services, comment: CommentWritten) -> None:
+async def answer(services: Services, event: CommentWritten) -> None:
     """Carry the command out, or reply why not.
 
-    Giving it again, by the same comment, changes nothing: a run that it started exists, and to everything else there
-    is a reply. So what was refused once stays refused, however late it comes again.
+    The event is a hint: who wrote what, where and when is what GitHub's API says. Who may not give commands is not
+    replied to, whatever they write. Giving a command again, by the same comment, changes nothing: a run that it
+    started exists, and to everything else there is a reply. So what was refused once stays refused, however late it
+    comes again.
     """
-    places = services.config.in_repository(comment.repository)
+    places = services.config.in_repository(event.repository)
     if not places:
+        return
+    comment = await _read(services, event, places)
+    if comment is None or not await _may_command(services, comment, places):
         return
     marker = texts.reply_marker(comment.comment_id)
     if await services.github.has_comment(places[0].repository, comment.number, marker=marker):
@@ -56,8 +78,50 @@ async def answer(services: Services, comment: CommentWritten) -> None:
         await _answer_now(services, comment, places)
 
 
-async def _answer_now(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> None:
-    if not await _seen(services, comment, places):
+async def _read(services: Services, event: CommentWritten, places: list[TargetConfig]) -> Command | None:
+    """The command that a person gave on a pull request; None where there is none (any more)."""
+    written = await services.github.comment(places[0].repository, event.comment_id)
+    line = commands.command_line(written.body) if written is not None else None
+    if written is None or written.number is None or written.author is None or line is None:
+        log.info("no command of a person on a pull request", comment=event.comment_id, deleted=written is None)
+        return None
+    return Command(
+        comment_id=written.id,
+        number=written.number,
+        author=written.author,
+        body=line[:LONGEST_COMMAND],
+        url=written.url,
+        outdated=_outdated(written, services.clock.now()),
+    )
+
+
+def _outdated(written: WrittenComment, now: datetime) -> str | None:
+    """Why it does not count as what its author wants now."""
+    if written.edited:
+        return "the comment was edited after it was written"
+    if now - written.created_at > COUNTS_FOR:
+        return f"the comment was written on {written.created_at:%Y-%m-%d at %H:%M} UTC, more than a day ago"
+    return None
+
+
+async def _may_command(services: Services, comment: Command, places: list[TargetConfig]) -> bool:
+    """Others get a reaction at most: a reply to each would let anybody have us write on the pull request."""
+    permission = await services.github.permission(places[0].repository, comment.author)
+    if permission in MAY_DEPLOY:
+        return True
+    log.info(
+        "command refused",
+        comment=comment.comment_id,
+        code=Code.NOT_AUTHORIZED,
+        reason=f"permission {permission}; write is needed",
+        actor=comment.author,
+    )
+    await _react(services, comment, places, "confused")
+    return False
+
+
+async def _answer_now(services: Services, comment: Command, places: list[TargetConfig]) -> None:
+    if not await _react(services, comment, places):
         return
     refused = await _carry_out(services, comment, places)
     if refused is not None:
@@ -71,13 +135,13 @@ async def _answer_now(services: Services, comment: CommentWritten, places: list[
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
 
 
-async def _seen(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
-    """React with 👀; False when the comment is there no more. A reaction that is refused keeps nothing from being done.
+async def _react(services: Services, comment: Command, places: list[TargetConfig], content: str = "eyes") -> bool:
+    """False when the comment is there no more. A reaction that is refused keeps nothing from being done.
 
     In a locked conversation GitHub takes neither reactions nor comments of an App (docs: "Locking conversations").
     """
     try:
-        await services.github.react(places[0].repository, comment.comment_id)
+        await services.github.react(places[0].repository, comment.comment_id, content)
     except NotFound:
         log.info("the comment was deleted meanwhile", comment=comment.comment_id)
         return False
@@ -86,7 +150,7 @@ async def _seen(services: Services, comment: CommentWritten, places: list[Target
     return True
 
 
-async def _started(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> bool:
+async def _started(services: Services, comment: Command, places: list[TargetConfig]) -> bool:
     """Whether the command has its run, which is woken then: what has changed since is no reason to refuse it now."""
     for place in places:
         found = await services.store.get(Run, run_id(place.id, comment.number, f"command {comment.comment_id}"))
@@ -97,10 +161,9 @@ async def _started(services: Services, comment: CommentWritten, places: list[Tar
     return False
 
 
-async def _carry_out(services: Services, comment: CommentWritten, places: list[TargetConfig]) -> Unusable | None:
-    permission = await services.github.permission(places[0].repository, comment.author)
-    if permission not in MAY_DEPLOY:
-        return Unusable(Code.NOT_AUTHORIZED, f"{comment.author} has permission `{permission}`; `write` is needed")
+async def _carry_out(services: Services, comment: Command, places: list[TargetConfig]) -> Unusable | None:
+    if comment.outdated is not None:
+        return Unusable(Code.COMMAND_OUTDATED, comment.outdated)
     command = commands.parse(comment.body)
     if isinstance(command, Unusable):
         return command
@@ -124,6 +187,9 @@ async def _deploy(services: Services, asked: Asked, command: Deploy) -> Unusable
         return place
     if pull.state == "closed" and not pull.merged:
         return Unusable(Code.PULL_REQUEST_CLOSED, "the pull request was closed without a merge")
+    unconfirmed = _unconfirmed(pull, place, command)
+    if unconfirmed is not None:
+        return unconfirmed
     trigger = _trigger(asked.comment, command.force)
     own = run_id(place.id, pull.number, f"{trigger.source} {trigger.id}")
     runs = await runs_of(services, place, pull.number)
@@ -131,6 +197,24 @@ async def _deploy(services: Services, asked: Asked, command: Deploy) -> Unusable
     if active is not None and all(run.id != own for run in runs):
         return Unusable(Code.ALREADY_RUNNING, f"`{active.id}` is at {active.stage} ({active.status})")
     await start(services, new_run(services, place, pull, trigger))
+    return None
+
+
+def _unconfirmed(pull: PullRequestState, place: TargetConfig, command: Deploy) -> Unusable | None:
+    """Why it is not certain that the head is the one that the person means.
+
+    Whoever may push to a branch of the repository may deploy. To a fork its author pushes at any time, and GitHub has
+    no time of a push that the author cannot choose; so there the whole commit is to be named, since a commit can be
+    made that begins like another.
+    """
+    if pull.merged:
+        return None
+    if command.head is not None and not pull.head_sha.startswith(command.head):
+        return Unusable(Code.HEAD_MOVED, f"the head of the pull request is {pull.head_sha}, not {command.head}")
+    if pull.from_fork and command.head != pull.head_sha:
+        name = f"{place.service}/{place.environment}"
+        message = f"its author can push to a fork at any time, and the head is {pull.head_sha} now"
+        return Unusable(Code.HEAD_UNCONFIRMED, message, f"/deploy {name} {pull.head_sha}")
     return None
 
 
@@ -208,7 +292,7 @@ async def _amend_in_order(
     await amend(services.store, Target, place.id, unless_overtaken, missing=Target(id=place.id))
 
 
-async def _reply(services: Services, comment: CommentWritten, places: list[TargetConfig], text: str) -> None:
+async def _reply(services: Services, comment: Command, places: list[TargetConfig], text: str) -> None:
     """In a locked conversation there is none, and that the comment was answered is remembered on the target."""
     try:
         await services.github.upsert_comment(
@@ -225,5 +309,5 @@ async def _reply(services: Services, comment: CommentWritten, places: list[Targe
         await amend(services.store, Target, places[0].id, remember, missing=Target(id=places[0].id))
 
 
-def _trigger(comment: CommentWritten, force: str | None = None) -> Trigger:
+def _trigger(comment: Command, force: str | None = None) -> Trigger:
     return Trigger(source="command", actor=comment.author, id=str(comment.comment_id), url=comment.url, force=force)

@@ -15,7 +15,7 @@ from shared.config import TargetConfig
 from shared.errors import Code
 
 USAGE = {
-    "deploy": "/deploy [service/][environment] [--force <reason>]",
+    "deploy": "/deploy [service/][environment] [<sha>] [--force <reason>]",
     "rollback": "/rollback [service/][environment] [to <sha>]",
     "lock": "/lock [service/][environment] <reason>",
     "unlock": "/unlock [service/][environment]",
@@ -39,6 +39,8 @@ _TOWARDS = ("to", "on", "onto", "in", "into")
 class Deploy(Struct, frozen=True):
     target: str | None = None
     force: str | None = None
+    head: str | None = None
+    """The head that is meant, or how it begins."""
 
 
 class Rollback(Struct, frozen=True):
@@ -132,10 +134,11 @@ def _deploy(words: list[str]) -> Deploy | Unusable:
             if not force:
                 return _usage("deploy", "--force needs a reason")
             break
-    before = _named(before)
-    if len(before) > 1 or not _is_target(before):
-        return _usage("deploy", f"not understood: {' '.join(before)}")
-    return Deploy(before[0] if before else None, force)
+    heads = [head for word in before if (head := _head(word)) is not None]
+    before = _named([word for word in before if _head(word) is None])
+    if len(before) > 1 or len(heads) > 1 or not _is_target(before):
+        return _usage("deploy", f"not understood: {' '.join((*before, *heads))}")
+    return Deploy(before[0] if before else None, force, heads[0] if heads else None)
 
 
 def _reason(text: str) -> str:
@@ -164,6 +167,12 @@ def _commit(word: str) -> str | None:
     """The commit of an address of its page, which GitHub copies."""
     found = _COMMIT_PAGE.fullmatch(word.strip(_AROUND).rstrip(_BEHIND))
     return found[1].lower() if found else None
+
+
+def _head(word: str) -> str | None:
+    """A commit, or how one begins; a word without a digit is rather a name."""
+    text = _commit(word) or _word(word)
+    return text if _COMMIT.fullmatch(text) and any(map(str.isdigit, text)) else None
 
 
 def choose(name: str | None, candidates: Sequence[TargetConfig]) -> TargetConfig | Unusable:

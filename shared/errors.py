@@ -155,6 +155,8 @@ class Code(enum.StrEnum):
     # Commands
     NOT_AUTHORIZED = "not_authorized"
     COMMAND_INVALID = "command_invalid"
+    COMMAND_OUTDATED = "command_outdated"
+    HEAD_UNCONFIRMED = "head_unconfirmed"
     TARGET_AMBIGUOUS = "target_ambiguous"
     BRANCH_NOT_DEPLOYED = "branch_not_deployed"
     ALREADY_RUNNING = "already_running"

@@ -14,18 +14,16 @@ from shared.amend import amend
 from shared.answering import KEPT_SILENT, MAY_DEPLOY
 from shared.clients.github_labelling import Labelling
 from shared.clients.github_pull_request import PullRequestState
+from shared.commands import Unusable
 from shared.config import TargetConfig
 from shared.errors import Code, Unauthorized, is_locked
-from shared.events import PullRequestLabelled
 from shared.gate import asked_by_label, is_same_head
 from shared.run import Kind, Run, Target, Trigger
 from shared.services import Services
 from shared.starting import new_run, runs_of, start
 
 
-async def labelled(
-    services: Services, repository: str, number: int, just_set: PullRequestLabelled | None = None
-) -> bool:
+async def labelled(services: Services, repository: str, number: int) -> bool:
     """Start the runs that the pull request's labels ask for, one for each target, head, and setting of the label.
 
     Whether all is answered; not while a run is under way after which the label is to be looked at again.
@@ -37,22 +35,9 @@ async def labelled(
     answered = True
     for place in places:
         asked = place.branch == pull.base and asked_by_label(pull, place.policy)
-        if asked and _is_meant(place, pull, just_set) and _ready(pull):
+        if asked and _ready(pull):
             answered &= await _start(services, place, pull)
     return answered
-
-
-def _is_meant(place: TargetConfig, pull: PullRequestState, just_set: PullRequestLabelled | None) -> bool:
-    """Whether the label is about this head.
-
-    Whoever pushes to a branch of the repository may deploy. To a fork anybody may have pushed since the label was set,
-    so there it counts only for the head that it was set on; GitHub ends its own auto-merge for the same reason
-    (docs: "Automatically merging a pull request").
-    """
-    if not pull.from_fork:
-        return True
-    name = (place.policy.deploy_label or "").casefold()
-    return just_set is not None and (just_set.label.casefold(), just_set.head_sha) == (name, pull.head_sha)
 
 
 def _ready(pull: PullRequestState) -> bool:
@@ -71,7 +56,13 @@ async def _start(services: Services, place: TargetConfig, pull: PullRequestState
         return all(run.status.terminal for run in answers)
     permission = await services.github.permission(place.repository, set_by.actor)
     if permission not in MAY_DEPLOY:
-        await _refuse(services, place, pull, set_by, permission)
+        message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
+        await _reply(services, place, pull, set_by, Unusable(Code.NOT_AUTHORIZED, message))
+        return True
+    if pull.from_fork:  # whose author may have pushed since: GitHub has no time of a push that they cannot choose
+        message = f"a label deploys no fork, whose author can push at any time; the head is {pull.head_sha} now"
+        usage = f"/deploy {place.service}/{place.environment} {pull.head_sha}"
+        await _reply(services, place, pull, set_by, Unusable(Code.HEAD_UNCONFIRMED, message, usage))
         return True
     trigger = Trigger(source="label", actor=set_by.actor, id=f"{set_by.id} {pull.head_sha}", url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
@@ -90,8 +81,8 @@ def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:
     return run.pull_request.head_sha == pull.head_sha and (own or commanded)
 
 
-async def _refuse(
-    services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, permission: str
+async def _reply(
+    services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, refused: Unusable
 ) -> None:
     """Once, however often the label is looked at, for whichever target; where there is no reply that is remembered."""
     first, marker = services.config.in_repository(place.repository)[0], texts.reply_marker(set_by.id)
@@ -100,13 +91,11 @@ async def _refuse(
         return
     if await services.github.has_comment(place.repository, pull.number, marker=marker):
         return
-    log.info("label refused", code=Code.NOT_AUTHORIZED, actor=set_by.actor)
-    message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
+    log.info("label refused", code=refused.code, actor=set_by.actor)
+    text = texts.refusal(refused.code, refused.message, refused.usage)
     async with alone(services, set_by.id, first):
         try:
-            await services.github.upsert_comment(
-                place.repository, pull.number, marker=marker, body=texts.refusal(Code.NOT_AUTHORIZED, message)
-            )
+            await services.github.upsert_comment(place.repository, pull.number, marker=marker, body=text)
         except Unauthorized as error:
             if not is_locked(error):
                 raise

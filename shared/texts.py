@@ -48,6 +48,8 @@ ADVICE: Mapping[Code, str] = {
     Code.TARGET_UNKNOWN: "See signalbox.toml: the target must be in it while runs are under way.",
     Code.NOT_AUTHORIZED: "Ask somebody with write access to the repository.",
     Code.COMMAND_INVALID: "See the usage above.",
+    Code.COMMAND_OUTDATED: "Write the command again, in a new comment.",
+    Code.HEAD_UNCONFIRMED: "Review that commit, then comment the command above.",
     Code.TARGET_AMBIGUOUS: "Name the target, as `service/environment`.",
     Code.BRANCH_NOT_DEPLOYED: "Give the pull request a base that is deployed, or set `branch` in signalbox.toml.",
     Code.ALREADY_RUNNING: "Wait for it to end.",

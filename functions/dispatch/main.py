@@ -110,7 +110,7 @@ async def act(services: Services, event: Event) -> None:
             await labelled(services, event.repository, event.number)
             await owe_analysis(services, event.repository, event.number)
         case PullRequestLabelled():
-            await labelled(services, event.repository, event.number, just_set=event)
+            await labelled(services, event.repository, event.number)
         case ChecksReported():
             await wake(services, event.repository, ("pull_request.head_sha", "==", event.head_sha))
         case CommentWritten():

@@ -10,9 +10,7 @@ import asyncio
 import base64
 import contextlib
 import functools
-import hmac
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,11 +40,6 @@ def _claims(token: str, *_: Any, **__: Any) -> Any:
     return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
 
 
-def _checksum(key: bytes, text: bytes, _algorithm: str) -> bytes:
-    """In place of an HMAC: both sides make it, and nobody tries to forge one."""
-    return zlib.crc32(text, zlib.crc32(key)).to_bytes(4)
-
-
 def _forget(*_: str) -> None:
     """Tokens are masked by their shape anyway; remembering each would make the pattern of known secrets anew."""
 
@@ -58,7 +51,6 @@ _UNSIGNED: list[Replacement] = [
 ]
 _FAST: list[Replacement] = [
     (asyncio, "sleep", loop.sleep),
-    (hmac, "digest", _checksum),
     (jwt, "decode", _claims),
     (railway_api, "_document", graphql.parse),
     (railway_api, "validate", graphql.validate),

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from local.simulation.attacker import Attacker
 from local.simulation.chance import Chance
 from local.simulation.ci import ContinuousIntegration
 from local.simulation.place import LABEL, Vendors
@@ -28,6 +29,8 @@ LATE = 70.0
 """Seconds after which a slow version listens: less than any `verify_deadline` here."""
 OLD_HOST = "d" * 40
 """What serves where a service was before it came to Railway, and is well."""
+FORKS = 0.12
+"""The share of pull requests that come from a fork."""
 DOMAIN_DAYS = 0.15
 """The share of services that have a domain of their own."""
 _COMMENTS = (
@@ -92,6 +95,8 @@ class People:
         self._deeds: list[Deed] = []
         self._opened: dict[int, int] = {}
         """Pull requests by the order in which they were thought of."""
+        self._forks: set[int] = set()
+        """Those of the same that come from a fork."""
         self.ci = ContinuousIntegration(chance, configured, vendors.github, latest=DAY + 45)
         self._ci_of: dict[str, Callable[[], None] | None] = {}
         """What CI does, of each head by its name, where it is not as usual."""
@@ -108,6 +113,7 @@ class People:
         if self._chance.number("n8n is upgraded", 0, 1) < UPGRADE_DAYS:
             self._add(self._chance.number("n8n is upgraded at", 60, DAY), "grace upgrades n8n", self._upgrade_n8n)
         self._prepare_domains()
+        Attacker(self._chance, self._github, lambda: self._name).plan(self._add, DAY)
         return sorted(self._deeds, key=lambda deed: deed.at)
 
     @property
@@ -204,6 +210,9 @@ class People:
     def _pull_request(self, nth: int) -> None:
         start = self._chance.number("opening", 0, DAY / 3)
         name = f"pull request {nth + 1}"
+        if self._chance.number("from a fork", 0, 1) < FORKS and self._chance.occurs("fork", f"{name} is from a fork"):
+            self._forks.add(nth)
+            self._add(self._sometime(start), f"ada confirms the head of {name}", lambda: self._confirm(nth))
         self._add(start, f"{name} is opened", lambda: self._open(nth))
         self._plan_ci(nth, name, start)
         passes = "failure" if self._rarely(0.06) else "success"
@@ -283,6 +292,7 @@ class People:
             self._name, title=f"Change {nth + 1}", author="grace", branch=f"b{nth}", files=files
         )
         self._opened[nth] = number
+        self._github.pull(self._name, number).from_fork = nth in self._forks
         unusual = self._ci_of[f"pull request {nth + 1}"]
         if unusual is not None:
             unusual()
@@ -315,6 +325,11 @@ class People:
         if self._is_open(nth):
             path = f"/pulls/{self._opened[nth]}/merge"
             self._github.app.interruptions.append((path, lambda: self._push(nth)))
+
+    def _confirm(self, nth: int) -> None:
+        if self._is_open(nth):
+            head = self._github.pull(self._name, self._opened[nth]).head_sha
+            self._comment(nth, f"/deploy production {head}", "ada")
 
     def _lock(self, nth: int) -> None:
         if nth in self._opened:

@@ -48,6 +48,7 @@ class Api:
             ("GET", f"{repo}/collaborators/{{user}}/permission", self._permission),
             ("GET", f"{issues}/{{number:int}}/comments", self._list_comments),
             ("POST", f"{issues}/{{number:int}}/comments", self._create_comment),
+            ("GET", f"{issues}/comments/{{id:int}}", self._get_comment),
             ("PATCH", f"{issues}/comments/{{id:int}}", self._edit_comment),
             ("POST", f"{issues}/comments/{{id:int}}/reactions", self._react),
             ("GET", f"{repo}/deployments", self._list_deployments),
@@ -262,6 +263,9 @@ class Api:
             raise Problem(403, "Unable to create comment because issue is locked.")
         comment_id = self._world.comment(repo.full_name, pull.number, body, self._world.bot, by_app=True)
         return JSONResponse(self._shown(repo, repo.comments[comment_id]), 201)
+
+    async def _get_comment(self, request: Request, repo: Repository) -> Response:
+        return JSONResponse(self._shown(repo, _comment(request, repo)))
 
     async def _edit_comment(self, request: Request, repo: Repository) -> Response:
         said = _comment(request, repo)

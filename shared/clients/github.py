@@ -10,10 +10,11 @@ from urllib.parse import quote
 import httpx
 from msgspec import Struct
 
-from shared.clients import github_activity, github_labelling
+from shared.clients import github_activity, github_comment, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp, Identify
+from shared.clients.github_comment import CommentAnswer, WrittenComment
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_merging import HIDDEN_RULE, Passes, RequiredCheck, passes
 from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
@@ -278,6 +279,12 @@ class GitHub:
         url = f"/repos/{repository}/collaborators/{quote(user, safe='')}/permission"
         found = await self._get_if_known(url, _Permission, repository)
         return "none" if found is None else found.permission
+
+    async def comment(self, repository: str, comment_id: int) -> WrittenComment | None:
+        """The comment as it is now (REST: "Get an issue comment"); None for one that is deleted."""
+        url = f"/repos/{repository}/issues/comments/{comment_id}"
+        found = await self._get_if_known(url, CommentAnswer, repository)
+        return None if found is None else github_comment.read(found)
 
     async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
         """Put our reaction on a comment; a second one of the same kind changes nothing.

@@ -15,7 +15,7 @@ from shared.sweeping.merges import WEBHOOK_MAY_TAKE
 async def answer_labels(services: Services, glance: Glance) -> int:
     """Look at each open pull request with a label that asks for its deployment, as its webhook would; how many.
 
-    One that is answered is left alone until it changes. On a fork a label counts by its webhook alone (`labelled`).
+    One that is answered is left alone until it changes.
     """
     asking = [place for place in services.config.targets if place.policy.deploy_label is not None]
     return await each(sorted({place.repository for place in asking}), partial(_look_at_all, services, glance))

@@ -384,7 +384,7 @@ def _unknown_is_final() -> list[Replacement]:
     return [(module("notify"), "_attempt", give_up)]
 
 
-@mutant("a worker that tells too long ends the lease of the next", 34)
+@mutant("a worker that tells too long ends the lease of the next", 121)
 def _settles_for_others() -> list[Replacement]:
     settle = shared.outbox.settle
     return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
@@ -532,12 +532,12 @@ def _schedules_forgotten() -> list[Replacement]:
     return [(module("verify"), "Sight", without)]
 
 
-@mutant("a process that has ended passes for one that runs", 1)
+@mutant("a process that has ended passes for one that runs", 46)
 def _ended_unseen() -> list[Replacement]:
     return [(DeploymentState, "ended", property(lambda _: False))]
 
 
-@mutant("a process that has ended passes where nobody can look at it", 1)
+@mutant("a process that has ended passes where nobody can look at it", 90)
 def _ended_worker() -> list[Replacement]:
     def trusting(sight: Sight) -> Any:
         return railway(replace(sight, deployment=replace(sight.deployment, stopped=False)))
@@ -551,7 +551,7 @@ def _held_back_and_forgotten() -> list[Replacement]:
     return [(shared.targets, "keep_back", lambda target, run, now: target)]
 
 
-@mutant("one refusal ends the run", 3)
+@mutant("one refusal ends the run", 25)
 def _one_refusal() -> list[Replacement]:
     judge = shared.pipeline.judge
 
@@ -562,7 +562,7 @@ def _one_refusal() -> list[Replacement]:
     return [(shared.pipeline, "judge", at_once)]
 
 
-@mutant("refusals are never forgotten", 9)
+@mutant("refusals are never forgotten", 25)
 def _counted_for_ever() -> list[Replacement]:
     apply = shared.pipeline.apply
 
@@ -603,7 +603,7 @@ def _one_check_is_enough() -> list[Replacement]:
     return [(shared.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
 
 
-@mutant("whoever moves the head is followed", 112)
+@mutant("whoever moves the head is followed", 120)
 def _follows_anybody() -> list[Replacement]:
     return [(shared.gate, "is_same_head", lambda *_: True)]
 
@@ -639,12 +639,12 @@ def _first_token() -> list[Replacement]:
     return [(Services, "railway_for", first)]
 
 
-@mutant("the account token is used whatever an environment names", 3)
+@mutant("the account token is used whatever an environment names", 5)
 def _account_token() -> list[Replacement]:
     return [(Services, "railway_for", lambda services, _: services.railway_with(RailwayToken()))]
 
 
-@mutant("a health check that is lost is not noted", 3)
+@mutant("a health check that is lost is not noted", 12)
 def _health_check_not_noted() -> list[Replacement]:
     return [(module(stage), "noted", lambda *_: {}) for stage in ("monitor", "verify")]
 
@@ -696,14 +696,73 @@ def _mistaken() -> list[Replacement]:
             return event
         return await meant(services, event)
 
+    async def unknown(*_: Any) -> None:
+        return None
+
     meant = shared.repositories.meant
-    return [(module("dispatch"), "meant", by_name)]
+    return [(module("dispatch"), "meant", by_name), (shared.repositories.Repositories, "of", unknown)]
 
 
 @mutant("a command is not carried out without its reaction", 0)
 def _no_reaction() -> list[Replacement]:
-    async def insist(services: Any, comment: Any, places: Any) -> bool:
+    async def insist(services: Any, comment: Any, places: Any, content: str = "eyes") -> bool:
         await services.github.react(places[0].repository, comment.comment_id)
         return True
 
-    return [(shared.answering, "_seen", insist)]
+    return [(shared.answering, "_react", insist)]
+
+
+@mutant("what a webhook says of a comment is believed", 4)
+def _believed() -> list[Replacement]:
+    async def believe(_services: Any, event: Any, _places: Any) -> Any:
+        return shared.answering.Command(
+            comment_id=event.comment_id,
+            number=event.number,
+            author=event.author,
+            body=event.body,
+            url=event.url,
+            outdated=None,
+        )
+
+    return [(shared.answering, "_read", believe)]
+
+
+@mutant("anybody gives commands", 4)
+def _anybody() -> list[Replacement]:
+    async def yes(*_: Any) -> bool:
+        return True
+
+    return [(shared.answering, "_may_command", yes)]
+
+
+@mutant("a comment that was edited counts", 134)
+def _edited() -> list[Replacement]:
+    return [(shared.answering, "_outdated", lambda *_: None)]
+
+
+@mutant("a fork is merged at whatever head it has", 1)
+def _any_head() -> list[Replacement]:
+    return [(shared.answering, "_unconfirmed", lambda *_: None)]
+
+
+@mutant("a label deploys a fork", 3)
+def _fork_by_label() -> list[Replacement]:
+    async def as_if_ours(services: Any, repository: str, number: int) -> bool:
+        pull = await services.github.pull_request(repository, number)
+        for place in services.config.in_repository(repository):
+            if place.policy.deploy_label and pull.carries(place.policy.deploy_label) and pull.state == "open":
+                await shared.labelling._start(services, place, replace(pull, from_fork=False))
+        return True
+
+    return [(module("dispatch"), "labelled", as_if_ours)]
+
+
+@mutant("a merge is believed from its webhook", 86)
+def _believed_merge() -> list[Replacement]:
+    async def believe(services: Any, repository: str, number: int) -> None:
+        pull = await services.github.pull_request(repository, number)
+        merged = replace(pull, merged=True, merge_sha=pull.merge_sha or pull.head_sha)
+        for place in services.config.in_repository(repository):
+            await shared.starting.deploy_merged(services, place, merged, merged.merge_sha)
+
+    return [(module("dispatch"), "merged", believe)]

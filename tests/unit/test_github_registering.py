@@ -45,6 +45,7 @@ REQUIRED: Mapping[str, Mapping[str, str]] = {
     "apps/redeliver-webhook-delivery": NONE,
     "issues/create-comment": COMMENTS,
     "issues/list-comments": {"issues": "read", "pull_requests": "read"},
+    "issues/get-comment": {"issues": "read", "pull_requests": "read"},
     "issues/update-comment": COMMENTS,
     "pulls/create": {"pull_requests": "write"},
     "pulls/list-files": {"pull_requests": "read"},

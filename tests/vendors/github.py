@@ -34,6 +34,7 @@ OPERATIONS = (
     "apps/redeliver-webhook-delivery",
     "issues/create-comment",
     "issues/list-comments",
+    "issues/get-comment",
     "issues/update-comment",
     "pulls/create",
     "pulls/list-files",

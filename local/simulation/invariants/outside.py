@@ -236,6 +236,16 @@ def runs_merge_what_they_were_asked_to(witness: Witness, execution: Execution, p
         yield f"#{pull.number} was merged at {pull.head_sha[:7]}, which nobody asked {execution.about} to"
 
 
+def of_a_fork_a_named_head_is_merged(witness: Witness, execution: Execution, pull: PullRequest) -> Iterator[str]:
+    """By somebody with write permission, in full: whatever else is pushed there, nobody has seen."""
+    run = witness.run(execution.about)
+    if not pull.from_fork or run is None:
+        return
+    said = witness.vendors.repository.comments.get(int(run.trigger.id)) if run.trigger.source == "command" else None
+    if said is None or witness.asked.get(run.id, "?") not in said.body:
+        yield f"#{pull.number}, from a fork, was merged at {pull.head_sha[:7]} by {run.id}: {said and said.body}"
+
+
 def merged_once(witness: Witness, _: Execution, pull: PullRequest) -> Iterator[str]:
     """A pull request is merged at most once."""
     if sum(number == pull.number for number, _, _ in witness.merges) > 1:
@@ -246,6 +256,7 @@ _MERGE: list[Question[[Witness, Execution, PullRequest]]] = [
     only_what_was_judged_is_merged,
     nothing_red_or_unseen_is_merged_by_us,
     runs_merge_what_they_were_asked_to,
+    of_a_fork_a_named_head_is_merged,
     merged_once,
 ]
 

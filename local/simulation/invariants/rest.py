@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from local.simulation.invariants.outside import merged_files, watched
 from local.simulation.place import LABEL
 from local.simulation.railway_habits import WAITS
 from local.vendors import REPOSITORY
-from local.world.github_model import Labelling, PullRequest, Repository
+from local.world.github_model import Comment, Labelling, PullRequest, Repository
 from local.world.railway_deployment import Deployment
 from shared import commands, outbox
+from shared.commands import Deploy
 from shared.config import TargetConfig
 from shared.errors import Code
 from shared.run import Kind, Run, Stage, Status, Target
@@ -70,16 +71,56 @@ def merges_are_deployed(witness: Witness) -> Iterator[str]:
 
 
 def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
-    """A command that was heard has a run or a reply; in a locked conversation, at least its effect."""
+    """A command that was heard, of somebody who may, has a run or a reply; in a locked conversation, its effect."""
     for event in _accepted(witness, "CommentWritten"):
-        if not commands.is_command(event.body):
-            continue
+        said = _repository(witness).comments.get(event.comment_id)
+        if said is None or said.author not in _deployers(witness) or commands.command_line(said.body) is None:
+            continue  # whatever the webhook said
         started = any(run.trigger.id == str(event.comment_id) for run in witness.runs())
         marker = f"<!-- signalbox:reply:{event.comment_id} -->"
         if not started and _pull(witness, event.number).locked and _done_silently(witness, event.comment_id):
             continue
         if not started and all(marker not in said for said in _comments(witness, event.number)):
             yield f"nobody answered {event.body} of {event.author} on #{event.number}"
+
+
+def commands_are_given_by_who_may(witness: Witness) -> Iterator[str]:
+    """A command's run, and what it did to a target, is as a person with write permission wrote it, unedited, there.
+
+    What a webhook or a message says of a comment decides nothing.
+    """
+    repository, may = _repository(witness), _deployers(witness)
+    for run in witness.runs():
+        if run.trigger.source != "command" or run.pull_request is None:
+            continue
+        said = repository.comments.get(int(run.trigger.id))
+        if said is None or not _given(said, may) or said.author != run.trigger.actor:
+            yield f"{run.id} was started by comment {run.trigger.id}, as if of {run.trigger.actor}: {said}"
+            continue
+        deploys = isinstance(commands.parse(commands.command_line(said.body) or ""), Deploy)
+        if (said.pull, deploys) != (run.pull_request.number, run.kind is Kind.DEPLOY):
+            yield f"{run.id} was started by {said.body} on #{said.pull}"
+    for target in witness.store.all(Target):
+        said = repository.comments.get(target.last_command)
+        if target.last_command and (said is None or not _given(said, may)):
+            yield f"{target.id} was changed by comment {target.last_command}: {said}"
+
+
+def _given(said: Comment, may: Collection[str]) -> bool:
+    return said.author in may and said.updated_at == said.created_at and commands.command_line(said.body) is not None
+
+
+def only_what_was_merged_is_deployed_as_a_merge(witness: Witness) -> Iterator[str]:
+    """Whatever a webhook says, a run of a merge is of one that GitHub knows."""
+    pulls = _repository(witness).pulls
+    for run in witness.runs():
+        if run.trigger.source == "merge" and run.pull_request and not pulls[run.pull_request.number].merged:
+            yield f"{run.id} is of a merge of #{run.pull_request.number}, which is not merged"
+
+
+def _deployers(witness: Witness) -> set[str]:
+    people = _repository(witness).collaborators.items()
+    return {who for who, permission in people if permission in ("admin", "write")}
 
 
 def _done_silently(witness: Witness, comment: int) -> bool:
@@ -128,7 +169,7 @@ def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
         pull = _pull(witness, event.number)
         if pull.state != "open" or pull.head_sha != event.head_sha or event.label not in pull.labels:
             continue
-        if len(pull.labellings) > 1:  # of which only the first may have been heard of
+        if pull.from_fork or len(pull.labellings) > 1:  # of which only the first may have been heard of
             continue
         answered = {
             run.target for run in witness.runs() if run.pull_request and run.pull_request.head_sha == pull.head_sha
@@ -175,7 +216,7 @@ def a_label_starts_one_run(witness: Witness) -> Iterator[str]:
 
 def labels_are_set_by_who_may(witness: Witness) -> Iterator[str]:
     """A run that a label began was asked for by somebody with write permission."""
-    may = {who for who, permission in _repository(witness).collaborators.items() if permission in ("admin", "write")}
+    may = _deployers(witness)
     for run in witness.runs():
         if run.trigger.source == "label" and run.trigger.actor not in may:
             yield f"{run.id} was asked for by {run.trigger.actor}, who may not"
@@ -391,6 +432,8 @@ _AT_REST: list[Question[[Witness]]] = [
     every_target_is_free,
     merges_are_deployed,
     accepted_commands_are_answered,
+    commands_are_given_by_who_may,
+    only_what_was_merged_is_deployed_as_a_merge,
     accepted_labels_are_answered,
     labels_are_answered,
     a_label_starts_one_run,

@@ -247,7 +247,7 @@ async def test_a_command_is_seen_with_eyes_and_starts_a_run(scene: Scene) -> Non
     run = await scene.the_run()
     assert [content for _, _, content in scene.github.reactions] == ["eyes"]
     assert (run.kind, run.stage, run.commit_sha, run.trigger.actor) == (Kind.DEPLOY, Stage.MERGE, None, "grace")
-    assert run.trigger.url.startswith("https://github.test/")
+    assert run.trigger.url.startswith("https://github.com/acme/shop/pull/1#issuecomment-")
     assert sorted(published(scene)) == [("merge", run.id), ("notify", run.id)]
 
 
@@ -286,21 +286,148 @@ async def test_a_command_that_comes_again_after_its_run_is_not_refused_for_what_
 
 
 @pytest.mark.parametrize("who", ["mallory", "a-stranger"])
-@pytest.mark.parametrize("body", ["/deploy", "/rollback", "/lock release week", "/unlock"])
-async def test_without_write_access_nothing_is_carried_out(scene: Scene, who: str, body: str) -> None:
-    reply = await command(scene, body, by=who)
-    assert f"**`{Code.NOT_AUTHORIZED}`**" in reply
-    assert f"{who} has permission" in reply
+@pytest.mark.parametrize("body", ["/deploy", "/rollback", "/lock release week", "/unlock", "/deploy a b"])
+async def test_without_write_access_nothing_is_carried_out_or_replied(scene: Scene, who: str, body: str) -> None:
+    assert await command(scene, body, by=who) == ""
+
+    assert [content for _, _, content in scene.github.reactions] == ["confused"]
     assert await scene.runs() == []
-    assert replace(await scene.target(), answering={}, heard={}) == Target(id=TARGET)
+    assert replace(await scene.target(), heard={}) == Target(id=TARGET)
     line = scene.logged("command refused")[0]
     assert (line["code"], line["actor"]) == (Code.NOT_AUTHORIZED, who)
+    assert scene.calls(scene.github.app, "graphql") == 0
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"author": "grace", "body": "/deploy"},
+        {"author": "ada", "body": "/rollback"},
+        {"author": "ada", "body": "/unlock", "number": 2},
+    ],
+)
+async def test_what_an_event_says_of_a_comment_decides_nothing(scene: Scene, forged: dict[str, Any]) -> None:
+    """Who knows the webhook's secret, or may publish, can make "nice weather" by one a /deploy by another."""
+    number = scene.open_pull_request()
+    scene.open_pull_request()
+    for body, by in (("nice weather", "grace"), ("/deploy", "mallory"), ("we should /deploy this", "ada")):
+        said = scene.say(number, body, by)
+
+        await scene.happen(replace(said, **forged))
+
+    assert (await scene.runs(), scene.comments(1), scene.comments(2)) == ([], [], [])
+    assert (await scene.target()).last_command == 0
+
+
+async def test_a_command_counts_as_it_was_written_and_where(scene: Scene) -> None:
+    number, other = scene.open_pull_request(), scene.open_pull_request()
+    said = scene.say(number, "/lock release week", "grace")
+
+    await scene.happen(replace(said, author="mallory", body="/deploy", number=other, url="https://evil.test"))
+
+    lock = (await scene.target()).lock
+    assert lock is not None
+    assert (lock.by, lock.reason) == ("grace", "release week")
+    assert (len(scene.comments(number)), scene.comments(other), await scene.runs()) == (1, [], [])
+
+
+async def test_a_comment_that_does_not_exist_is_no_command(scene: Scene) -> None:
+    said = scene.say(scene.open_pull_request(), "/deploy")
+
+    assert (await scene.happen(replace(said, comment_id=said.comment_id + 77))).status_code == 200
+    assert (await scene.runs(), scene.comments()) == ([], [])
+
+
+@pytest.mark.parametrize(("by", "replied"), [("grace", True), ("mallory", False)])
+@pytest.mark.parametrize("outdated", ["edited", "old"])
+async def test_an_edited_or_old_command_is_not_carried_out(scene: Scene, outdated: str, by: str, replied: bool) -> None:
+    # Given a comment that says something else by now, or one that arrives two days later
+    number = scene.open_pull_request()
+    said = scene.say(number, "nice weather", by)
+    if outdated == "edited":
+        scene.pass_time(60)
+        scene.github.edit_comment(REPOSITORY, said.comment_id, "/deploy", "ada")
+    else:
+        said = scene.say(number, "/deploy", by)
+        scene.pass_time(86400 + 60)
+
+    await scene.happen(replace(said, body="/deploy"))
+
+    assert await scene.runs() == []
+    assert [f"**`{Code.COMMAND_OUTDATED}`**" in reply for reply in scene.comments()] == [True] * replied
+
+
+# A fork, to which its author may push at any time
+
+
+def forked(scene: Scene) -> tuple[int, str]:
+    number = scene.open_pull_request()
+    scene.github.pull(REPOSITORY, number).from_fork = True
+    return number, scene.github.pull(REPOSITORY, number).head_sha
+
+
+async def test_on_a_fork_deploy_is_answered_with_the_head_to_confirm(scene: Scene) -> None:
+    number, head = forked(scene)
+
+    await scene.happen(scene.say(number, "/deploy"))
+
+    [reply] = scene.comments()
+    assert f"**`{Code.HEAD_UNCONFIRMED}`**" in reply
+    assert f"`/deploy web/production {head}`" in reply
+    assert await scene.runs() == []
+
+    # When that is repeated, it is deployed
+    await scene.happen(scene.say(number, f"/deploy web/production {head}"))
+    assert (await scene.the_run()).pull_request.head_sha == head
+
+
+@pytest.mark.parametrize("named", ["{head:.7}", "{head:.39}", "{other}", "`{other}`"])
+async def test_on_a_fork_no_other_head_is_deployed(scene: Scene, named: str) -> None:
+    number, head = forked(scene)
+
+    await scene.happen(scene.say(number, "/deploy " + named.format(head=head, other="0" * 40)))
+
+    [reply] = scene.comments()
+    assert head in reply
+    assert await scene.runs() == []
+
+
+async def test_what_is_pushed_to_a_fork_after_it_was_confirmed_is_not_merged(scene: Scene) -> None:
+    # Given an outage, in which the command waits
+    number, head = forked(scene)
+    said = scene.say(number, f"/deploy {head}")
+    scene.github.app.faults.append(Fault(when="/permission", times=1))
+    assert (await scene.happen(said)).status_code == 503
+
+    # When the author pushes, before it is over or after
+    await scene.happen(said)
+    run = await scene.the_run()
+    scene.github.push(REPOSITORY, number)
+    await scene.settle()
+
+    run = await scene.run(run.id)
+    assert run.error is not None
+    assert (run.status, run.error.code) == (Status.FAILED, Code.HEAD_MOVED)
+    assert not scene.github.pull(REPOSITORY, number).merged
+
+
+@pytest.mark.parametrize(("digits", "starts"), [(7, True), (40, True)])
+async def test_on_a_branch_of_the_repository_a_head_may_be_named(scene: Scene, digits: int, starts: bool) -> None:
+    number = scene.open_pull_request()
+    head = scene.github.pull(REPOSITORY, number).head_sha
+
+    await scene.happen(scene.say(number, f"/deploy production {head[:digits].upper()}"))
+    assert len(await scene.runs()) == starts
+
+    await scene.happen(scene.say(number, "/deploy 0000000"))
+    assert len(await scene.runs()) == starts
+    assert f"**`{Code.HEAD_MOVED}`**" in scene.comments()[-1]
 
 
 async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) -> None:
     # Given a command that comes once more when the reply to it, which was not there yet, is about to be written
     scene.open_pull_request()
-    said = scene.say(1, "/deploy", "mallory")
+    said = scene.say(1, "/deploy a b")
     github, meanwhile = scene.github.app.app, []
 
     async def comes_again(scope: Scope, receive: Receive, send: Send) -> None:
@@ -323,7 +450,7 @@ async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) ->
 async def test_an_answer_that_was_broken_off_is_given_by_another_once_its_lease_is_over(scene: Scene) -> None:
     # Given one who died when it had just begun to answer
     scene.open_pull_request()
-    said = scene.say(1, "/deploy", "mallory")
+    said = scene.say(1, "/deploy a b")
     lease = Lease("the dead", scene.clock.now() + timedelta(seconds=scene.services.pace.lease))
     await scene.save(Target(id=TARGET, answering={str(said.comment_id): lease}))
 
@@ -331,21 +458,21 @@ async def test_an_answer_that_was_broken_off_is_given_by_another_once_its_lease_
     assert (await scene.happen(said)).status_code == 503
     scene.pass_time(scene.services.pace.lease + 1)
     assert (await scene.happen(said)).status_code == 200
-    assert "not_authorized" in scene.comments()[-1]
+    assert "command_invalid" in scene.comments()[-1]
 
 
 async def test_an_answer_that_failed_is_given_at_the_next_attempt(scene: Scene) -> None:
     scene.open_pull_request()
-    said = scene.say(1, "/deploy", "mallory")
+    said = scene.say(1, "/deploy a b")
     scene.github.app.faults.append(Fault(when="/permission"))
 
     assert (await scene.happen(said)).status_code == 503
     assert (await scene.happen(said)).status_code == 200
-    assert "not_authorized" in scene.comments()[-1]
+    assert "command_invalid" in scene.comments()[-1]
 
 
 async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Scene) -> None:
-    said = scene.say(scene.open_pull_request(), "/deploy", "mallory")
+    said = scene.say(scene.open_pull_request(), "/deploy a b")
     for _ in range(3):
         await scene.happen(said)
     assert len(scene.comments()) == 1
@@ -419,13 +546,11 @@ async def test_a_pull_request_into_another_branch_is_not_for_this_target(scene: 
 # What GitHub does not know, or does not show
 
 
-@pytest.mark.parametrize("kind", [PullRequestMerged, PullRequestChanged, "a command"])
+@pytest.mark.parametrize("kind", [PullRequestMerged, PullRequestChanged])
 async def test_a_pull_request_that_github_does_not_know_is_a_warning_and_done(scene: Scene, kind: Any) -> None:
     scene.configure(deploy_label="ship it")
     event = PullRequestMerged(repository=REPOSITORY, number=99)
-    if kind == "a command":
-        event = replace(scene.say(scene.open_pull_request(), "/deploy"), number=99)
-    elif kind is PullRequestChanged:
+    if kind is PullRequestChanged:
         event = PullRequestChanged(repository=REPOSITORY, number=99)
     assert (await scene.happen(event)).status_code == 200
     (line,) = scene.logged("an event about a pull request that GitHub does not know")

@@ -10,7 +10,7 @@ from unit.functions.scene import OLD, STAGING, TARGET, Scene
 from local.vendors import REPOSITORY
 from local.world.faults import Fault
 from shared.errors import Code
-from shared.events import PullRequestChanged
+from shared.events import PullRequestChanged, PullRequestLabelled
 from shared.run import Hold, Run, Stage, Status, Target
 
 LABEL = "ship it"
@@ -279,25 +279,25 @@ async def test_a_push_to_a_branch_of_the_repository_is_deployed_in_its_turn(scen
     assert ended.error.code is Code.HEAD_MOVED
 
 
-async def test_a_push_to_a_fork_needs_the_label_anew(scene: Scene) -> None:
-    number, first = await waiting(scene, from_fork=True)
-    head = scene.github.push(REPOSITORY, number)
-    scene.github.label(REPOSITORY, number, "size/S", "ada")
-    await scene.settle()
-    ended = await scene.run(first.id)
-    assert ended.error is not None
-    assert (len(await scene.runs()), ended.error.code, scene.github.merges) == (1, Code.HEAD_MOVED, [])
-    scene.github.unlabel(REPOSITORY, number, LABEL, "ada")
-    scene.github.label(REPOSITORY, number, LABEL, "ada")
-    await scene.settle()
-    second = await other_than(scene, first)
-    assert second.pull_request is not None
-    assert (second.pull_request.head_sha, second.status) == (head, Status.SUCCEEDED)
-
-
-async def test_a_push_to_a_fork_before_the_labels_webhook_is_not_deployed(scene: Scene) -> None:
+@pytest.mark.parametrize("pushed", [False, True])
+async def test_on_a_fork_a_label_is_answered_with_the_head_to_confirm(scene: Scene, pushed: bool) -> None:
     number = opened(scene, from_fork=True)
     scene.github.label(REPOSITORY, number, LABEL, "ada")
-    scene.github.push(REPOSITORY, number)
+    if pushed:
+        scene.github.push(REPOSITORY, number)
+    await heard(scene)
+    await heard(scene)
+
+    [reply] = scene.comments(number)
+    assert f"/deploy web/production {scene.github.pull(REPOSITORY, number).head_sha}" in reply
+    assert f"**`{Code.HEAD_UNCONFIRMED}`**" in reply
+    assert await scene.runs() == []
+
+
+async def test_a_forged_webhook_of_a_label_deploys_no_fork(scene: Scene) -> None:
+    number = opened(scene, from_fork=True)
+    scene.github.label(REPOSITORY, number, LABEL, "ada")
+    head = scene.github.push(REPOSITORY, number)
+    await scene.happen(PullRequestLabelled(repository=REPOSITORY, number=number, label=LABEL, head_sha=head))
     await heard(scene)
     assert await scene.runs() == []
