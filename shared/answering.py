@@ -31,7 +31,7 @@ COUNTS_FOR = timedelta(days=1)
 MAY_DEPLOY = frozenset({"admin", "write"})
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class GivenCommand(Struct, frozen=True, kw_only=True):
     """A comment of a person that gives one, as GitHub shows it. `body` is the line with the command."""
 
     comment_id: int
@@ -46,7 +46,7 @@ class Command(Struct, frozen=True, kw_only=True):
 class Asked(Struct, frozen=True):
     """A command with what is known of where it was given."""
 
-    comment: Command
+    comment: GivenCommand
     pull: PullRequestState
     places: list[TargetConfig]
 
@@ -78,14 +78,14 @@ async def answer(services: Services, event: CommentWritten) -> None:
         await _answer_now(services, comment, places)
 
 
-async def _read(services: Services, event: CommentWritten, places: list[TargetConfig]) -> Command | None:
+async def _read(services: Services, event: CommentWritten, places: list[TargetConfig]) -> GivenCommand | None:
     """The command that a person gave on a pull request; None where there is none (any more)."""
     written = await services.github.comment(places[0].repository, event.comment_id)
     line = commands.command_line(written.body) if written is not None else None
     if written is None or written.number is None or written.author is None or line is None:
         log.info("no command of a person on a pull request", comment=event.comment_id, deleted=written is None)
         return None
-    return Command(
+    return GivenCommand(
         comment_id=written.id,
         number=written.number,
         author=written.author,
@@ -104,7 +104,7 @@ def _outdated(written: WrittenComment, now: datetime) -> str | None:
     return None
 
 
-async def _may_command(services: Services, comment: Command, places: list[TargetConfig]) -> bool:
+async def _may_command(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
     """Others get a reaction at most: a reply to each would let anybody have us write on the pull request."""
     permission = await services.github.permission(places[0].repository, comment.author)
     if permission in MAY_DEPLOY:
@@ -120,7 +120,7 @@ async def _may_command(services: Services, comment: Command, places: list[Target
     return False
 
 
-async def _answer_now(services: Services, comment: Command, places: list[TargetConfig]) -> None:
+async def _answer_now(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> None:
     if not await _react(services, comment, places):
         return
     refused = await _carry_out(services, comment, places)
@@ -135,7 +135,7 @@ async def _answer_now(services: Services, comment: Command, places: list[TargetC
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
 
 
-async def _react(services: Services, comment: Command, places: list[TargetConfig], content: str = "eyes") -> bool:
+async def _react(services: Services, comment: GivenCommand, places: list[TargetConfig], content: str = "eyes") -> bool:
     """False when the comment is there no more. A reaction that is refused keeps nothing from being done.
 
     In a locked conversation GitHub takes neither reactions nor comments of an App (docs: "Locking conversations").
@@ -150,7 +150,7 @@ async def _react(services: Services, comment: Command, places: list[TargetConfig
     return True
 
 
-async def _started(services: Services, comment: Command, places: list[TargetConfig]) -> bool:
+async def _started(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
     """Whether the command has its run, which is woken then: what has changed since is no reason to refuse it now."""
     for place in places:
         found = await services.store.get(Run, run_id(place.id, comment.number, f"command {comment.comment_id}"))
@@ -161,7 +161,7 @@ async def _started(services: Services, comment: Command, places: list[TargetConf
     return False
 
 
-async def _carry_out(services: Services, comment: Command, places: list[TargetConfig]) -> Unusable | None:
+async def _carry_out(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> Unusable | None:
     if comment.outdated is not None:
         return Unusable(Code.COMMAND_OUTDATED, comment.outdated)
     command = commands.parse(comment.body)
@@ -292,7 +292,7 @@ async def _amend_in_order(
     await amend(services.store, Target, place.id, unless_overtaken, missing=Target(id=place.id))
 
 
-async def _reply(services: Services, comment: Command, places: list[TargetConfig], text: str) -> None:
+async def _reply(services: Services, comment: GivenCommand, places: list[TargetConfig], text: str) -> None:
     """In a locked conversation there is none, and that the comment was answered is remembered on the target."""
     try:
         await services.github.upsert_comment(
@@ -309,5 +309,5 @@ async def _reply(services: Services, comment: Command, places: list[TargetConfig
         await amend(services.store, Target, places[0].id, remember, missing=Target(id=places[0].id))
 
 
-def _trigger(comment: Command, force: str | None = None) -> Trigger:
+def _trigger(comment: GivenCommand, force: str | None = None) -> Trigger:
     return Trigger(source="command", actor=comment.author, id=str(comment.comment_id), url=comment.url, force=force)

@@ -42,7 +42,7 @@ class PullRequestChanged(RepositoryEvent, frozen=True, kw_only=True, tag="pull_r
 
 
 class PullRequestLabelled(RepositoryEvent, frozen=True, kw_only=True, tag="pull_request_labelled"):
-    """Somebody put a label on it while this was its head."""
+    """A label was set. Which, and at which head, is only what the webhook says: nothing is decided by it."""
 
     number: Number
     label: str
@@ -54,7 +54,10 @@ class ChecksReported(RepositoryEvent, frozen=True, kw_only=True, tag="checks_rep
 
 
 class CommentWritten(RepositoryEvent, frozen=True, kw_only=True, tag="comment_written"):
-    """A comment on a pull request that starts with a slash. `body` is only its first line."""
+    """A comment on a pull request that starts with a slash, says the webhook; `body` is its first line.
+
+    Only the id is relied on: who wrote what, and where, is read from GitHub.
+    """
 
     number: Number
     comment_id: Number

@@ -113,7 +113,7 @@ def redact(text: str, longest: int = LONGEST) -> str:
     if len(text) <= longest:
         return _mask(text)
     masked = _mask(text[: longest + _OVERLAP])
-    return masked[: min(longest, len(masked) - _OVERLAP)] + CUT
+    return masked[: max(0, min(longest, len(masked) - _OVERLAP))] + CUT
 
 
 def _mask(text: str) -> str:

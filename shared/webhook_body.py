@@ -18,7 +18,7 @@ from shared.errors import BadInput
 LARGEST = 2 * 1024 * 1024
 """Bytes. GitHub sends up to 25 MB, but not of the events that we listen to: the largest of their published examples has
 30 kB. Two texts of people (a comment's, and its pull request's) come on top, each at most 65,536 characters, which take
-up to 9 bytes each in a form; this is half as much again."""
+up to 12 bytes each in a form (an emoji does): 1.5 MiB."""
 LARGEST_FROM_RAILWAY = 256 * 1024
 """Railway's have some kilobytes; a commit's message is in them."""
 KEPT_AT_ONCE = 32 * 1024 * 1024

@@ -43,14 +43,14 @@ async def webhooks(request: Request) -> Response:
 
 
 async def from_github(request: Request, services: Services) -> Response:
-    """Nothing is read of what has no signature, or is an event that nobody listens to."""
+    """Nothing is read of what has no signature, or is an event that Signalbox ignores whatever it says."""
     delivery = request.headers.get("x-github-delivery", "")[:LONGEST_DELIVERY]
     signature = request.headers.get("x-hub-signature-256", "")
     if not github_webhook.is_signature(signature):
         return _unsigned(delivery, signature)
     event = request.headers.get("x-github-event")
     if event and not github_webhook.may_matter(event):
-        return _answer(202, "nobody listens to this")
+        return _answer(202, "event ignored")
     made = Signatures(await _secrets(services, GITHUB_WEBHOOK_SECRET))
     body = await BODIES.read(request, webhook_body.LARGEST, made)
     if not made.include(signature):
@@ -59,7 +59,7 @@ async def from_github(request: Request, services: Services) -> Response:
         raise BadInput("the header X-GitHub-Event is missing", "X-GitHub-Event")
     body = github_webhook.content(body, request.headers.get("content-type", ""))
     if not github_webhook.listened_to(event, body):
-        return _answer(202, "nobody listens to this")
+        return _answer(202, "event ignored")
     normalised = github_webhook.normalise(event, body)
     return await _accept(services, normalised, delivery)
 
@@ -82,7 +82,7 @@ async def from_railway(request: Request, services: Services) -> Response:
 async def _accept(services: Services, event: Event | None, delivery: str) -> Response:
     """Publish, and only then answer: what was answered 2xx is durable."""
     if event is None or not _interests(services, event):
-        return _answer(202, "nobody listens to this")
+        return _answer(202, "event ignored")
     if not _known(services, event):
         log.info("webhook about something not in signalbox.toml", delivery=delivery)
         return _answer(202, "not configured here")

@@ -85,7 +85,7 @@ def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
     errors = [error or _UNREADABLE_ERROR for error in given if error is None or not error.about_an_entry]
     if not errors:
         return
-    message = "; ".join(error.message for error in errors)[:_LONGEST_DETAIL]
+    message = redact("; ".join(error.message for error in errors), _LONGEST_DETAIL)
     said = Said(status=200, message=message, kinds=frozenset(error.type for error in errors))
     text = redact(f"graphql: {message}")
     error = error_of(said, GITHUB, text, changes=False, wait=named_wait(response, now))
@@ -144,7 +144,8 @@ def _said(response: httpx.Response) -> tuple[str, bool]:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
     except UNREADABLE:
         return "", bool(response.content.strip())
-    return f"{refusal.message} {bytes(refusal.errors).decode(errors='replace')}".strip()[:_LONGEST_DETAIL], False
+    said = f"{refusal.message} {bytes(refusal.errors).decode(errors='replace')}".strip()
+    return redact(said, _LONGEST_DETAIL), False
 
 
 def named_wait(response: httpx.Response, now: datetime) -> float | None:

@@ -39,7 +39,7 @@ class _Answer(Struct):
     def text(self) -> str:
         said = ": ".join(part for part in (self.error, self.failed_node, self.detail, self.message) if part)
         execution = f" (execution {self.execution_id})" if self.execution_id is not None else ""
-        return redact(said[:_LONGEST] + execution)
+        return redact(said, _LONGEST) + redact(execution)
 
 
 class N8n:
@@ -112,7 +112,7 @@ def _text(response: httpx.Response) -> str:
 
 def _failure(where: str, response: httpx.Response, answer: _Answer | None) -> SignalboxError:
     status, page = response.status_code, is_page(response.content, response.headers.get("content-type", ""))
-    said = f"{where}: {status} {answer.text if answer else redact(_text(response)[:_LONGEST])}".rstrip()
+    said = f"{where}: {status} {answer.text if answer else redact(_text(response), _LONGEST)}".rstrip()
     if status == 404 and answer is None:  # JSON: no such workflow is active. Otherwise the routes are not there yet.
         return Unavailable(f"{where}: 404, n8n is still starting")
     if response.is_success and answer is None:

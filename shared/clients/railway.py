@@ -443,7 +443,10 @@ def _text(value: Any) -> str | None:
 def _tail(entries: list[wire.LogEntry], limit: int) -> tuple[str, ...]:
     """Masked as one text, as a secret may span several entries, and before lines are cut, as a cut would hide it."""
     entries = sorted(entries, key=lambda entry: entry.timestamp.rstrip("Z"))
-    said = "\n".join(entry.message[:LONGEST_ENTRY] for entry in entries[-limit:])
+    said = "\n".join(
+        entry.message if len(entry.message) <= LONGEST_ENTRY else redact(entry.message, LONGEST_ENTRY)
+        for entry in entries[-limit:]
+    )
     text = redact(_COLOUR.sub("", said), longest=len(said))
     lines = (line.rstrip()[:LONGEST_LINE] for line in text.split("\n"))
     return tuple(deque((line for line in lines if line), maxlen=limit))

@@ -715,7 +715,7 @@ def _no_reaction() -> list[Replacement]:
 @mutant("what a webhook says of a comment is believed", 4)
 def _believed() -> list[Replacement]:
     async def believe(_services: Any, event: Any, _places: Any) -> Any:
-        return shared.answering.Command(
+        return shared.answering.GivenCommand(
             comment_id=event.comment_id,
             number=event.number,
             author=event.author,

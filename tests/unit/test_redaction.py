@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import textwrap
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
+from pathlib import Path
 from time import process_time
 from urllib.parse import quote_plus
 
@@ -250,6 +252,32 @@ def test_a_long_text_is_cut_after_it_was_masked():
         assert "tr0u" not in shown
     masked = redact("tr0ub4dor" * 10_000)
     assert "tr0u" not in masked.replace(MASK, "")
+
+
+def test_a_cut_leaves_no_part_of_a_secret():
+    secret = "Zq" + "0123456789" * 50
+    remember(secret)
+    for words in range(0, 1000, 7):
+        shown = redact("w" * words + secret * 20)
+
+        assert "0123" not in shown.replace(MASK, ""), words
+
+
+@pytest.mark.parametrize("folder", ["functions", "shared", "local"])
+def test_no_text_is_cut_before_it_is_masked(folder: str) -> None:
+    """Half a secret is not recognised: `redact` takes the length to cut to."""
+    calls = (
+        (file.name, call)
+        for file in (Path(__file__).parents[2] / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "redact"
+    )
+    cut = [
+        f"{file}:{call.lineno}"
+        for file, call in calls
+        if any(isinstance(part, ast.Slice) for given in call.args for part in ast.walk(given))
+    ]
+    assert cut == []
 
 
 PUMPED = [

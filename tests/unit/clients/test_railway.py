@@ -19,6 +19,7 @@ from local.world.railway_deployment import CustomDomain
 from shared.clients.railway import DeploymentState, Railway
 from shared.clients.railway_operations import Listed, Operations, Step, Used
 from shared.errors import Final, NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
+from shared.redaction import MASK, remember
 from shared.secrets import RAILWAY_API, Secrets
 
 URL = "https://backboard.railway.test/graphql/v2"
@@ -524,6 +525,18 @@ async def test_logs_of_a_crash_say_how_it_ended(railway: Railway, world: Railway
     await pass_time(world, clock, 35)
 
     assert (await railway.deployment_logs(id, limit=50))[-1] == "the process exited with code 1"
+
+
+async def test_no_part_of_a_secret_is_left_of_an_endless_line(answering: Answering) -> None:
+    secret = "Zq" + "0123456789" * 30
+    remember(secret)
+    for words in range(0, 300, 10):
+        said = "w" * words + secret * 20
+        railway = answering(answer([{"timestamp": "2026-11-22T12:00:01Z", "message": said}]))
+
+        (line,) = await railway.deployment_logs("d1", limit=10)
+
+        assert "0123" not in line.replace(MASK, ""), words
 
 
 async def test_logs_are_sorted_masked_cut_and_freed_of_colour(answering: Answering) -> None:

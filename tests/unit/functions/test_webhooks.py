@@ -462,7 +462,7 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(scene: Scene) -> Non
 async def test_a_new_pull_request_interests_only_where_it_is_analysed(scene: Scene) -> None:
     opened = merged(action="opened", pull_request={"number": 7, "merged": False})
     ignored = await github(scene, opened)
-    assert (ignored.status_code, ignored.json()["message"]) == (202, "nobody listens to this")
+    assert (ignored.status_code, ignored.json()["message"]) == (202, "event ignored")
     assert published(scene) == []
 
     scene.use_workflow(pull_request_analysis="review")
