@@ -28,6 +28,7 @@ KEPT_SILENT = 50
 LONGEST_COMMAND = 500
 COUNTS_FOR = timedelta(days=1)
 """A command older than that is not carried out: its run's document may have expired, and the world has moved on."""
+REFUSED = "confused"
 MAY_DEPLOY = frozenset({"admin", "write"})
 
 
@@ -41,6 +42,8 @@ class GivenCommand(Struct, frozen=True, kw_only=True):
     url: str
     outdated: str | None
     """Why it no longer counts."""
+    confused: int
+    """How many 😕 it has: one of ours says that it was refused for want of permission."""
 
 
 class Asked(Struct, frozen=True):
@@ -92,6 +95,7 @@ async def _read(services: Services, event: CommentWritten, places: list[TargetCo
         body=line[:LONGEST_COMMAND],
         url=written.url,
         outdated=_outdated(written, services.clock.now()),
+        confused=written.confused,
     )
 
 
@@ -105,10 +109,17 @@ def _outdated(written: WrittenComment, now: datetime) -> str | None:
 
 
 async def _may_command(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
-    """Others get a reaction at most: a reply to each would let anybody have us write on the pull request."""
-    permission = await services.github.permission(places[0].repository, comment.author)
+    """Others get a reaction at most: a reply to each would let anybody have us write on the pull request.
+
+    The reaction is also what is remembered of it: who may later, may not have what was refused before.
+    """
+    repository = places[0].repository
+    permission = await services.github.permission(repository, comment.author)
     if permission in MAY_DEPLOY:
-        return True
+        refused = comment.confused and await services.github.bot_reacted(repository, comment.comment_id, REFUSED)
+        if refused:
+            log.info("a command that was refused before", comment=comment.comment_id, actor=comment.author)
+        return not refused
     log.info(
         "command refused",
         comment=comment.comment_id,
@@ -116,7 +127,10 @@ async def _may_command(services: Services, comment: GivenCommand, places: list[T
         reason=f"permission {permission}; write is needed",
         actor=comment.author,
     )
-    await _react(services, comment, places, "confused")
+    try:
+        await services.github.react(repository, comment.comment_id, REFUSED)
+    except VendorError as error:  # deleted meanwhile, or in a locked conversation
+        log.warning("no reaction to the command", comment=comment.comment_id, reason=str(error))
     return False
 
 
@@ -135,13 +149,13 @@ async def _answer_now(services: Services, comment: GivenCommand, places: list[Ta
         await _reply(services, comment, places, texts.refusal(refused.code, refused.message, refused.usage))
 
 
-async def _react(services: Services, comment: GivenCommand, places: list[TargetConfig], content: str = "eyes") -> bool:
+async def _react(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
     """False when the comment is there no more. A reaction that is refused keeps nothing from being done.
 
     In a locked conversation GitHub takes neither reactions nor comments of an App (docs: "Locking conversations").
     """
     try:
-        await services.github.react(places[0].repository, comment.comment_id, content)
+        await services.github.react(places[0].repository, comment.comment_id)
     except NotFound:
         log.info("the comment was deleted meanwhile", comment=comment.comment_id)
         return False

@@ -51,6 +51,7 @@ class Api:
             ("GET", f"{issues}/comments/{{id:int}}", self._get_comment),
             ("PATCH", f"{issues}/comments/{{id:int}}", self._edit_comment),
             ("POST", f"{issues}/comments/{{id:int}}/reactions", self._react),
+            ("GET", f"{issues}/comments/{{id:int}}/reactions", self._list_reactions),
             ("GET", f"{repo}/deployments", self._list_deployments),
             ("POST", f"{repo}/deployments", self._create_deployment),
             ("GET", f"{repo}/deployments/{{id:int}}/statuses", self._list_statuses),
@@ -283,8 +284,14 @@ class Api:
         existed = reaction in self._world.reactions
         if not existed:
             self._world.reactions.append(reaction)
+            said.reactions.append(content)
         shown = answers.reaction(content, said.id, self._world.bot, said.created_at)
         return JSONResponse(shown, 200 if existed else 201)
+
+    async def _list_reactions(self, request: Request, repo: Repository) -> Response:
+        said, wanted = _comment(request, repo), request.query_params.get("content")
+        given = [content for content in said.reactions if wanted in (None, content)]
+        return JSONResponse([answers.reaction(content, said.id, self._world.bot, said.created_at) for content in given])
 
     def _shown(self, repo: Repository, said: Comment) -> JSON:
         return comment(repo, said, self._world.own_app)

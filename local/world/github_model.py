@@ -89,6 +89,8 @@ class Comment(Struct, kw_only=True):
     by_app: bool
     created_at: datetime
     updated_at: datetime
+    reactions: list[str] = field(default_factory=list)
+    """Of our App."""
 
 
 class Deployment(Struct, kw_only=True):

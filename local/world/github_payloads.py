@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -275,7 +275,7 @@ def comment(repo: Repository, said: Comment, own_app: Shared) -> JSON:
         "author_association": association(repo, said.author),
         "performed_via_github_app": own_app if said.by_app else None,
         "body": said.body,
-        "reactions": _reactions(url),
+        "reactions": _reactions(url, said.reactions),
     }
 
 
@@ -329,5 +329,6 @@ def label(repository: str, name: str) -> Shared:
     }
 
 
-def _reactions(url: str) -> JSON:
-    return {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(_REACTIONS, 0)}
+def _reactions(url: str, given: Sequence[str] = ()) -> JSON:
+    counts = {content: given.count(content) for content in _REACTIONS}
+    return {"url": f"{url}/reactions", "total_count": len(given), **counts}

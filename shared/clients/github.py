@@ -14,7 +14,7 @@ from shared.clients import github_activity, github_comment, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
 from shared.clients.github_answers import decode, next_page, raise_graphql_errors
 from shared.clients.github_app import GitHubApp, Identify
-from shared.clients.github_comment import CommentAnswer, WrittenComment
+from shared.clients.github_comment import CommentAnswer, ReactionAnswer, WrittenComment
 from shared.clients.github_labelling import Labelling, LabellingAnswer
 from shared.clients.github_merging import HIDDEN_RULE, Passes, RequiredCheck, passes
 from shared.clients.github_pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
@@ -285,6 +285,18 @@ class GitHub:
         url = f"/repos/{repository}/issues/comments/{comment_id}"
         found = await self._get_if_known(url, CommentAnswer, repository)
         return None if found is None else github_comment.read(found)
+
+    async def bot_reacted(self, repository: str, comment_id: int, content: str) -> bool:
+        """Whether an App has put this reaction on the comment (REST: "List reactions for an issue comment").
+
+        Only an App that is installed on the repository can; people's reactions do not count.
+        """
+        url: str | None = f"/repos/{repository}/issues/comments/{comment_id}/reactions?content={content}&per_page=100"
+        while url:
+            page, url = await self._page(url, list[ReactionAnswer | None], repository)
+            if any(one is not None and one.user is not None and one.user.type == "Bot" for one in page):
+                return True
+        return False
 
     async def react(self, repository: str, comment_id: int, content: str = "eyes") -> None:
         """Put our reaction on a comment; a second one of the same kind changes nothing.

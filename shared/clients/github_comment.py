@@ -15,6 +15,15 @@ class _User(Struct):
     type: str = "User"
 
 
+class _Reactions(Struct):
+    confused: int = 0
+
+
+class ReactionAnswer(Struct):
+    content: str
+    user: _User | None = None
+
+
 class CommentAnswer(Struct):
     id: int
     issue_url: str
@@ -23,6 +32,7 @@ class CommentAnswer(Struct):
     updated_at: datetime
     body: str | None = None
     user: _User | None = None
+    reactions: _Reactions | None = None
 
 
 class WrittenComment(Struct, frozen=True, kw_only=True):
@@ -36,6 +46,8 @@ class WrittenComment(Struct, frozen=True, kw_only=True):
     created_at: datetime
     edited: bool
     """Changed since it was written. GitHub moves `updated_at` when the text is edited."""
+    confused: int
+    """How many 😕 it has, of anybody."""
 
 
 def read(answer: CommentAnswer) -> WrittenComment:
@@ -50,4 +62,5 @@ def read(answer: CommentAnswer) -> WrittenComment:
         url=answer.html_url,
         created_at=answer.created_at,
         edited=answer.updated_at > answer.created_at,
+        confused=answer.reactions.confused if answer.reactions is not None else 0,
     )

@@ -81,7 +81,7 @@ def broken(day: Day) -> list[str]:
 
 
 def _accepted_but_unheard(day: Day) -> Iterator[str]:
-    """A merge that we heard of leads to a run, a command to a run or a reply."""
+    """A merge that we heard of leads to a run, a command to a run or a reply, or to 😕 for who may not."""
     for event in day.senders.accepted():
         if isinstance(event, PullRequestMerged):
             pull = day.vendors.github.pull(event.repository, event.number)
@@ -90,6 +90,13 @@ def _accepted_but_unheard(day: Day) -> Iterator[str]:
         if isinstance(event, CommentWritten) and commands.is_command(event.body):
             replied = _count(day.comments(event.repository, event.number), texts.reply_marker(event.comment_id))
             started = sum(run.trigger.id == str(event.comment_id) for run in day.runs)
+            repository = day.vendors.github.repository(event.repository)
+            if repository.collaborators.get(event.author) not in ("admin", "write"):
+                if "confused" not in repository.comments[event.comment_id].reactions:
+                    yield f"{event.repository}#{event.number}: {event.body} of {event.author} has no reaction"
+                if replied + started:
+                    yield f"{event.repository}#{event.number}: {event.body} of {event.author} had an effect"
+                continue
             if replied + started == 0:
                 yield f"{event.repository}#{event.number}: nobody answered {event.body} of {event.author}"
 

@@ -44,8 +44,9 @@ CASES: Mapping[str, tuple[Case, ...]] = {
     "webhooks": (
         Case("GET", "/github-webhook", b"", 405, "POST only"),
         Case("POST", "/nonsense", b"{}", 404, "no such webhook"),
-        # Not 401: whether it is signed cannot be known without the secret, and GitHub shows a 503 as undelivered.
-        Case("POST", "/github-webhook", b"{}", 503, "not taken"),
+        Case("POST", "/github-webhook", b"{}", 401, "missing or wrong"),
+        # Not 401: whether it is known cannot be told without the secret, and the sender sees a 503 as undelivered.
+        Case("POST", "/railway-webhook", b"{}", 503, "not taken"),
     ),
     "dispatch": (GARBLED, Case("POST", "/", EVENT, 503, "again")),
     "sweep": (Case("GET", "/", b"", 405, "POST only"), Case("POST", "/", b"{}", 503, "woken")),

@@ -705,7 +705,7 @@ def _mistaken() -> list[Replacement]:
 
 @mutant("a command is not carried out without its reaction", 0)
 def _no_reaction() -> list[Replacement]:
-    async def insist(services: Any, comment: Any, places: Any, content: str = "eyes") -> bool:
+    async def insist(services: Any, comment: Any, places: Any) -> bool:
         await services.github.react(places[0].repository, comment.comment_id)
         return True
 
@@ -722,6 +722,7 @@ def _believed() -> list[Replacement]:
             body=event.body,
             url=event.url,
             outdated=None,
+            confused=0,
         )
 
     return [(shared.answering, "_read", believe)]

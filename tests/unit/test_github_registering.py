@@ -53,6 +53,7 @@ REQUIRED: Mapping[str, Mapping[str, str]] = {
     "pulls/update-branch": {"contents": "write", "pull_requests": "write"},
     "rate-limit/get": NONE,
     "reactions/create-for-issue-comment": COMMENTS,
+    "reactions/list-for-issue-comment": {"issues": "read", "pull_requests": "read"},
     "repos/compare-commits-with-basehead": {"contents": "read"},
     "repos/create-deployment": {"deployments": "write"},
     "repos/create-deployment-status": {"deployments": "write"},

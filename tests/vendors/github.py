@@ -42,6 +42,7 @@ OPERATIONS = (
     "pulls/update-branch",
     "rate-limit/get",
     "reactions/create-for-issue-comment",
+    "reactions/list-for-issue-comment",
     "repos/compare-commits-with-basehead",
     "repos/create-deployment",
     "repos/create-deployment-status",

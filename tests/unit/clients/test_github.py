@@ -544,6 +544,30 @@ async def test_reacting_twice_leaves_one_reaction(world, github):
     assert world.reactions == [(REPO, comment, "eyes")]
 
 
+async def test_a_comment_is_read_as_it_is_now(world, github, clock):
+    number = world.open_pull_request(REPO, title="t", author="bob")
+    id = world.comment(REPO, number, "/deploy", "ann")
+    written = await github.comment(REPO, id)
+    assert (written.number, written.author, written.body, written.edited, written.confused) == (
+        *(number, "ann", "/deploy", False, 0),
+    )
+    clock.time += timedelta(seconds=5)
+    world.edit_comment(REPO, id, "/rollback", "bob")
+    await github.react(REPO, id, "confused")
+    written = await github.comment(REPO, id)
+    assert (written.author, written.body, written.edited, written.confused) == ("ann", "/rollback", True, 1)
+    assert await github.bot_reacted(REPO, id, "confused")
+    assert not await github.bot_reacted(REPO, id, "rocket")
+    assert await github.comment(REPO, id + 1000) is None
+
+
+@pytest.mark.parametrize("by_app", [True, False])
+async def test_only_an_apps_reaction_counts(scripted, by_app):
+    user = {"login": "signalbox[bot]" if by_app else "mallory", "type": "Bot" if by_app else "User"}
+    page = [None, {"content": "confused", "user": None}, {"content": "confused", "user": user}]
+    assert await scripted(httpx.Response(200, json=page)).bot_reacted(REPO, 7, "confused") is by_app
+
+
 async def test_one_404_deletes_no_comment(world, github):
     comment = world.comment(REPO, world.open_pull_request(REPO, title="t", author="bob"), "/deploy", "ann")
     world.app.faults.append(Fault(when="/reactions", status=404, body={"message": "Not Found"}))

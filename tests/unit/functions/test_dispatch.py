@@ -298,6 +298,28 @@ async def test_without_write_access_nothing_is_carried_out_or_replied(scene: Sce
     assert scene.calls(scene.github.app, "graphql") == 0
 
 
+async def test_what_was_refused_stays_refused_when_its_author_may_later(scene: Scene) -> None:
+    said = scene.say(scene.open_pull_request(), "/deploy", "mallory")
+    await scene.happen(said)
+    scene.github.repository(REPOSITORY).collaborators["mallory"] = "admin"
+
+    await scene.happen(said)
+    assert await scene.runs() == []
+
+    # A new one counts
+    await scene.happen(scene.say(1, "/deploy", "mallory"))
+    assert len(await scene.runs()) == 1
+
+
+async def test_a_refusal_that_could_not_be_noted_is_noted_at_the_next_attempt(scene: Scene) -> None:
+    said = scene.say(scene.open_pull_request(), "/deploy", "mallory")
+    scene.github.app.faults.append(Fault(when="/reactions"))
+
+    assert (await scene.happen(said)).status_code == 503
+    assert (await scene.happen(said)).status_code == 200
+    assert [content for _, _, content in scene.github.reactions] == ["confused"]
+
+
 @pytest.mark.parametrize(
     "forged",
     [
