@@ -84,6 +84,10 @@ async def answer(services: Services, event: CommentWritten) -> None:
 async def _read(services: Services, event: CommentWritten, places: list[TargetConfig]) -> GivenCommand | None:
     """The command that a person gave on a pull request; None where there is none (any more)."""
     written = await services.github.comment(places[0].repository, event.comment_id)
+    if written is None:
+        # In a repository that was transferred just now nothing is found either: there this raises NotFound.
+        await services.github.pull_request(places[0].repository, event.number)
+        written = await services.github.comment(places[0].repository, event.comment_id)
     line = commands.command_line(written.body) if written is not None else None
     if written is None or written.number is None or written.author is None or line is None:
         log.info("no command of a person on a pull request", comment=event.comment_id, deleted=written is None)

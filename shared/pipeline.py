@@ -114,10 +114,10 @@ def claim(run: Run, stage: Stage, owner: str, terms: Terms) -> Run | Refusal:
 
 
 def taken(run: Run, terms: Terms) -> Run:
-    """The run once it has its target: if it stood in the queue, the stage's time starts anew."""
+    """The run once it has its target: time in the queue is not time of its stage."""
     if run.status is not Status.QUEUED:
         return run
-    run = replace(run, status=Status.RUNNING, deadline=deadline_of(run.stage, terms))
+    run = _unqueued(run, Status.RUNNING, terms)
     return note(run, terms, "its turn has come")
 
 
@@ -259,7 +259,8 @@ def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transi
     wait = Wait(message=outcome.message, wake_in=terms.policy.poll * 5, otherwise=outcome.otherwise)
     standing, called = targets.call_next(targets.enqueue(run, target, terms.now))
     if run.status is not Status.QUEUED:
-        run = replace(run, status=Status.QUEUED, deadline=terms.after(terms.policy.queue_deadline))
+        left = (run.deadline - terms.now).total_seconds() if run.deadline is not None else None
+        run = replace(run, status=Status.QUEUED, time_left=left, deadline=terms.after(terms.policy.queue_deadline))
         wait = replace(wait, tell="queued")
         called = (*called, *_overtaken(run, standing))
     waiting = _wait(run, wait, terms)
@@ -281,11 +282,18 @@ def _before_the_target(run: Run) -> bool:
 def _step_aside(run: Run, target: Target, outcome: Wait, terms: Terms) -> Transition:
     """Not ready after all: others go first, and the run takes the target when it is ready."""
     if run.status is Status.QUEUED:
-        run = replace(run, status=Status.WAITING, deadline=deadline_of(run.stage, terms))
+        run = _unqueued(run, Status.WAITING, terms)
     concerned = target.active == run.id or any(entry.run_id == run.id for entry in target.queue)
     free, called = targets.release(target, run.id, terms.now) if concerned else (None, ())
     waiting = _wait(run, outcome, terms)
     return replace(waiting, target=free, messages=(*called, *waiting.messages))
+
+
+def _unqueued(run: Run, status: Status, terms: Terms) -> Run:
+    """With the rest of the stage's time. Two that let each other go first would wait for ever with all of it."""
+    left = run.time_left
+    deadline = deadline_of(run.stage, terms) if left is None else terms.after(max(0.0, left))
+    return replace(run, status=status, time_left=None, deadline=deadline)
 
 
 def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
@@ -296,6 +304,7 @@ def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
         stage_due=terms.after(terms.pace.unclaimed),
         deadline=deadline_of(stage, terms),
         suspended_since=None,
+        time_left=None,
         verification=None if stage is Stage.VERIFY else run.verification,
     )
     entered = owe_event(entered, "rolling_back" if run.rollback is not None else _REACHED[stage], terms)
@@ -384,7 +393,7 @@ def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, te
 
 
 def _end(run: Run, target: Target, status: Status, message: str, event: str, terms: Terms) -> Transition:
-    ended = replace(run, status=status, stage_due=None, deadline=None, suspended_since=None)
+    ended = replace(run, status=status, stage_due=None, deadline=None, suspended_since=None, time_left=None)
     ended = note(ended, terms, message)
     ended = owe_event(replace(ended, stage=Stage.DONE), event, terms)
     free, messages = targets.release(target, run.id, terms.now)

@@ -95,5 +95,6 @@ def _cleared(run: Run, stage: Stage, request: Request) -> Run:
         touches=None,
         updated_head=None if stage is Stage.MERGE else run.updated_head,
         suspended_since=None,
+        time_left=None,
         lease=None,
     )

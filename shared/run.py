@@ -247,6 +247,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """Why nothing was deployed, where the run ended as `not_deployed`: that is no error."""
     touches: bool | None = None
     """Whether the merge changes a file that the service is deployed for; None: not looked at, so it is deployed."""
+    time_left: float | None = None
+    """Seconds that its stage had left when it was queued: what it has waited before is not given to it again."""
     suspended_since: datetime | None = None
     """Since when the stage's time stands still: Railway waits for a person, or has paused its builds."""
     lease: Lease | None = None

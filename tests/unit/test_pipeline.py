@@ -876,3 +876,22 @@ def test_a_hold_keeps_a_merge_back_once_and_a_label_that_merged_nothing_not_at_a
 
 def test_a_run_that_may_come_to_nothing_is_begun_quietly():
     assert pipeline.begin(a_run(owed=()), terms(), quietly=True).run.owed == ()
+
+
+@pytest.mark.parametrize("called", ["taken", "not ready after all"])
+def test_the_queue_gives_a_stage_no_time_that_it_has_used(called):
+    """Found by simulation: two that let each other go first waited for ever, each time with all of their time."""
+    # Given one whose stage had 100 s left when it was queued
+    waiting = a_run(Stage.MERGE, status=Status.WAITING, deadline=NOON + timedelta(seconds=100))
+    standing = apply(waiting, Enqueue("queued behind other", Code.QUEUE_TIMEOUT), a_target(active="other")).run
+    assert standing.status is Status.QUEUED
+
+    # When an hour later its turn has come, or it finds that it is not ready
+    later = NOON + timedelta(hours=1)
+    if called == "taken":
+        after = pipeline.taken(standing, terms(later))
+    else:
+        after = apply(standing, wait(), a_target(active="other"), now=later).run
+
+    # Then it has those 100 s, and no more
+    assert (after.deadline, after.time_left) == (later + timedelta(seconds=100), None)

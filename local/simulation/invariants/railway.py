@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from local.simulation.invariants.asking import Found, Question, ask
 from local.world.railway_deployment import Deployment
 from shared import outbox
-from shared.run import Run, Stage
+from shared.run import Run, Stage, Status
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -60,9 +60,21 @@ def _was_seen(run: Run, made: Deployment) -> bool:
 
 
 def _seen_before(witness: Witness, run: Run, made: Deployment) -> bool:
-    """Whether an earlier run, whose news it was, saw the deployment go live: a command may adopt what is live."""
-    before = (one for one in witness.runs() if one.target == run.target and one.created_at < run.created_at)
-    return any(one.deployment is not None and one.deployment.id == made.id and _was_seen(one, made) for one in before)
+    """Whether the news was another run's, or there is nothing to compare with.
+
+    A command may adopt what is live, and the run that follows a deployment first need not have been created first. What
+    was live at the first contact with the service is all that is known of the time before.
+    """
+    others = [one for one in witness.runs() if one.target == run.target and one.id != run.id]
+    same = (one for one in others if one.deployment is not None and one.deployment.id == made.id)
+    if any(_was_seen(one, made) and (one.created_at < run.created_at or _told(witness, one)) for one in same):
+        return True
+    first = all(one.status is not Status.SUCCEEDED for one in others if one.created_at < run.created_at)
+    return first and made.source != "API" and made.live_at is not None and made.live_at < run.created_at
+
+
+def _told(witness: Witness, run: Run) -> bool:
+    return _LOST in (_comment(witness, run) or "")
 
 
 SEEN_AT = (Stage.MONITOR, Stage.VERIFY)

@@ -353,6 +353,17 @@ async def test_a_command_counts_as_it_was_written_and_where(scene: Scene) -> Non
     assert (len(scene.comments(number)), scene.comments(other), await scene.runs()) == (1, [], [])
 
 
+async def test_a_command_is_not_lost_while_its_repository_is_not_found(scene: Scene) -> None:
+    said = scene.say(scene.open_pull_request(), "/deploy")
+    gone = Fault(when="/comments/", times=2, status=404, body={"message": "Not Found"})
+    data = {"data": {"repository": None}, "errors": [{"type": "NOT_FOUND", "message": "Could not resolve"}]}
+    scene.github.app.faults += [gone, Fault(when="pullRequest(number", status=200, body=data, times=2)]
+
+    assert (await scene.happen(said)).status_code == 503
+    assert (await scene.happen(said)).status_code == 200
+    assert len(await scene.runs()) == 1
+
+
 async def test_a_comment_that_does_not_exist_is_no_command(scene: Scene) -> None:
     said = scene.say(scene.open_pull_request(), "/deploy")
 
