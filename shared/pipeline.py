@@ -24,6 +24,8 @@ NOTIFY = "notify"
 KEPT_HISTORY = 200
 ENOUGH_REFUSALS = 3
 """Looks in a row that a vendor has to refuse, besides the time that the policy names, before that counts."""
+ONE_MORE_LOOK = 1.0
+"""Seconds that a stage has at least after the queue."""
 SOONEST_AGAIN = 5.0
 """Seconds after the first refusal; after each further one twice as long, and no longer than `poll`."""
 
@@ -290,9 +292,12 @@ def _step_aside(run: Run, target: Target, outcome: Wait, terms: Terms) -> Transi
 
 
 def _unqueued(run: Run, status: Status, terms: Terms) -> Run:
-    """With the rest of the stage's time. Two that let each other go first would wait for ever with all of it."""
+    """With the rest of the stage's time, and at least one more look.
+
+    With all of it, two that let each other go first would wait for ever.
+    """
     left = run.time_left
-    deadline = deadline_of(run.stage, terms) if left is None else terms.after(max(0.0, left))
+    deadline = deadline_of(run.stage, terms) if left is None else terms.after(max(ONE_MORE_LOOK, left))
     return replace(run, status=status, time_left=None, deadline=deadline)
 
 
