@@ -8,6 +8,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 
 import httpx
 from cryptography.hazmat.primitives import serialization
@@ -31,7 +32,8 @@ PROJECT, SERVICE, ENVIRONMENT = "project-acme", "service-web", "environment-prod
 APP_ID = "123456"
 TOKEN_SECRET = "RAILWAY-PRODUCTION"
 """Holds the project token of that environment."""
-PEOPLE = {"ada": "admin", "grace": "write", "mallory": "read"}
+PEOPLE: Mapping[str, str] = MappingProxyType({"ada": "admin", "grace": "write", "mallory": "read"})
+"""What each may do in a simulated repository, until a test or a scenario says otherwise there."""
 TICK = 0.02
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from local.world import github_events as events
 from local.world.faults import Faulty
@@ -99,7 +99,7 @@ class GitHubWorld(Reporting):
 
     # Repositories and their rules
 
-    def add_repository(self, name: str, *, default_branch: str = "main", collaborators: dict[str, str]) -> None:
+    def add_repository(self, name: str, *, default_branch: str = "main", collaborators: Mapping[str, str]) -> None:
         """`collaborators`: `admin`, `write`, `read` or `none` by login."""
         id, taken = steady_id(f"repository {name}"), {repo.id for repo in self.repositories.values()}
         self.moved.pop(name.lower(), None)
@@ -107,7 +107,7 @@ class GitHubWorld(Reporting):
             id=self.ids.number() if id in taken else id,
             full_name=name,
             default_branch=default_branch,
-            collaborators=collaborators,
+            collaborators=dict(collaborators),
             branches={default_branch: self.ids.sha()},
             created_at=self.clock.now(),
         )

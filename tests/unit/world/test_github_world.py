@@ -86,6 +86,16 @@ async def token(world, api, clock) -> dict[str, str]:
     return {"authorization": f"Bearer {minted.json()['token']}"}
 
 
+def test_who_may_do_what_is_each_repositorys_own(world):
+    people = {"ann": "read"}
+    world.add_repository("acme/one", collaborators=people)
+    world.add_repository("acme/two", collaborators=people)
+
+    world.repository("acme/one").collaborators["ann"] = "admin"
+
+    assert world.repository("acme/two").collaborators == people == {"ann": "read"}
+
+
 # Webhooks
 
 
