@@ -42,6 +42,7 @@ GRANTED: Mapping[str, Callable[[Function], bool]] = MappingProxyType(
         "shared.clients.railway": lambda function: RAILWAY_API in function.secrets,
         "shared.repositories": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
         "shared.clients.n8n": lambda function: N8N_API in function.secrets,
+        "shared.clients.google_keys": lambda function: function.is_called,
         # Needs no grant: whoever probes imports shared.address, and that the probe.
         "shared.clients.probe": lambda _: False,
     }

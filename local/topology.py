@@ -53,6 +53,11 @@ class Function(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_instances: int
 
     @property
+    def is_called(self) -> bool:
+        """By a subscription or a schedule, which alone may."""
+        return self.subscribes is not None or self.schedule is not None
+
+    @property
     def caller(self) -> str:
         """The id of the service account as which its subscription, or its schedule, calls it."""
         return f"signalbox-{self.name}-caller"

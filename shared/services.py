@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from shared.clients.github import GitHub
+    from shared.clients.google_keys import GoogleKeys
     from shared.clients.n8n import N8n
     from shared.clients.probe import Probe
     from shared.clients.railway import Railway
@@ -125,6 +126,12 @@ class Services:
 
         return Probe(allow_loopback=self.settings.signalbox_allow_loopback, transport=self._transports.get("probe"))
 
+    @cached_property
+    def google_keys(self) -> GoogleKeys:
+        from shared.clients.google_keys import GoogleKeys  # noqa: PLC0415 - as above
+
+        return GoogleKeys(clock=self.clock, transport=self._transports.get("google"))
+
     def terms(self, target: str) -> Terms:
         """What a run of the target is judged by now; the default policy for a target that is no longer configured."""
         configured = self.config.target(target)
@@ -145,7 +152,7 @@ class Services:
 
     async def close(self) -> None:
         """Close what was opened."""
-        for name in ("github", "_railway", "n8n", "probe"):
+        for name in ("github", "_railway", "n8n", "probe", "google_keys"):
             client = self.__dict__.get(name)
             if client is not None:
                 await client.close()
@@ -186,12 +193,25 @@ def install(services: Services | None) -> None:
     _current = services
 
 
-def prepare() -> None:
+DEPLOYED = "K_SERVICE"
+"""Environment variable that Cloud Run sets (cloud.google.com/run/docs/container-contract#services-env-vars)."""
+
+
+def prepare(*, called: bool = False) -> None:
     """Called when a function's module is loaded: set up logging, and refuse to start on a wrong configuration.
 
-    Where services are installed already, whoever did so has seen to both. Raises ConfigError.
+    `called`: by a subscription or a schedule, which a deployed function has to be told the account of. Where services
+    are installed already, whoever did so has seen to all this. Raises ConfigError.
     """
-    if _current is None:
-        read = settings.read(os.environ)
-        log.configure(read)
-        config.load(Path(read.signalbox_config))
+    if _current is not None:
+        return
+    read = settings.read(os.environ)
+    log.configure(read)
+    config.load(Path(read.signalbox_config))
+    if called and not (read.signalbox_caller and read.signalbox_audience):
+        if os.environ.get(DEPLOYED):
+            raise ConfigError(
+                "environment variables SIGNALBOX_CALLER and SIGNALBOX_AUDIENCE: name who calls this function, and for"
+                " which address; `terraform apply` sets both"
+            )
+        log.warning("whoever reaches this function is served: no SIGNALBOX_CALLER is set, as in the local emulation")

@@ -36,6 +36,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Seconds for one execution of a stage, or for telling people once: less than the function's timeout."""
     signalbox_allow_loopback: bool = False
     """Let the health probe reach this machine: local emulation only."""
+    signalbox_caller: str = ""
+    """The account as which this function's subscription or schedule calls it; without one, anybody is served."""
+    signalbox_audience: str = ""
+    """The address for which such a call's token is."""
+    signalbox_private: bool = False
+    """Cloud Run lets nobody in without IAM, and takes the signature off the tokens that it has checked."""
     google_cloud_project: str = ""
     """The project of topics, documents, secrets and traces."""
     github_app_id: str = ""
@@ -73,6 +79,7 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "signalbox_console_url": forgiving.console,
     "signalbox_log_level": lambda text: "WARNING" if text.upper() == "WARN" else text.upper(),
     "signalbox_allow_loopback": forgiving.truth,
+    "signalbox_private": forgiving.truth,
     "google_cloud_project": lambda text: text.removeprefix("projects/").strip("/"),
     "github_app_id": forgiving.app_id,
     "github_api_url": forgiving.github_api,

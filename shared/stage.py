@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import envelope, log, pipeline, targets
+from shared import caller, envelope, log, pipeline, targets
 from shared.amend import COLLISIONS, pause
 from shared.errors import BadInput, Code, Conflict, Final, SecretMissing, TransientError, VendorError
 from shared.outcome import Fail, Outcome, Rejected, Retry
@@ -141,13 +141,16 @@ Handler = Callable[[Claim, Services], Awaitable[Outcome]]
 
 async def serve(request: Request, stage: Stage, handler: Handler) -> Response:
     """Answer one push of a stage's subscription."""
+    services = current()
+    if refused := await caller.refuse(request, services):
+        return refused
     try:
         run_id = await _run_id(request)
     except BadInput as error:
         log.error("unusable stage message", stage=stage, reason=str(error))
         return JSONResponse({"error": "unusable stage message"}, status_code=400)
     with log.context(run_id=run_id, stage=stage):
-        return await _answer(stage, handler, run_id)
+        return await _answer(services, stage, handler, run_id)
 
 
 async def _run_id(request: Request) -> str:
@@ -158,8 +161,7 @@ async def _run_id(request: Request) -> str:
     return message.run_id
 
 
-async def _answer(stage: Stage, handler: Handler, run_id: str) -> Response:
-    services = current()
+async def _answer(services: Services, stage: Stage, handler: Handler, run_id: str) -> Response:
     try:
         again = await execute(services, stage, handler, run_id)
     except (TransientError, Conflict) as error:

@@ -18,6 +18,7 @@ module "function" {
     repository      = google_artifact_registry_repository.images.id
   }
   environment = local.environment
+  address     = local.addresses[each.key]
 
   topics            = { for name, topic in google_pubsub_topic.this : name => "projects/${var.project_id}/topics/${topic.name}" }
   dead_letter_topic = local.dead_letter_topic
@@ -43,16 +44,19 @@ module "function" {
 }
 
 locals {
+  # Put together, not read from the function: it would wait for itself. Every Cloud Run service has this address beside
+  # the one with a hash. Source: cloud.google.com/run/docs/triggering/https-request#deterministic.
+  addresses = {
+    for name, function in local.functions : name => "https://signalbox-${name}-${data.google_project.this.number}.${var.region}.run.app"
+  }
   environment = merge(
     {
       GOOGLE_CLOUD_PROJECT = var.project_id
       GITHUB_APP_ID        = var.github_app_id
       # By then the queue has brought back what a function handed back: its longest backoff, and a minute for the way.
-      SIGNALBOX_REDELIVERY = tostring(local.delivery.max_backoff + 60)
-      SIGNALBOX_DATABASE   = var.database
-      # Put together, not read from the function: it would wait for itself. Every Cloud Run service has this address
-      # beside the one with a hash. Source: cloud.google.com/run/docs/triggering/https-request#deterministic.
-      SIGNALBOX_CONSOLE_URL = "https://signalbox-console-${data.google_project.this.number}.${var.region}.run.app"
+      SIGNALBOX_REDELIVERY  = tostring(local.delivery.max_backoff + 60)
+      SIGNALBOX_DATABASE    = var.database
+      SIGNALBOX_CONSOLE_URL = local.addresses["console"]
     },
     length(var.secret_versions) == 0 ? {} : {
       SIGNALBOX_SECRET_VERSIONS = join(",", [for name, version in var.secret_versions : "${name}=${version}"])

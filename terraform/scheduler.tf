@@ -28,7 +28,7 @@ resource "google_cloud_scheduler_job" "this" {
 
     oidc_token {
       service_account_email = module.function[each.key].caller
-      audience              = module.function[each.key].uri
+      audience              = local.addresses[each.key]
     }
   }
 

@@ -21,7 +21,7 @@ from shared.run import Deployment, Run, Stage, Target, Verdict, Verified
 from shared.services import Services, prepare
 from shared.stage import Claim
 
-prepare()
+prepare(called=True)
 
 
 @functions_framework.aio.http

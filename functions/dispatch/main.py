@@ -8,7 +8,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import envelope, events, log
+from shared import caller, envelope, events, log
 from shared.answering import answer
 from shared.errors import (
     BadInput,
@@ -39,7 +39,7 @@ from shared.run import Stage
 from shared.services import Services, current, prepare
 from shared.starting import merged, wake, wake_active
 
-prepare()
+prepare(called=True)
 
 MAY_BE_YOUNGER = timedelta(seconds=30)
 """How long after its webhook GitHub may not know a pull request yet, by another of its servers."""
@@ -47,13 +47,15 @@ MAY_BE_YOUNGER = timedelta(seconds=30)
 
 @functions_framework.aio.http
 async def dispatch(request: Request) -> Response:
+    services = current()
+    if refused := await caller.refuse(request, services):
+        return refused
     try:
         message = (await envelope.receive(request)).message
         event = events.decode(message.data)
     except BadInput as error:
         log.error("unusable event", reason=str(error))
         return JSONResponse({"error": "unusable event"}, status_code=400)
-    services = current()
     try:
         known = await meant(services, event) if isinstance(event, RepositoryEvent) else event
         if known is None:

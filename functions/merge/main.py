@@ -19,7 +19,7 @@ from shared.run import PullRequest, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim, Overtaken
 
-prepare()
+prepare(called=True)
 
 
 @functions_framework.aio.http

@@ -17,7 +17,7 @@ from shared.run import Stage
 from shared.services import Services, prepare
 from shared.stage import Claim
 
-prepare()
+prepare(called=True)
 
 LONGEST_BETWEEN_LOOKS = 600.0
 """Seconds: a deployment that waited for days and goes on without a webhook must not be live for days unseen."""

@@ -10,7 +10,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import envelope, log, outbox, report, reviewing, texts
+from shared import caller, envelope, log, outbox, report, reviewing, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
 from shared.errors import BadInput, Code, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
@@ -21,7 +21,7 @@ from shared.ports import D
 from shared.run import Kind, Run, Status, Target
 from shared.services import Services, current, prepare
 
-prepare()
+prepare(called=True)
 
 Results = dict[str, str | None]
 """What became of each key: how it ended, or None to try it again."""
@@ -36,12 +36,14 @@ TASK = "signalbox"
 
 @functions_framework.aio.http
 async def notify(request: Request) -> Response:
+    services = current()
+    if refused := await caller.refuse(request, services):
+        return refused
     try:
         message = envelope.stage_message(await envelope.receive(request))
     except BadInput as error:
         log.error("unusable notify message", reason=str(error))
         return JSONResponse({"error": "unusable notify message"}, status_code=400)
-    services = current()
     with log.context(run_id=message.run_id, stage=NOTIFY):
         try:
             await tell(services, message)

@@ -20,7 +20,7 @@ from shared.run import Kind, Rollback, Run, Stage
 from shared.services import Services, prepare
 from shared.stage import Claim
 
-prepare()
+prepare(called=True)
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 """By which Railway's clock and ours may disagree, and more."""

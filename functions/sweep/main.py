@@ -10,7 +10,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import log
+from shared import caller, log
 from shared.errors import SecretMissing, TransientError, VendorError
 from shared.services import current, prepare
 from shared.sweeping.deafness import listen
@@ -25,7 +25,7 @@ from shared.sweeping.redelivery import redeliver_missed
 from shared.sweeping.renames import follow_names
 from shared.sweeping.reporting import owe_report
 
-prepare()
+prepare(called=True)
 
 Part = Callable[[], Awaitable[int]]
 LIMIT = 100.0
@@ -37,6 +37,8 @@ async def sweep(request: Request) -> Response:
     if request.method != "POST":
         return JSONResponse({"error": "POST only"}, status_code=405, headers={"Allow": "POST"})
     services = current()
+    if refused := await caller.refuse(request, services):
+        return refused
     with log.context(stage="sweep"):
         glance = Glance(services)
         parts: dict[str, Part] = {

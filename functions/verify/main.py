@@ -21,7 +21,7 @@ from shared.services import Services, prepare
 from shared.stage import Claim
 from shared.verification import Sight, assess, conclude
 
-prepare()
+prepare(called=True)
 
 
 @functions_framework.aio.http

@@ -203,4 +203,7 @@ def _show_what_to_do(host: Host) -> None:
     )
     for line, what in lines.items():
         click.echo(f"  {line:<{width}}  # {what}")
-    click.echo(f"The same by HTTP: {host.urls['people']}\nCtrl-C ends it.")
+    click.echo(f"The same by HTTP: {host.urls['people']}")
+    click.echo(
+        "The functions obey whoever calls them here, without the tokens that Google's callers bring.\nCtrl-C ends it."
+    )

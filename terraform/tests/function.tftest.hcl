@@ -9,6 +9,7 @@ variables {
   runtime           = "python311"
   source_archive    = { bucket = "source", object = "deploy/1.zip" }
   build             = { service_account = "projects/p/serviceAccounts/b", repository = "projects/p/locations/l/repositories/r" }
+  address           = "https://signalbox-deploy-123456789012.us-central1.run.app"
   environment       = { GOOGLE_CLOUD_PROJECT = "acme-project" }
   database          = "(default)"
   deployer          = null
@@ -48,8 +49,17 @@ run "subscriber" {
     error_message = "It is called where the local emulation calls it."
   }
   assert {
-    condition     = google_pubsub_subscription.push[0].push_config[0].oidc_token[0].audience == "https://deploy.test"
+    condition     = google_pubsub_subscription.push[0].push_config[0].oidc_token[0].audience == var.address
     error_message = "Cloud Run accepts a token for its own address, without a path."
+  }
+  assert {
+    condition = google_cloudfunctions2_function.this.service_config[0].environment_variables == tomap({
+      GOOGLE_CLOUD_PROJECT = "acme-project"
+      SIGNALBOX_CALLER     = google_pubsub_subscription.push[0].push_config[0].oidc_token[0].service_account_email
+      SIGNALBOX_AUDIENCE   = google_pubsub_subscription.push[0].push_config[0].oidc_token[0].audience
+      SIGNALBOX_PRIVATE    = "true"
+    })
+    error_message = "It is told who calls it, for which address, as its subscription is."
   }
   assert {
     condition     = google_pubsub_subscription.push[0].push_config[0].oidc_token[0].service_account_email == "signalbox-deploy-caller@acme-project.iam.gserviceaccount.com"

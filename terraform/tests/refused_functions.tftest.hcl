@@ -9,6 +9,7 @@ variables {
   runtime           = "python311"
   source_archive    = { bucket = "source", object = "deploy/1.zip" }
   build             = { service_account = "projects/p/serviceAccounts/b", repository = "projects/p/locations/l/repositories/r" }
+  address           = "https://signalbox-deploy-1.us-central1.run.app"
   environment       = { GOOGLE_CLOUD_PROJECT = "acme-project" }
   database          = "(default)"
   deployer          = null

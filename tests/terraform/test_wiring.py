@@ -26,6 +26,7 @@ PROJECT = "acme-project"
 ADDRESS = "https://function.test"
 TOPOLOGY = topology.load()
 FUNCTIONS = {function.name: function for function in TOPOLOGY.functions}
+OF_THE_CALLER = ("SIGNALBOX_CALLER", "SIGNALBOX_AUDIENCE", "SIGNALBOX_PRIVATE")
 SUBSCRIBERS = [function for function in TOPOLOGY.functions if function.subscribes]
 
 
@@ -44,6 +45,13 @@ def pushed(plan: Plan, function: Function) -> dict[str, Any]:
 def service(one: Resource) -> dict[str, Any]:
     [config] = one.values["service_config"]
     return dict(config)
+
+
+def checks(plan: Plan, function: str) -> dict[str, str]:
+    """What it is told of its caller."""
+    [one] = [one for one in plan.of("google_cloudfunctions2_function") if one.function == function]
+    variables = service(one)["environment_variables"]
+    return {name: variables[name] for name in OF_THE_CALLER if name in variables}
 
 
 def test_there_are_the_functions_of_the_topology_as_it_sizes_them(plans: dict[str, Plan]) -> None:
@@ -113,6 +121,20 @@ def test_a_subscription_is_as_the_emulator_gets_it(plans: dict[str, Plan], funct
     assert planned["expiration_policy"] == [{"ttl": ""}]
 
 
+@pytest.mark.parametrize("function", TOPOLOGY.functions, ids=lambda function: function.name)
+def test_a_function_knows_the_token_of_its_caller(plans: dict[str, Plan], function: Function) -> None:
+    known = checks(plans["ordinary"], function.name)
+    if not function.is_called:
+        assert known == {}
+        return
+    assert known["SIGNALBOX_CALLER"] == f"{function.caller}@{PROJECT}.iam.gserviceaccount.com"
+    assert re.fullmatch(rf"https://signalbox-{function.name}-\w+\.[a-z0-9-]+\.run\.app", known["SIGNALBOX_AUDIENCE"])
+    assert known["SIGNALBOX_PRIVATE"] == str(not function.public).lower()
+    if function.subscribes is not None:
+        [push] = pushed(plans["ordinary"], function)["push_config"]
+        assert push["oidc_token"][0]["audience"] == known["SIGNALBOX_AUDIENCE"]
+
+
 @pytest.mark.parametrize("function", SUBSCRIBERS, ids=lambda function: function.name)
 def test_the_doctor_finds_nothing_wrong_with_a_subscription(plans: dict[str, Plan], function: Function) -> None:
     planned = pushed(plans["ordinary"], function)
@@ -151,6 +173,7 @@ def test_the_schedules_are_those_of_the_topology(plans: dict[str, Plan]) -> None
         [target] = job["http_target"]
         account = f"{FUNCTIONS[str(name)].caller}@{PROJECT}.iam.gserviceaccount.com"
         assert (target["http_method"], target["oidc_token"][0]["service_account_email"]) == ("POST", account)
+        assert target["oidc_token"][0]["audience"] == checks(plans["ordinary"], str(name))["SIGNALBOX_AUDIENCE"]
         assert seconds(job["attempt_deadline"]) > FUNCTIONS[str(name)].timeout
 
 
@@ -164,7 +187,10 @@ def test_there_are_containers_for_the_secrets_and_no_values(plans: dict[str, Pla
 
 @pytest.mark.parametrize("run", ["ordinary", "everything"])
 def test_a_function_can_start_with_its_environment(plans: dict[str, Plan], run: str) -> None:
-    environments = [service(one)["environment_variables"] for one in plans[run].of("google_cloudfunctions2_function")]
+    environments = [
+        {name: value for name, value in service(one)["environment_variables"].items() if name not in OF_THE_CALLER}
+        for one in plans[run].of("google_cloudfunctions2_function")
+    ]
     assert all(one == environments[0] for one in environments)
     read = settings.read(environments[0])
     assert read.google_cloud_project == PROJECT
@@ -179,7 +205,7 @@ def test_a_function_can_start_with_its_environment(plans: dict[str, Plan], run: 
 
 
 def test_every_variable_that_functions_read_can_be_set_and_no_other(plans: dict[str, Plan]) -> None:
-    one = plans["everything"].only("google_cloudfunctions2_function", function="webhooks")
+    one = plans["everything"].only("google_cloudfunctions2_function", function="merge")
     allowed = page("terraform/variables.tf").partition('variable "settings"')[2].partition("nullable")[2]
     can_be_set = set(service(one)["environment_variables"]) | set(re.findall(r'"([A-Z_]+)"', allowed))
     never = {"SIGNALBOX_BACKEND", "SIGNALBOX_CONFIG", "SIGNALBOX_ALLOW_LOOPBACK"}

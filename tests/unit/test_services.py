@@ -136,6 +136,38 @@ def test_a_function_refuses_to_start_on_a_wrong_configuration(
     log.configure(Settings())
 
 
+CALLED = {
+    "SIGNALBOX_CALLER": "signalbox-merge-caller@p.iam.gserviceaccount.com",
+    "SIGNALBOX_AUDIENCE": "https://m.test",
+}
+
+
+@pytest.mark.usefixtures("_uninstalled")
+@pytest.mark.parametrize("missing", CALLED)
+def test_a_deployed_function_that_is_called_does_not_start_without_knowing_by_whom(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for name, value in {**environ, **CALLED, "K_SERVICE": "signalbox-merge"}.items():
+        monkeypatch.setenv(name, value)
+    prepare(called=True)
+    monkeypatch.delenv(missing)
+    prepare()  # one that is called by people or vendors
+    with pytest.raises(ConfigError, match=r"SIGNALBOX_CALLER and SIGNALBOX_AUDIENCE.*terraform apply"):
+        prepare(called=True)
+    log.configure(Settings())
+
+
+@pytest.mark.usefixtures("_uninstalled")
+def test_where_nothing_is_deployed_it_says_that_anybody_is_served(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    prepare(called=True)
+    assert "whoever reaches this function is served" in capsys.readouterr().err
+    log.configure(Settings())
+
+
 def _written(environ: Mapping[str, str]) -> str:
     other = Path(environ["SIGNALBOX_CONFIG"]).with_name("other.toml")
     other.write_text(CONFIG, encoding="utf-8")

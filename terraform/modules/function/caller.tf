@@ -24,7 +24,7 @@ resource "google_pubsub_subscription" "push" {
 
     oidc_token {
       service_account_email = local.caller
-      audience              = local.uri
+      audience              = var.address
     }
   }
 

@@ -12,6 +12,12 @@ locals {
   uri             = google_cloudfunctions2_function.this.service_config[0].uri
   # A function does not look at the path when it is called by a machine: it is for whoever reads the request logs.
   push_endpoint = "${local.uri}/functions/${var.name}"
+  # Whom it obeys, as its subscription or schedule is told beside: see shared/caller.py.
+  checks = !local.called ? {} : {
+    SIGNALBOX_CALLER   = local.caller
+    SIGNALBOX_AUDIENCE = var.address
+    SIGNALBOX_PRIVATE  = tostring(!var.function.public)
+  }
 }
 
 resource "google_cloudfunctions2_function" "this" {
@@ -44,7 +50,7 @@ resource "google_cloudfunctions2_function" "this" {
     timeout_seconds                  = var.function.timeout
     # Pub/Sub and the scheduler of the same project count as internal.
     ingress_settings      = var.function.public || length(var.members) > 0 ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
-    environment_variables = var.environment
+    environment_variables = merge(var.environment, local.checks)
   }
 
   depends_on = [terraform_data.accounts_are_known]

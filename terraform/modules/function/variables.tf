@@ -1,3 +1,9 @@
+variable "address" {
+  description = "The address that is known before the function is there: for it are the tokens of whoever calls it."
+  type        = string
+  nullable    = false
+}
+
 variable "build" {
   description = "Who builds the image, and where it is kept: ids of a service account and of a repository."
   type        = object({ service_account = string, repository = string })
