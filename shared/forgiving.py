@@ -7,6 +7,7 @@ a path is added that it has already. Pure.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -121,7 +122,7 @@ def health_path(text: str) -> tuple[str | None, str]:
 def n8n(url: str) -> tuple[str, str | None]:
     """Where n8n answers, without the part that is added to it; and the webhook's path where it was one's address."""
     address = clean(url)
-    parts = _url(address, "https://n8n.example")
+    parts = _private(_url(address, "https://n8n.example"))
     if parts.username is not None:
         raise ValueError("names a user: write the address alone; the webhooks' token is the secret N8N-API")
     found = _N8N_PAGES.search(parts.path.rstrip("/"))
@@ -183,7 +184,7 @@ def github_api(text: str) -> str:
     residency", "Forming calls with GraphQL").
     """
     address = clean(text).rstrip("/").removesuffix("/graphql").rstrip("/")
-    parts = _url(address, "https://api.github.com")
+    parts = _private(_url(address, "https://api.github.com"))
     host, path = parts.hostname or "", parts.path.rstrip("/")
     if host in ("github.com", "www.github.com"):
         return "https://api.github.com"
@@ -197,7 +198,7 @@ def github_api(text: str) -> str:
 def railway_api(text: str) -> str:
     """Where Railway's GraphQL API answers."""
     address = clean(text).rstrip("/")
-    parts = _url(address, "https://backboard.railway.com/graphql/v2")
+    parts = _private(_url(address, "https://backboard.railway.com/graphql/v2"))
     if parts.hostname in _RAILWAY_HOSTS and parts.path in ("", "/graphql"):
         return f"{parts.scheme}://{_host(parts)}/graphql/v2"
     if parts.hostname in ("railway.com", "railway.app", "www.railway.com"):
@@ -261,6 +262,22 @@ def _url(text: str, example: str) -> SplitResult:
     with_scheme = f"https://{text}"
     wanted = with_scheme if "://" not in text and "." in text and is_url(with_scheme) else example
     raise ValueError(f'{text!r} is not a URL such as {example}: write "{wanted}"')
+
+
+def _private(parts: SplitResult) -> SplitResult:
+    """Our tokens are sent there: by https, or to this machine."""
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        address = urlunsplit(parts._replace(scheme="https"))
+        raise ValueError(f'is not encrypted, and our token would be sent there: write "{address}"')
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its name: `localhost`, or an address of 127.0.0.0/8 or ::1."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(parts: SplitResult) -> str:

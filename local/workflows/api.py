@@ -24,6 +24,8 @@ from shared.redaction import redact
 from shared.unreadable import UNREADABLE
 
 PAGE = 250
+MOST_PAGES = 100
+"""After so many a list is taken for endless."""
 """The most that n8n gives at once; 2.8 refuses to give more."""
 DELETED_WITHIN = 60.0
 _LOOK_AGAIN = 0.1
@@ -169,13 +171,14 @@ class Api:
 
     async def _pages(self, what: str, type: type[T]) -> AsyncIterator[T]:
         params = {"limit": str(PAGE)}
-        while True:
+        for _ in range(MOST_PAGES):
             page = _read(await self._ask("GET", what, changes=False, params=params), _Page)
             for one in _read(page.data, list[type]):  # type: ignore[valid-type]
                 yield one
             if not page.next_cursor:
                 return
             params = {"limit": str(PAGE), "cursor": page.next_cursor}
+        raise Unavailable(f"GET {what}: n8n's list has no end: {MOST_PAGES} pages")
 
     async def _ask(self, method: str, what: str, *, changes: bool, **request: Any) -> bytes:
         """Raises Unauthorized, NotFound, Refused with n8n's reason, and what `send` raises."""

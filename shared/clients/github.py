@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Iterator
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from shared.clients import github_activity, github_comment, github_labelling
 from shared.clients.github_activity import Activity, ActivityAnswer
-from shared.clients.github_answers import decode, next_page, raise_graphql_errors
+from shared.clients.github_answers import MOST_PAGES, Pages, decode, raise_graphql_errors
 from shared.clients.github_app import GitHubApp, Identify
 from shared.clients.github_comment import CommentAnswer, ReactionAnswer, WrittenComment
 from shared.clients.github_labelling import Labelling, LabellingAnswer
@@ -172,6 +173,8 @@ class GitHub:
         answer = await self._pull_request_page(repository, number, (None, None))
         pages = [answer.page()]
         while cursors := pages[-1].cursors():
+            if len(pages) >= MOST_PAGES:
+                raise Unavailable(f"pull request {number}: more than {MOST_PAGES} pages of checks")
             pages.append((await self._pull_request_page(repository, number, cursors)).page())
         return assemble(pages, self.app.app_id, answer.asked_by(), public=answer.public)
 
@@ -191,22 +194,13 @@ class GitHub:
         read is HIDDEN_RULE, a check that never reports.
         """
         required: set[RequiredCheck] = set()
-        url: str | None = f"/repos/{repository}/rules/branches/{quote(branch, safe='')}?per_page=100"
-        while url:
-            try:
-                rules, url = await self._page(url, list[_Rule | None], repository)
-            except Unauthorized as error:
-                if "Upgrade to GitHub" in str(error):
-                    break
+        url = f"/repos/{repository}/rules/branches/{quote(branch, safe='')}?per_page=100"
+        try:
+            async for rules in self._pages(url, list[_Rule | None], repository):
+                required.update(check for rule in rules for check in _demanded(rule))
+        except Unauthorized as error:
+            if "Upgrade to GitHub" not in str(error):
                 raise
-            required.update(RequiredCheck(HIDDEN_RULE) for rule in rules if rule is None)
-            shown = [rule for rule in rules if rule is not None]
-            demanding = [rule.parameters for rule in shown if rule.type == "required_status_checks" and rule.parameters]
-            demanded = [check for parameters in demanding for check in parameters.required_status_checks]
-            required.update(
-                RequiredCheck(check.context, check.integration_id) if check else RequiredCheck(HIDDEN_RULE)
-                for check in demanded
-            )
         return frozenset(required)
 
     async def contains(self, repository: str, commit: str, *, within: str) -> bool:
@@ -224,9 +218,8 @@ class GitHub:
         None where they are not all known: GitHub cuts the list short, or an entry of it cannot be read.
         """
         found: list[_File] = []
-        url: str | None = f"/repos/{repository}/pulls/{number}/files?per_page=100"
-        while url:
-            files, url = await self._page(url, list[_File | None], repository)
+        url = f"/repos/{repository}/pulls/{number}/files?per_page=100"
+        async for files in self._pages(url, list[_File | None], repository):
             shown = [file for file in files if file is not None]
             if len(shown) < len(files):
                 return None
@@ -291,9 +284,8 @@ class GitHub:
 
         Only an App that is installed on the repository can; people's reactions do not count.
         """
-        url: str | None = f"/repos/{repository}/issues/comments/{comment_id}/reactions?content={content}&per_page=100"
-        while url:
-            page, url = await self._page(url, list[ReactionAnswer | None], repository)
+        url = f"/repos/{repository}/issues/comments/{comment_id}/reactions?content={content}&per_page=100"
+        async for page in self._pages(url, list[ReactionAnswer | None], repository):
             if any(one is not None and one.user is not None and one.user.type == "Bot" for one in page):
                 return True
         return False
@@ -430,9 +422,8 @@ class GitHub:
         return answer
 
     async def _own_comment(self, repository: str, number: int, marker: str) -> _Comment | None:
-        url: str | None = f"/repos/{repository}/issues/{number}/comments?per_page=100"
-        while url:
-            comments, url = await self._page(url, list[_Comment], repository)
+        url = f"/repos/{repository}/issues/{number}/comments?per_page=100"
+        async for comments in self._pages(url, list[_Comment], repository):
             for comment in comments:
                 if marker in (comment.body or "") and self._is_own(comment):
                     return comment
@@ -459,9 +450,11 @@ class GitHub:
         except NotFound:
             return None
 
-    async def _page(self, url: str, type: type[T], repository: str) -> tuple[T, str | None]:
-        response = await self.app.request("GET", url, repository=repository, changes=False)
-        return decode(response, type, changes=False), next_page(response)
+    def _pages(self, url: str, type: type[T], repository: str) -> Pages[T]:
+        def ask(page: str) -> Awaitable[httpx.Response]:
+            return self.app.request("GET", page, repository=repository, changes=False)
+
+        return Pages(ask, url, type)
 
     async def _change(self, method: str, url: str, type: type[T], repository: str, body: dict[str, Any]) -> T:
         response = await self.app.request(method, url, repository=repository, changes=True, json=body)
@@ -482,3 +475,12 @@ def _with_marker(body: str, marker: str) -> str:
         ending = _CUT + ending
         text = text[: LONGEST_COMMENT - len(ending)]
     return text + ending
+
+
+def _demanded(rule: _Rule | None) -> Iterator[RequiredCheck]:
+    """By the rule; what cannot be read is a check that never reports."""
+    if rule is None:
+        yield RequiredCheck(HIDDEN_RULE)
+    elif rule.type == "required_status_checks" and rule.parameters:
+        for check in rule.parameters.required_status_checks:
+            yield RequiredCheck(check.context, check.integration_id) if check else RequiredCheck(HIDDEN_RULE)

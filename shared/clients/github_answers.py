@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TypeVar
+from typing import Generic, Self, TypeVar
 
 import httpx
 import msgspec
@@ -18,6 +19,8 @@ from shared.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
+MOST_PAGES = 100
+"""Of a hundred entries each. GitHub's longest list that is read here, a pull request's files, ends at 30."""
 _LONGEST_DETAIL = 500
 _NO_PULL_REQUEST = "Could not resolve to a PullRequest"
 """GitHub's words where the repository is there and the number is not."""
@@ -104,6 +107,34 @@ def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
         lost = UnknownOutcome if changes else Unavailable
         raise lost(redact(f"{response.request.method} {path}: unreadable answer: {error}")) from error
     return content
+
+
+class Pages(Generic[T]):
+    """Every page of a list, each asked for when the one before it was taken.
+
+    Iterating raises what asking raises, and Unavailable for a list without an end: after MOST_PAGES, and where a page
+    leads to one that came before.
+    """
+
+    def __init__(self, ask: Callable[[str], Awaitable[httpx.Response]], url: str, type: type[T]) -> None:
+        self._ask = ask
+        self._next: str | None = url
+        self._type = type
+        self._seen: set[str] = set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        url = self._next
+        if url is None:
+            raise StopAsyncIteration
+        if url in self._seen or len(self._seen) >= MOST_PAGES:
+            raise Unavailable(redact(f"GET {url.partition('?')[0]}: a list without an end: {len(self._seen)} pages"))
+        self._seen.add(url)
+        response = await self._ask(url)
+        self._next = next_page(response)
+        return decode(response, self._type, changes=False)
 
 
 def next_page(response: httpx.Response) -> str | None:

@@ -6,13 +6,14 @@ Source: docs.github.com/rest/apps (apps, webhooks). All of it is asked as the Ap
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import httpx
 from msgspec import Meta, Struct
 
-from shared.clients.github_answers import T, decode, next_page
+from shared.clients.github_answers import Pages, T, decode
 from shared.clients.github_app import GitHubApp
 
 Level = Literal["read", "write", "admin"]
@@ -104,29 +105,31 @@ class Registration:
 
     async def app(self) -> App:
         """Raises Unauthorized when GitHub does not accept the token that the private key signs."""
-        return (await self._read("/app", App))[0]
+        return await self._read("/app", App)
 
     async def installation(self, repository: str) -> Installation:
         """Raises NotFound when the App is not installed on the repository, or the repository does not exist."""
         repository = await self._app.name(repository)
-        return (await self._read(f"/repos/{repository}/installation", Installation))[0]
+        return await self._read(f"/repos/{repository}/installation", Installation)
 
     async def hook_config(self) -> HookConfig:
         """Raises NotFound when the App has no webhook."""
-        return (await self._read("/app/hook/config", HookConfig))[0]
+        return await self._read("/app/hook/config", HookConfig)
 
     async def recent_deliveries(self, since: datetime) -> list[Attempt]:
         """Every attempt since then, newest first. GitHub remembers them for three days."""
         found: list[Attempt] = []
-        url: str | None = "/app/hook/deliveries?per_page=100"
-        while url:
-            page, url = await self._read(url, list[Attempt])
+        async for page in self._pages("/app/hook/deliveries?per_page=100", list[Attempt]):
             found += [attempt for attempt in page if attempt.delivered_at >= since]
             if any(attempt.delivered_at < since for attempt in page):
                 break
         return sorted(found, key=lambda attempt: (attempt.delivered_at, attempt.id), reverse=True)
 
-    async def _read(self, url: str, type: type[T]) -> tuple[T, str | None]:
-        """The answer, and the address of the next page."""
-        response = await self._app.request("GET", url, repository=None, changes=False)
-        return decode(response, type, changes=False), next_page(response)
+    async def _read(self, url: str, type: type[T]) -> T:
+        return decode(await self._ask(url), type, changes=False)
+
+    def _pages(self, url: str, type: type[T]) -> Pages[T]:
+        return Pages(self._ask, url, type)
+
+    def _ask(self, url: str) -> Awaitable[httpx.Response]:
+        return self._app.request("GET", url, repository=None, changes=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import email.utils
 import functools
 import http.cookiejar
-import ipaddress
 import ssl
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ import httpx
 
 from shared.clients.answers import EVERYWHERE, LIMIT_WAIT, Meaning, Said, meaning
 from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
+from shared.forgiving import is_loopback
 from shared.redaction import redact
 
 USER_AGENT = "signalbox (+https://github.com/signalbox)"
@@ -22,6 +23,12 @@ TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 
 LONGEST_WAIT = 86400.0
 """Seconds: a vendor that names a later time is not believed."""
+
+LARGEST_ANSWER = 8 * 1024 * 1024
+"""Bytes of an answer, unpacked. The largest that we ask for is a hundred files of a pull request with their patches."""
+PACKINGS = {"gzip", "x-gzip", "deflate"}
+GZIP_OR_DEFLATE = zlib.MAX_WBITS | 32
+"""Either, by its header."""
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 UNANSWERED = (httpx.RequestError, httpx.InvalidURL, UnicodeError)
@@ -56,12 +63,13 @@ def open_client(
     try:
         return httpx.AsyncClient(
             base_url=base_url,
-            headers={"User-Agent": USER_AGENT, **(headers or {})},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", **(headers or {})},
             timeout=timeout,
             transport=transport,
             verify=tls() if transport is None else True,
             follow_redirects=False,
             cookies=NoCookies(),
+            event_hooks={"response": [_bound]},
             trust_env=not is_loopback(httpx.URL(base_url).host),
         )
     except (ImportError, ValueError) as error:  # a SOCKS proxy, or a scheme that httpx does not know
@@ -71,12 +79,44 @@ def open_client(
         ) from error
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name: `localhost`, or an address of 127.0.0.0/8 or ::1."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+class TooLarge(httpx.RequestError):
+    """An answer of more than LARGEST_ANSWER bytes: the rest is not read."""
+
+
+async def _bound(response: httpx.Response) -> None:
+    """An event hook: the answer is unpacked here, because httpx would take a kilobyte to a gigabyte."""
+    stream = response.stream
+    if isinstance(stream, httpx.AsyncByteStream) and not response.is_stream_consumed:
+        packing = response.headers.pop("content-encoding", "identity").strip().lower()
+        response.stream = _Bounded(stream, packing, response.request)
+
+
+class _Bounded(httpx.AsyncByteStream):
+    """A body, unpacked. Raises TooLarge, and httpx.DecodingError for what is packed otherwise than it says."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, packing: str, request: httpx.Request) -> None:
+        self._stream = stream
+        self._packing = packing
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        unpack = zlib.decompressobj(GZIP_OR_DEFLATE) if self._packing in PACKINGS else None
+        if unpack is None and self._packing not in ("", "identity"):
+            said = f"packed by {self._packing[:20]!r}, which was not asked for"
+            raise httpx.DecodingError(said, request=self._request)
+        async for packed in self._stream:
+            try:
+                chunk = unpack.decompress(packed, LARGEST_ANSWER + 1 - read) if unpack else packed
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error), request=self._request) from error
+            read += len(chunk)
+            if read > LARGEST_ANSWER:
+                raise TooLarge(f"more than {LARGEST_ANSWER // 1024**2} MiB", request=self._request)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def send(

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from shared.clients import health_body
 from shared.clients.health_body import HealthRule
-from shared.clients.http import USER_AGENT, NoCookies, describe, is_loopback
+from shared.clients.http import GZIP_OR_DEFLATE, PACKINGS, USER_AGENT, NoCookies, describe
+from shared.forgiving import is_loopback
 from shared.redaction import redact, shown_url
 from shared.run import Verdict
 
@@ -28,8 +29,6 @@ _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, htt
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 """All that is assigned for public use (RFC 4291 §2.4); `is_global` takes site-local addresses for public, too."""
-_GZIP_OR_DEFLATE = 47
-"""zlib's `wbits` for either."""
 _EDGE_HEADER = "x-railway-fallback"
 _EDGE_ANSWERS = {404: "Application not found", 502: "Application failed to respond"}
 """How Railway's edge answers by itself: with this header set to `true`, and this message in a JSON body.
@@ -226,10 +225,10 @@ def _names_loopback(host: str) -> bool:
 
 def _unpacked(body: bytes, packing: str) -> bytes:
     """The beginning of a body that the server packed though it was asked not to. Raises httpx.DecodingError."""
-    if packing.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
+    if packing.strip().lower() not in PACKINGS:
         return body
     try:
-        return zlib.decompressobj(_GZIP_OR_DEFLATE).decompress(body, LARGEST_BODY + 1)
+        return zlib.decompressobj(GZIP_OR_DEFLATE).decompress(body, LARGEST_BODY + 1)
     except zlib.error as error:
         raise httpx.DecodingError(str(error)) from error
 

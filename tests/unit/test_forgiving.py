@@ -255,6 +255,10 @@ def test_a_webhook_of_n8n_is_known_by_its_path(path):
     [
         ('url = "n8n.example"', "n8n.url: 'n8n.example' is not a URL such as https://n8n.example: write \"https://n8n"),
         (
+            'url = "http://n8n.example"',
+            'n8n.url: is not encrypted, and our token would be sent there: write "https://n8n',
+        ),
+        (
             'url = "https://n8n.example/webhook/other"',
             'n8n.url: is one workflow\'s address: write "https://n8n.example"',
         ),
@@ -302,6 +306,9 @@ def test_a_file_in_another_encoding_is_refused_with_what_to_do(tmp_path):
         ("RAILWAY_API_URL", "https://backboard.railway.com/graphql/v2/", "https://backboard.railway.com/graphql/v2"),
         ("SIGNALBOX_CONSOLE_URL", "https://console.example/runs", "https://console.example"),
         ("SIGNALBOX_CONSOLE_URL", "https://console.example/", "https://console.example"),
+        ("GITHUB_API_URL", "http://127.0.0.1:8081", "http://127.0.0.1:8081"),
+        ("GITHUB_API_URL", "http://localhost:8081", "http://localhost:8081"),
+        ("RAILWAY_API_URL", "http://[::1]:8082/graphql/v2", "http://[::1]:8082/graphql/v2"),
         ("GITHUB_APP_ID", " Iv23liABC\r\n", "Iv23liABC"),
         ("GITHUB_APP_ID", "'123456'", "123456"),
         ("GOOGLE_CLOUD_PROJECT", "projects/my-project", "my-project"),
@@ -322,6 +329,15 @@ def test_a_variable_is_understood_however_it_is_written(name, written, meant):
         ("RAILWAY_API_URL", "https://railway.com", 'write "https://backboard.railway.com/graphql/v2"'),
         ("GITHUB_APP_ID", "signalbox", "write the client id"),
         ("SIGNALBOX_LIMIT", "40s", "Expected `float`"),
+        ("GITHUB_API_URL", "http://ghe.example", 'our token would be sent there: write "https://ghe.example"'),
+        ("GITHUB_API_URL", "http://github.com", 'write "https://github.com"'),
+        ("GITHUB_API_URL", "http://127.0.0.1.evil.test", 'write "https://127.0.0.1.evil.test"'),
+        ("GITHUB_API_URL", "http://localhost.evil.test", "not encrypted"),
+        (
+            "RAILWAY_API_URL",
+            "http://backboard.railway.com/graphql/v2",
+            'write "https://backboard.railway.com/graphql/v2"',
+        ),
     ],
 )
 def test_a_variable_that_is_not_clear_is_refused(name, written, told):

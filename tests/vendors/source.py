@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
-READERS = {"_get", "_get_if_known", "_page", "_read"}
+READERS = {"_get", "_get_if_known", "_pages", "_read"}
 """The client's own functions that read, and take no method."""
 _OPENERS = {"AsyncClient", "Client", "stream", *(method.lower() for method in METHODS)}
 _DOCUMENT = re.compile(r"\s*(query|mutation)\b[^{]*\{")

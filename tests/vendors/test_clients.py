@@ -18,8 +18,12 @@ HELD_AGAINST = {
     "api.py": "test_n8n_contract.py",
 }
 """By the name of a file that speaks to a vendor."""
-NO_VENDOR = {"http.py", "probe.py", "smoke.py", "vendors.py", "emulators.py", "engines.py", "host.py", "try_out.py"}
-"""How the others speak; and who speaks to the user's application, to Signalbox itself, or to this machine."""
+NO_VENDOR = {
+    *("http.py", "probe.py", "smoke.py", "vendors.py", "emulators.py", "engines.py", "host.py", "try_out.py"),
+    "google_keys.py",
+}
+"""How the others speak; who speaks to the user's application, to Signalbox itself, or to this machine; and who asks
+Google for its public keys, which tests/unit/functions/test_caller.py holds against what google-auth asks."""
 
 
 def files() -> list[Path]:

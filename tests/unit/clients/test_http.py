@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
 import pytest
 
-from shared.clients.http import USER_AGENT, open_client, retry_after, send
+from shared.clients.github_answers import MOST_PAGES, Pages
+from shared.clients.http import LARGEST_ANSWER, USER_AGENT, open_client, retry_after, send
 from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
 from shared.redaction import MASK
 
@@ -157,3 +163,107 @@ def test_retry_after_as_a_date():
     assert 60 < retry_after(later) <= 90
     assert retry_after(past) == 0.0
     assert retry_after(httpx.Response(503)) is None
+
+
+# Answers without measure
+
+
+@contextlib.asynccontextmanager
+async def serving(*parts: bytes) -> AsyncIterator[httpx.AsyncClient]:
+    """A server whose every answer is these bytes, to the end of the connection."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    client = open_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server, client:
+        yield client
+
+
+def headed(*headers: str) -> bytes:
+    return "\r\n".join(["HTTP/1.1 200 OK", "Connection: close", *headers, "", ""]).encode()
+
+
+def bomb(size: int) -> bytes:
+    """So many zeros, in a thousandth of the bytes."""
+    pack = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packed = [pack.compress(bytes(1024**2)) for _ in range(size // 1024**2)]
+    return b"".join([*packed, pack.flush()])
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_a_small_answer_that_unpacks_to_a_large_one_takes_no_memory(changes):
+    packed = bomb(300 * 1024**2)
+    assert len(packed) < 320_000
+    async with serving(headed("Content-Encoding: gzip", f"Content-Length: {len(packed)}"), packed) as client:
+        await asyncio.sleep(0)
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnknownOutcome if changes else Unavailable, match="TooLarge more than 8 MiB"):
+                await send(client, "GET", "/", changes=changes)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 4 * LARGEST_ANSWER
+
+
+@pytest.mark.parametrize("headers", [(), (f"Content-Length: {10**9}",)], ids=["to the end", "announced"])
+async def test_an_answer_without_end_is_read_no_further(headers):
+    async with serving(headed(*headers), *[bytes(1024**2)] * 64) as client:
+        with pytest.raises(Unavailable, match="TooLarge"):
+            await send(client, "GET", "/", changes=False)
+
+
+async def test_what_is_packed_as_asked_for_is_unpacked():
+    packed = gzip.compress(b'{"a": 1}' * 100_000)
+    async with serving(headed("Content-Encoding: gzip"), packed) as client:
+        answer = await send(client, "GET", "/", changes=False)
+    assert answer.content == b'{"a": 1}' * 100_000
+    assert answer.request.headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("packing", "body"),
+    [("gzip", b"not packed"), ("br", b"\x0b\x02\x80hello\x03"), ("zstd", b"x"), ("gzip, gzip", b"x")],
+)
+async def test_what_is_packed_otherwise_is_no_answer(packing, body):
+    async with serving(headed(f"Content-Encoding: {packing}"), body) as client:
+        with pytest.raises(Unavailable, match="DecodingError"):
+            await send(client, "GET", "/", changes=False)
+
+
+async def test_an_answer_of_the_largest_size_is_read():
+    async with serving(headed(), bytes(LARGEST_ANSWER)) as client:
+        assert len((await send(client, "GET", "/", changes=False)).content) == LARGEST_ANSWER
+
+
+def endless(following: Callable[[int], int]) -> Pages[list[int]]:
+    """A list whose every page names another one."""
+
+    async def ask(url: str) -> httpx.Response:
+        page = int(url.rpartition("=")[2])
+        link = f'<https://api.example/things?page={following(page)}>; rel="next"'
+        return httpx.Response(200, json=[page], headers={"link": link}, request=httpx.Request("GET", url))
+
+    return Pages(ask, "https://api.example/things?page=1", list[int])
+
+
+@pytest.mark.parametrize(
+    ("following", "taken"), [(lambda page: page + 1, MOST_PAGES), (lambda page: page % 3 + 1, 3), (lambda _: 1, 1)]
+)
+async def test_a_list_without_end_is_given_up(following, taken):
+    seen = []
+
+    async def take() -> None:
+        async for page in endless(following):
+            seen.extend(page)
+
+    with pytest.raises(Unavailable, match=f"GET https://api.example/things: a list without an end: {taken} pages"):
+        await take()
+    assert len(seen) == taken

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from google.oauth2 import id_token
 from msgspec.structs import replace
 from unit.functions.scene import START, Scene
 
@@ -61,7 +62,7 @@ class Certificates:
         self.body: bytes | None = None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        assert str(request.url) == "https://www.googleapis.com/oauth2/v1/certs"
+        assert str(request.url) == id_token._GOOGLE_OAUTH2_CERTS_URL
         self.asked += 1
         body = self.body or json.dumps({id: certificate(key) for id, key in self.keys.items()}).encode()
         return httpx.Response(self.status, content=body, headers=self.headers)
