@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared import commands, log, targets, texts
+from shared import commands, escaping, log, targets, texts
 from shared.alone import alone
 from shared.amend import amend
 from shared.clients.github_comment import WrittenComment
@@ -269,9 +269,8 @@ async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | N
         return place
     lock = TargetLock(by=asked.comment.author, reason=reason, at=services.clock.now())
     await _amend_in_order(services, asked, place, lambda target: replace(target, lock=lock))
-    text = (
-        f"🔒 **{place.name}** is locked: {texts.harmless(reason)}. Deployments wait until somebody comments `/unlock`."
-    )
+    said = escaping.markdown(reason)
+    text = f"🔒 **{place.name}** is locked: {said}. Deployments wait until somebody comments `/unlock`."
     await _reply(services, asked.comment, asked.places, text)
     return None
 

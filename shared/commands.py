@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from shared.config import TargetConfig
 from shared.errors import Code
+from shared.escaping import code
 
 USAGE = {
     "deploy": "/deploy [service/][environment] [<sha>] [--force <reason>]",
@@ -61,7 +62,7 @@ Command = Deploy | Rollback | Lock | Unlock
 
 
 class Unusable(Struct, frozen=True):
-    """A command that cannot be carried out as written."""
+    """A command that cannot be carried out as written; `message` is Markdown, in which what is foreign is escaped."""
 
     code: Code
     message: str
@@ -137,7 +138,7 @@ def _deploy(words: list[str]) -> Deploy | Unusable:
     heads = [head for word in before if (head := _head(word)) is not None]
     before = _named([word for word in before if _head(word) is None])
     if len(before) > 1 or len(heads) > 1 or not _is_target(before):
-        return _usage("deploy", f"not understood: {' '.join((*before, *heads))}")
+        return _usage("deploy", f"not understood: {code(' '.join((*before, *heads)))}")
     return Deploy(before[0] if before else None, force, heads[0] if heads else None)
 
 
@@ -159,7 +160,7 @@ def _rollback(words: list[str]) -> Rollback | Unusable:
     elif len(named) > 1 and named[0] in _TOWARDS:
         named = named[1:]
     if len(named) > 1 or not _is_target(named):
-        return _usage("rollback", f"not understood: {' '.join(named)}")
+        return _usage("rollback", f"not understood: {code(' '.join(named))}")
     return Rollback(named[0] if named else None, to)
 
 
@@ -186,7 +187,7 @@ def choose(name: str | None, candidates: Sequence[TargetConfig]) -> TargetConfig
         known = ", ".join(f"`{target.name}`" for target in named)
         return Unusable(Code.TARGET_AMBIGUOUS, f"several targets are possible; there are: {known}")
     known = ", ".join(f"`{target.name}`" for target in candidates) or "none"
-    what = f"`{name}` is no target here" if name else "no target is named"
+    what = f"{code(name)} is no target here" if name else "no target is named"
     return Unusable(Code.TARGET_AMBIGUOUS, f"{what}; there are: {known}")
 
 
@@ -204,7 +205,7 @@ def choose_on(branch: str, name: str | None, candidates: Sequence[TargetConfig])
         for one in branches
     )
     return Unusable(
-        Code.BRANCH_NOT_DEPLOYED, f"this pull request goes into `{branch}`, and what is deployed is {shown}"
+        Code.BRANCH_NOT_DEPLOYED, f"this pull request goes into {code(branch)}, and what is deployed is {shown}"
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 import msgspec
 
 from shared.errors import ConfigError
+from shared.escaping import json_text
 from shared.redaction import MASK, names_secret, redact
 from shared.settings import Settings
 
@@ -125,7 +126,7 @@ class _Formatter(logging.Formatter):
             "logger": record.name,
         }
         line = {**fields, **own, **self._correlation(fields), **_exception(record)}
-        return msgspec.json.encode(line).decode()
+        return json_text(msgspec.json.encode(line).decode())
 
     def _correlation(self, fields: Mapping[str, Any]) -> dict[str, str]:
         run_id = fields.get("run_id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.errors import Code, stated
+from shared.escaping import code, code_block, line, lines, link, markdown
 from shared.redaction import redact, shown_url
 from shared.run import Deployment, Kind, Run, Stage, Status, Target, Verdict
 
@@ -138,7 +139,9 @@ def comment(run: Run, console_url: str, *, show_log: bool = True) -> str:
         parts.append(_lost_health_check(run.deployment))
     parts.append(_timeline(run))
     if run.verification is not None:
-        checks = "\n".join(f"- {_VERDICTS[c.verdict]} {c.name}: {harmless(c.detail)}" for c in run.verification.checks)
+        checks = "\n".join(
+            f"- {_VERDICTS[c.verdict]} {_foreign(c.name)}: {_foreign(c.detail, run)}" for c in run.verification.checks
+        )
         parts.append(f"Last look:\n{checks}")
     if run.error is not None and run.error.log_tail:
         parts.append(_end_of_log(run) if show_log else _elsewhere(console_url))
@@ -148,18 +151,13 @@ def comment(run: Run, console_url: str, *, show_log: bool = True) -> str:
 
 
 def _end_of_log(run: Run) -> str:
-    tail = "\n".join(_log_tail(run)).replace("```", "'''")
-    return f"<details><summary>End of the log</summary>\n\n```text\n{tail}\n```\n</details>"
+    tail = code_block("\n".join(_log_tail(run)))
+    return f"<details><summary>End of the log</summary>\n\n{tail}\n</details>"
 
 
 def _elsewhere(console_url: str) -> str:
     where = "in the console" if console_url else "in the document of the run (`signalbox runs --json`)"
     return f"The end of the log is {where}, and on Railway."
-
-
-def harmless(text: str) -> str:
-    """Other people's words inside our comment: no HTML (our own markers are HTML too), nobody mentioned."""
-    return text.replace("<", "&lt;").replace("@", "@\u200b")
 
 
 def _stuck(run: Run) -> bool:
@@ -192,7 +190,7 @@ def _who(run: Run) -> str:
     if run.trigger.source == "health":
         return "Begun by Signalbox itself: the version lost its health soon after it was verified."
     if run.trigger.source == "replay":  # an operator's name there, which may be a stranger's here
-        return f"{commit} for again by `{run.trigger.actor}`, attempt {run.attempt}.{_force(run)}"
+        return f"{commit} for again by {code(run.trigger.actor)}, attempt {run.attempt}.{_force(run)}"
     label = ", who set the label" * (run.trigger.source == "label")
     return f"{commit} for by @{run.trigger.actor}{label}.{_force(run)}"
 
@@ -200,12 +198,12 @@ def _who(run: Run) -> str:
 def _unchecked(run: Run) -> list[str]:
     if run.unchecked is None:
         return []
-    return [f"⚠️ It was merged although its checks had not passed: {harmless(_short(run.unchecked, LONGEST_MESSAGE))}"]
+    return [f"⚠️ It was merged although its checks had not passed: {_foreign(run.unchecked)}"]
 
 
 def _where(run: Run) -> list[str]:
     address = _address(run)
-    return [f"Address: {harmless(address)}"] if address else []
+    return [f"Address: {link(address)}"] if address else []
 
 
 def _address(run: Run) -> str:
@@ -215,18 +213,17 @@ def _address(run: Run) -> str:
 
 
 def _force(run: Run) -> str:
-    return f" Forced: {harmless(run.trigger.force)}" if run.trigger.force else ""
+    return f" Forced: {_foreign(run.trigger.force)}" if run.trigger.force else ""
 
 
 def _why(run: Run) -> list[str]:
     """The reason and the next step; after a way back, what holds now."""
     if run.reason is not None:
-        return [f"**`{run.reason}`** {harmless(run.history[-1].message)}\n\n{ADVICE[run.reason]}"]
+        return [f"**`{run.reason}`** {_foreign(run.history[-1].message, run)}\n\n{ADVICE[run.reason]}"]
     if run.error is None:
         return []
     said = run.error.message.removeprefix(f"{run.error.code}:").lstrip()
-    message = harmless(_short(said, LONGEST_MESSAGE))
-    parts = [f"**`{run.error.code}`** {message}\n\n{ADVICE[run.error.code]}"]
+    parts = [f"**`{run.error.code}`** {_foreign(said, run)}\n\n{ADVICE[run.error.code]}"]
     if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
         parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. The target is locked.")
     if run.left_unverified:
@@ -239,10 +236,10 @@ def _why(run: Run) -> list[str]:
     return parts
 
 
-def refusal(code: Code, message: str, usage: str = "") -> str:
-    """The reply to a command that was not carried out."""
+def refusal(reason: Code, message: str, usage: str = "") -> str:
+    """The reply to a command that was not carried out; `message` is Markdown, in which what is foreign is escaped."""
     shown = f"\n\nUsage: `{usage}`" if usage else ""
-    return redact(f"**`{code}`** {harmless(message.removeprefix(f'{code}:').lstrip())}{shown}\n\n{ADVICE[code]}")
+    return redact(f"**`{reason}`** {message}{shown}\n\n{ADVICE[reason]}")
 
 
 def description(run: Run) -> str:
@@ -259,13 +256,13 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
     """What n8n gets for an event of a run; `key` is the same each time this one is sent."""
     pull, name = run.pull_request, event.partition("@")[0]
     reason = run.error.code if run.error else run.reason
-    said = run.history[-1].message if run.reason else None
+    said = line(run.history[-1].message) if run.reason else None
     return {
         "key": f"{run.id}:{event}",
         "event": name,
         "attempt": run.attempt,
         "severity": _severity(run, name),
-        "text": redact(_sentence(run)),
+        "text": redact(line(_sentence(run))),
         "run_id": run.id,
         "status": run.status,
         "repository": run.repository,
@@ -278,7 +275,7 @@ def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
         "deployment_id": run.watched_deployment,
         "actor": run.trigger.actor,
         "reason": reason,
-        "message": redact(run.error.message) if run.error else said,
+        "message": redact(line(run.error.message)) if run.error else said,
         "next_step": _next_step(run),
         "log_tail": _log_tail(run),
         "address": _address(run),
@@ -323,7 +320,7 @@ def target_notification(target: Target, event: str) -> dict[str, object]:
         "key": f"{target.id}:{event}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
-        "text": redact(f"{target.id} {_news(target, name, about)}{_at(target, name)}"),
+        "text": redact(line(f"{target.id} {_news(target, name, about)}{_at(target, name)}")),
         "target": target.id,
         "commit_sha": _serving_commit(target),
         "url": target.address or "",
@@ -368,7 +365,7 @@ def held_back(target: Target) -> str:
     """What `/deploy` would bring, or lifting the hold; empty where nothing was held back."""
     if not target.held_back:
         return ""
-    names = (f"#{one.number} {harmless(one.title)}" if one.number else one.run_id for one in target.held_back)
+    names = (f"#{one.number} {_foreign(one.title)}" if one.number else one.run_id for one in target.held_back)
     listed = "\n".join(f"- {name} (`{one.commit_sha[:7]}`)" for name, one in zip(names, target.held_back, strict=True))
     return f"Merged and not deployed here yet, newest first; `/deploy` on the newest brings them all:\n{listed}"
 
@@ -444,7 +441,7 @@ def _way_back(run: Run) -> str:
 def _lost_health_check(deployment: Deployment) -> str:
     return (
         f"⚠️ Railway no longer checks this service before a version goes live: it checked the version before at "
-        f"`{harmless(deployment.health_check_before or '')}`, and this one nowhere. "
+        f"{code(deployment.health_check_before or '')}, and this one nowhere. "
         "Set the health check path in the service's settings in Railway's dashboard, in `.railway/railway.ts`, or "
         "with `serviceInstanceUpdate` of Railway's API. If it stands in `railway.json` or `railway.toml`: Railway "
         "reads these files until 2026-12-01, and not after."
@@ -454,20 +451,26 @@ def _lost_health_check(deployment: Deployment) -> str:
 def _timeline(run: Run) -> str:
     shown = run.history[-SHOWN_HISTORY:]
     rows = "\n".join(
-        f"| {entry.at:%H:%M:%S} | {entry.stage} | {entry.status} | {_cell(entry.message)} |" for entry in shown
+        f"| {entry.at:%H:%M:%S} | {entry.stage} | {entry.status} | {_foreign(entry.message, run, LONGEST_CELL)} |"
+        for entry in shown
     )
     return f"| at (UTC) | stage | status | what |\n|---|---|---|---|\n{rows}"
 
 
 def _log_tail(run: Run) -> list[str]:
     """The lines together, since a key spans several."""
-    return redact("\n".join(run.error.log_tail), LONGEST_PART).split("\n") if run.error and run.error.log_tail else []
+    return (
+        redact(lines("\n".join(run.error.log_tail)), LONGEST_PART).split("\n")
+        if run.error and run.error.log_tail
+        else []
+    )
 
 
-def _cell(text: str) -> str:
-    return harmless(_short(text, LONGEST_CELL)).replace("|", "\\|").replace("\n", " ")
+def _foreign(text: str, run: Run | None = None, longest: int = LONGEST_MESSAGE) -> str:
+    """What was written elsewhere, or contains it, inside a line of a comment; the run's own address is a link there."""
+    return markdown(_short(text, longest), own=_address(run) if run else "")
 
 
 def _short(text: str, longest: int) -> str:
-    """Masked before it is cut, since half a secret is not recognised."""
-    return redact(text)[:longest]
+    """On one line, masked before it is cut, since half a secret is not recognised."""
+    return redact(line(text))[:longest]

@@ -6,8 +6,11 @@ import importlib
 import io
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import click
+
+from shared.escaping import terminal
 
 MODULES: Mapping[str, str] = {
     "demo": "demo:demo",
@@ -39,6 +42,14 @@ class _Commands(click.Group):
             module, _, command = MODULES[name].partition(":")
             self.add_command(getattr(importlib.import_module(f"{__name__}.{module}"), command), name)
         return super().get_command(context, name)
+
+    def invoke(self, context: click.Context) -> Any:
+        """What went wrong is often said in a vendor's words, which the operator's terminal is not to obey."""
+        try:
+            return super().invoke(context)
+        except click.ClickException as error:
+            error.message = terminal(error.message)  # type: ignore[misc]
+            raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,7 +28,7 @@ def list_(folder: Path, as_json: bool) -> None:
     if as_json:
         output.as_json(letters)
     elif not letters:
-        click.echo("no dead letters")
+        output.echo("no dead letters")
     else:
         _table(letters)
 
@@ -48,7 +48,7 @@ def show(id: str, folder: Path) -> None:
 def redrive(ids: tuple[str, ...], every: bool, folder: Path) -> None:
     """Deliver them again, once their cause is mended."""
     for id in at_place(folder, lambda place: _each(place, ids, every, "redrive")):
-        click.echo(f"{id}: delivered again")
+        output.echo(f"{id}: delivered again")
 
 
 @dead_letters.command()
@@ -58,7 +58,7 @@ def redrive(ids: tuple[str, ...], every: bool, folder: Path) -> None:
 def drop(ids: tuple[str, ...], every: bool, folder: Path) -> None:
     """Forget them."""
     for id in at_place(folder, lambda place: _each(place, ids, every, "drop")):
-        click.echo(f"{id}: dropped")
+        output.echo(f"{id}: dropped")
 
 
 async def _find(place: Place, id: str) -> DeadLetter:

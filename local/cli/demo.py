@@ -58,7 +58,7 @@ def _list(as_json: bool) -> None:
         output.as_json({name: scenario.summary for name, scenario in SCENARIOS.items()})
         return
     for name, scenario in SCENARIOS.items():
-        click.echo(f"{name:<17} {scenario.summary}")
+        output.echo(f"{name:<17} {scenario.summary}")
 
 
 def _play(name: str, backend: Kind, *, quiet: bool) -> Report:

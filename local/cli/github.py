@@ -38,7 +38,7 @@ def run_workflow(repository: str, workflow: str, ref: str, inputs: tuple[str, ..
     """Start WORKFLOW, a file such as release.yml, of REPOSITORY (owner/name). The App needs actions: write."""
     given = dict(_pair(text) for text in inputs)
     started = _ask(lambda operator: operator.start_workflow(repository, workflow, ref=ref, inputs=given))
-    click.echo(started.url if started else f"{workflow} is started")
+    output.echo(started.url if started else f"{workflow} is started")
 
 
 @github.command(name="open-pull-request")
@@ -55,7 +55,7 @@ def open_pull_request(repository: str, head: str, base: str, title: str, body: s
             repository, title=title, head=head, base=base, body=body, draft=draft
         )
     )
-    click.echo(opened.url)
+    output.echo(opened.url)
 
 
 @github.command(name="rate-limits")

@@ -126,7 +126,7 @@ async def _created(made: dict[str, Any], organization: str | None, port: int, ou
     listening = bind(port)
     page = Page(made, organization=organization, origin=url_of(listening))
     async with served((page, listening)):
-        click.echo(f"Open {url_of(listening)} in a browser on this machine.")
+        output.echo(f"Open {url_of(listening)} in a browser on this machine.")
         async with asyncio.timeout(HOUR):
             code = await page.code
     return await _converted(code, out)
@@ -156,16 +156,16 @@ def _made(work: Coroutine[Any, Any, NewApp], out: Path, without_address: bool) -
 
 def _tell(made: NewApp, out: Path, *, by_github: bool, without_address: bool) -> None:
     """Everything but the secrets."""
-    click.echo(f"{made.slug} is registered: {made.html_url}")
-    click.echo(f'\nIn your .tfvars:\n  github_app_id = "{made.client_id}"')
-    click.echo(f"\nIts credentials are in {out}, for you alone. When the secrets' containers are there:")
+    output.echo(f"{made.slug} is registered: {made.html_url}")
+    output.echo(f'\nIn your .tfvars:\n  github_app_id = "{made.client_id}"')
+    output.echo(f"\nIts credentials are in {out}, for you alone. When the secrets' containers are there:")
     for name in credentials.FILES:
-        click.echo(f"  gcloud secrets versions add {name} --data-file={out / name}")
-    click.echo(f"  rm -r {out}")
+        output.echo(f"  gcloud secrets versions add {name} --data-file={out / name}")
+    output.echo(f"  rm -r {out}")
     if without_address:
-        click.echo(
+        output.echo(
             "\nIts webhooks go nowhere yet: paste the address from `terraform output webhook_urls` in its settings."
         )
     if not by_github:
-        click.echo(f"GitHub made no secret for its webhook: paste that in {out / credentials.FILES[1]} there, too.")
-    click.echo(f"\nThen install it: {made.html_url}/installations/new")
+        output.echo(f"GitHub made no secret for its webhook: paste that in {out / credentials.FILES[1]} there, too.")
+    output.echo(f"\nThen install it: {made.html_url}/installations/new")

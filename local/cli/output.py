@@ -10,9 +10,11 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from local.timeline import Expectation, Line
 from shared.errors import SignalboxError
+from shared.escaping import json_text, terminal
 from shared.run import Run
 
 _COLOURS = {
@@ -27,17 +29,29 @@ _COLOURS = {
 }
 
 
+class _Console(Console):
+    """Every text that it is given, a table's too, is words alone: it colours by its own marks, and obeys no others."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(terminal(text), **how)
+
+
 def console() -> Console:
     """Colours only on a terminal; never wraps a line that another program may read."""
-    made = Console(highlight=False)
+    made = _Console(highlight=False)
     if not made.is_terminal:
-        made = Console(highlight=False, width=200, soft_wrap=True)
+        made = _Console(highlight=False, width=200, soft_wrap=True)
     return made
+
+
+def echo(text: str = "", *, err: bool = False) -> None:
+    """A line as it is; of what a terminal would obey nothing is left."""
+    click.echo(terminal(text), err=err)
 
 
 def as_json(value: Any) -> None:
     """One JSON document on standard output."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    click.echo(json_text(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def line(out: Console, shown: Line) -> None:

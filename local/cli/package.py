@@ -39,7 +39,7 @@ def package(out: Path, config: Path | None, as_json: bool) -> None:
     except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
     for warning in _warnings(configuration.load(config or packages.ROOT / packages.CONFIG)):
-        click.echo(f"warning: {config or packages.CONFIG}: {warning}", err=True)
+        output.echo(f"warning: {config or packages.CONFIG}: {warning}", err=True)
     if as_json:
         output.as_json([{**asdict(one), "file": str(one.file)} for one in made])
         return

@@ -111,13 +111,13 @@ def _show_run(run: Run, as_json: bool) -> None:
     if as_json:
         output.as_json(run)
     else:
-        click.echo(f"{run.id}: attempt {run.attempt} begins at {run.stage}; follow it with: {command()} show {run.id}")
+        output.echo(f"{run.id}: attempt {run.attempt} begins at {run.stage}; follow it with: {command()} show {run.id}")
 
 
 def _show_count(subscription: str, many: int | None, as_json: bool) -> None:
     if as_json:
         output.as_json({"subscription": subscription, "messages": many})
     elif many is None:
-        click.echo(f"{subscription}: delivered again within a minute or so; Pub/Sub does not say how many")
+        output.echo(f"{subscription}: delivered again within a minute or so; Pub/Sub does not say how many")
     else:
-        click.echo(f"{subscription}: {many} messages are delivered again")
+        output.echo(f"{subscription}: {many} messages are delivered again")

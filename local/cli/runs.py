@@ -30,7 +30,7 @@ def runs(folder: Path, limit: int, as_json: bool) -> None:
     if found:
         output.runs(out, found)
     else:
-        click.echo("no runs yet")
+        output.echo("no runs yet")
     output.warnings(out, at_place(folder, notices))
 
 

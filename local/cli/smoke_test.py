@@ -8,6 +8,7 @@ import sys
 import click
 
 from local import smoke
+from local.cli import output
 from shared.redaction import remember
 
 
@@ -27,7 +28,7 @@ def smoke_test(console: str, webhook: str, within: int, token: str) -> None:
     remember(token)
     found = asyncio.run(smoke.problems(console, webhook, token=token.strip(), within=within))
     for problem in found:
-        click.echo(problem)
+        output.echo(problem)
     if found:
         sys.exit(1)
-    click.echo("the console is healthy, and the webhooks refuse what nobody signed")
+    output.echo("the console is healthy, and the webhooks refuse what nobody signed")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from local.called import command
+from local.cli import output
 from local.cli.opening import folder
 from local.place import people_of
 from local.world.people import CHECK, FATES, REVIEWS
@@ -39,7 +40,7 @@ def targets() -> None:
     for one in _ask("GET", "/targets"):
         live = one["live"]
         shown = f"{live['commit'][:7]} is live ({live['status'].lower()})" if live else "nothing is live"
-        click.echo(f"{one['target']}  {one['repository']} {one['branch']}  {shown}")
+        output.echo(f"{one['target']}  {one['repository']} {one['branch']}  {shown}")
 
 
 @try_out.command("fail-next")
@@ -48,28 +49,28 @@ def targets() -> None:
 def fail_next(how: str, target: str | None) -> None:
     """Have the next version fail, by default by being unhealthy."""
     planned = _ask("POST", "/next", how=how, target=target)
-    click.echo(f"the next deployment to {planned['target']}: {how}")
+    output.echo(f"the next deployment to {planned['target']}: {how}")
 
 
 @try_out.command("crash")
 @_target
 def crash(target: str | None) -> None:
     """Crash what is live."""
-    click.echo(f"crashed: deployment {_ask('POST', '/crash', target=target)['crashed'][:8]}")
+    output.echo(f"crashed: deployment {_ask('POST', '/crash', target=target)['crashed'][:8]}")
 
 
 @try_out.command("approve-deployment")
 @_target
 def approve_deployment(target: str | None) -> None:
     """Approve, on Railway, the deployment that waits for it (`fail-next needs-approval`)."""
-    click.echo(f"approved: deployment {_ask('POST', '/approve-deployment', target=target)['approved'][:8]}")
+    output.echo(f"approved: deployment {_ask('POST', '/approve-deployment', target=target)['approved'][:8]}")
 
 
 @try_out.command("pulls")
 def pulls() -> None:
     """The pull requests."""
     for one in _ask("GET", "/pulls", of_repository=True):
-        click.echo(f"#{one['number']}  {'merged' if one['merged'] else one['state']}  {one['title']}")
+        output.echo(f"#{one['number']}  {'merged' if one['merged'] else one['state']}  {one['title']}")
 
 
 @try_out.command("open")
@@ -80,14 +81,14 @@ def pulls() -> None:
 def open_pull(title: str, base: str | None, files: tuple[str, ...], by: str) -> None:
     """Open a pull request. Its check passes at once, unless `slow-ci` came before."""
     opened = _ask("POST", "/pulls", of_repository=True, title=title, base=base, files=files, by=by)
-    click.echo(f"opened #{opened['number']}: {title}")
+    output.echo(f"opened #{opened['number']}: {title}")
 
 
 @try_out.command("push")
 @_pull
 def push(number: int) -> None:
     """Push another commit to a pull request."""
-    click.echo(f"pushed {_ask('POST', f'/pulls/{number}/push', of_repository=True)['sha'][:7]} to #{number}")
+    output.echo(f"pushed {_ask('POST', f'/pulls/{number}/push', of_repository=True)['sha'][:7]} to #{number}")
 
 
 @try_out.command("merge")
@@ -96,7 +97,7 @@ def push(number: int) -> None:
 def merge(number: int, by: str) -> None:
     """Merge a pull request by hand."""
     merged = _ask("POST", f"/pulls/{number}/merge", of_repository=True, by=by)
-    click.echo(f"merged #{number} as {merged['sha'][:7]}")
+    output.echo(f"merged #{number} as {merged['sha'][:7]}")
 
 
 @try_out.command("close")
@@ -104,7 +105,7 @@ def merge(number: int, by: str) -> None:
 def close(number: int) -> None:
     """Close a pull request without a merge."""
     _ask("POST", f"/pulls/{number}/close", of_repository=True)
-    click.echo(f"closed #{number}")
+    output.echo(f"closed #{number}")
 
 
 @try_out.command("comment")
@@ -114,7 +115,7 @@ def close(number: int) -> None:
 def comment(number: int, body: str, by: str) -> None:
     """Comment on a pull request, such as "/deploy"."""
     _ask("POST", f"/pulls/{number}/comments", of_repository=True, body=body, by=by)
-    click.echo(f"{by} commented on #{number}: {body}")
+    output.echo(f"{by} commented on #{number}: {body}")
 
 
 @try_out.command("comments")
@@ -122,7 +123,7 @@ def comment(number: int, body: str, by: str) -> None:
 def comments(number: int) -> None:
     """What stands on a pull request."""
     for body in _ask("GET", f"/pulls/{number}/comments", of_repository=True):
-        click.echo(f"{body}\n")
+        output.echo(f"{body}\n")
 
 
 @try_out.command("label")
@@ -133,7 +134,7 @@ def comments(number: int) -> None:
 def label(number: int, name: str, remove: bool, by: str) -> None:
     """Put a label on a pull request, such as the policy's deploy_label."""
     now = _ask("POST", f"/pulls/{number}/labels", of_repository=True, name=name, remove=remove, by=by)
-    click.echo(f"labels of #{number}: {', '.join(now['labels']) or 'none'}")
+    output.echo(f"labels of #{number}: {', '.join(now['labels']) or 'none'}")
 
 
 @try_out.command("review")
@@ -143,7 +144,7 @@ def label(number: int, name: str, remove: bool, by: str) -> None:
 def review(number: int, state: str, by: str) -> None:
     """Review a pull request; `rules --review` has the branch ask for one."""
     _ask("POST", f"/pulls/{number}/reviews", of_repository=True, state=state, by=by)
-    click.echo(f"{by} reviewed #{number}: {state}")
+    output.echo(f"{by} reviewed #{number}: {state}")
 
 
 @try_out.command("check")
@@ -154,7 +155,7 @@ def check(number: int, conclusion: str, name: str) -> None:
     """Report a check of a pull request's head."""
     concluded = None if conclusion == "running" else conclusion
     _ask("POST", f"/pulls/{number}/checks", of_repository=True, name=name, conclusion=concluded)
-    click.echo(f"check {name} of #{number}: {conclusion}")
+    output.echo(f"check {name} of #{number}: {conclusion}")
 
 
 @try_out.command("slow-ci")
@@ -165,7 +166,7 @@ def check(number: int, conclusion: str, name: str) -> None:
 def slow_ci(begins: float, takes: float, ends: str, pull: int | None) -> None:
     """Have CI begin late and take its time."""
     _ask("POST", "/slow-ci", of_repository=True, begins=begins, takes=takes, ends=ends, pull=pull)
-    click.echo(f"CI of {f'#{pull}' if pull else 'the next push'} begins after {begins:g} s, takes {takes:g} s: {ends}")
+    output.echo(f"CI of {f'#{pull}' if pull else 'the next push'} begins after {begins:g} s, takes {takes:g} s: {ends}")
 
 
 @try_out.command("rules")
@@ -176,7 +177,7 @@ def rules(review: bool, checks: tuple[str, ...], branch: str | None) -> None:
     """What the branch asks for from now on, before it lets anything be merged."""
     ruled = _ask("POST", "/rules", of_repository=True, review=review, checks=list(checks) or None, branch=branch)
     asked = [*(["an approving review"] if review else []), *checks]
-    click.echo(f"{ruled['branch']} asks for {', '.join(asked) or 'nothing new'}")
+    output.echo(f"{ruled['branch']} asks for {', '.join(asked) or 'nothing new'}")
 
 
 def _ask(method: str, path: str, *, of_repository: bool = False, **body: Any) -> Any:

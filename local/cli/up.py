@@ -134,7 +134,7 @@ async def _run(options: Options, as_json: bool, show_log: bool) -> None:
             _show(host, as_json, "standard error" if show_log else str(options.folder / LOG))
             await stop.wait()
     if not as_json:
-        click.echo("stopped")
+        output.echo("stopped")
 
 
 @contextlib.contextmanager
@@ -186,7 +186,7 @@ def _show_what_to_do(host: Host) -> None:
     if played is not None:
         pace = "its times as they are" if played.real_time else "a minute of its policy lasting a second"
         names = ", ".join(one.name for one in host.vendors.configured.targets)
-        click.echo(f"\nThis plays {played.source}, {pace}: {names}")
+        output.echo(f"\nThis plays {played.source}, {pace}: {names}")
     lines = {
         f'{attempt} comment 1 "/deploy {target.name}"': "have it merged and deployed",
         f"{attempt} comments 1": "what Signalbox says there",
@@ -197,13 +197,13 @@ def _show_what_to_do(host: Host) -> None:
         f"{command()} runs": "what became of it",
     }
     width = max(map(len, lines))
-    click.echo(
+    output.echo(
         f"\nPull request #1 of {target.repository} is open in the simulated GitHub, its check green. From another\n"
         "terminal, be one of its people (ada is an admin, grace may write, mallory may only read):"
     )
     for line, what in lines.items():
-        click.echo(f"  {line:<{width}}  # {what}")
-    click.echo(f"The same by HTTP: {host.urls['people']}")
-    click.echo(
+        output.echo(f"  {line:<{width}}  # {what}")
+    output.echo(f"The same by HTTP: {host.urls['people']}")
+    output.echo(
         "The functions obey whoever calls them here, without the tokens that Google's callers bring.\nCtrl-C ends it."
     )

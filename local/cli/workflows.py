@@ -64,7 +64,7 @@ def push(names: tuple[str, ...], folder: Path, as_json: bool) -> None:
         output.as_json(done)
         return
     for one in done:
-        click.echo(f"{one.workflow}: {one.done}, active{f' at /webhook/{one.path}' if one.path else ''}")
+        output.echo(f"{one.workflow}: {one.done}, active{f' at /webhook/{one.path}' if one.path else ''}")
 
 
 @workflows.command()
@@ -79,7 +79,7 @@ def pull(names: tuple[str, ...], folder: Path, as_json: bool) -> None:
         output.as_json([{"workflow": file.stem, "changed": file.stem in changed} for file in chosen])
         return
     for file in chosen:
-        click.echo(f"{file.stem}: {'written' if file.stem in changed else 'as it was'}")
+        output.echo(f"{file.stem}: {'written' if file.stem in changed else 'as it was'}")
 
 
 @workflows.command("list")
@@ -115,11 +115,11 @@ def diff(names: tuple[str, ...], folder: Path, as_json: bool) -> None:
     else:
         for one in states:
             if one.id is None:
-                click.echo(f"{one.workflow}: n8n has none")
+                output.echo(f"{one.workflow}: n8n has none")
             elif not one.active:
-                click.echo(f"{one.workflow}: not active")
+                output.echo(f"{one.workflow}: not active")
             if one.differs:
-                click.echo(one.differs)
+                output.echo(one.differs)
     if any(one.differs or not one.active for one in states):
         sys.exit(1)
 
@@ -151,10 +151,10 @@ def execute_(name: str, payload: TextIO | None, within: float, folder: Path, as_
 
 
 def _show(done: Executed) -> None:
-    click.echo(f"execution {done.execution}: {done.status}")
+    output.echo(f"execution {done.execution}: {done.status}")
     for text in (done.error and f"{done.last_node}: {done.error}", done.answer):
         if text:
-            click.echo(f"  {text}")
+            output.echo(f"  {text}")
 
 
 def _payload(file: TextIO | None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import html
 import re
 import secrets
 from typing import Any
@@ -15,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+
+from shared.escaping import html
 
 GITHUB = "https://github.com"
 BACK = "/created"
@@ -58,9 +59,9 @@ class Page:
     async def _form(self, _request: Request) -> HTMLResponse:
         return _page(
             _FORM.format(
-                name=html.escape(self._manifest["name"]),
-                action=html.escape(address(self._organization, self._state)),
-                manifest=html.escape(msgspec.json.encode(self._manifest).decode()),
+                name=html(self._manifest["name"]),
+                action=html(address(self._organization, self._state)),
+                manifest=html(msgspec.json.encode(self._manifest).decode()),
             )
         )
 

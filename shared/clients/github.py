@@ -302,7 +302,7 @@ class GitHub:
             await self.app.request("POST", url, repository=repository, changes=False, json={"content": content})
 
     async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
-        """Make `body` the text of our comment that holds `marker`, an HTML comment, and return its address.
+        """Make `body` the text of our comment that ends with `marker`, an HTML comment, and return its address.
 
         There is one such comment per marker, edited in place; somebody else's with the same marker is left alone. The
         marker is appended where the body lacks it, and a body longer than GitHub takes is cut.
@@ -322,7 +322,7 @@ class GitHub:
         return (await self._change("POST", url, _Comment, repository, {"body": text})).html_url
 
     async def has_comment(self, repository: str, number: int, *, marker: str) -> bool:
-        """Whether there is a comment of ours that holds `marker`."""
+        """Whether there is a comment of ours that ends with `marker`."""
         return await self._own_comment(repository, number, marker) is not None
 
     async def find_deployment(self, repository: str, *, sha: str, task: str, environment: str) -> int | None:
@@ -425,7 +425,7 @@ class GitHub:
         url = f"/repos/{repository}/issues/{number}/comments?per_page=100"
         async for comments in self._pages(url, list[_Comment], repository):
             for comment in comments:
-                if marker in (comment.body or "") and self._is_own(comment):
+                if (comment.body or "").rstrip().endswith(marker) and self._is_own(comment):
                     return comment
         return None
 
@@ -467,7 +467,7 @@ def _said(refusal: str) -> str:
 
 
 def _with_marker(body: str, marker: str) -> str:
-    if marker in body and len(body) <= LONGEST_COMMENT:
+    if body.endswith(marker) and len(body) <= LONGEST_COMMENT:
         return body
     text = body.replace(marker, "").rstrip()
     ending = f"\n\n{marker}"

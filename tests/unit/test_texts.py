@@ -171,7 +171,6 @@ class TestComment:
         assert "<img>" not in text
         assert "@team" not in text
         assert text.count("<!-- signalbox:run:") == 1
-        assert "<img>" not in texts.refusal(Code.COMMAND_INVALID, words)
 
     def test_an_operator_s_name_mentions_nobody(self):
         assert "@root" not in texts.comment(a_run(trigger=a_trigger("replay", actor="root"), attempt=2), "")
@@ -217,7 +216,7 @@ class TestComment:
         assert "The last verified version `3333333` was restored. It is built anew, with today's variables" in text
         assert "⚠️ The deployment ran a pre-deploy command" in text
         assert "Last look:\n- ✅ railway: live\n- ▫️ version: not shown" in text
-        assert "```text\nTraceback\n'''\nKeyError\n```\n</details>" in text
+        assert "````text\nTraceback\n```\nKeyError\n````\n</details>" in text
         assert f"[{RUN}](https://console.example/runs/{RUN})" in text
 
     @pytest.mark.parametrize(
@@ -283,7 +282,7 @@ class TestComment:
 
         assert TOKEN not in text
         assert "MIIE" not in text
-        assert text.count("[redacted]") == 4
+        assert text.count("[redacted]") + text.count("\\[redacted\\]") == 4
         assert text.endswith(
             f"\n```\n</details>\n\n[{RUN}](https://console.example/runs/{RUN})\n\n{texts.run_marker(RUN)}"
         )
