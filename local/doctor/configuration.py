@@ -23,6 +23,12 @@ GIVE_SECRET = (
     "set its environment variable."
 )
 
+CHOSEN_HERE = (secrets.GITHUB_WEBHOOK_SECRET, secrets.RAILWAY_WEBHOOK_SECRET, secrets.N8N_API)
+"""The others are made by a vendor."""
+SHORTEST = 32
+"""Characters: what signs should have no fewer than its hash has bytes (RFC 7518 §3.2)."""
+LENGTHEN = "Make one with `openssl rand -hex 32`, and rotate the secret: docs/token-management.md."
+
 
 def read(environ: Mapping[str, str]) -> tuple[list[Finding], Settings | None, Config | None]:
     """Every problem of both, and what of them can be used."""
@@ -74,7 +80,10 @@ def checks(project: Project) -> list[Check]:
 async def _secret(project: Project, name: str) -> list[Finding]:
     if name == secrets.N8N_API and project.config is not None and project.config.n8n is None:
         return [skipped(Subject.SECRET, "signalbox.toml names no n8n")]
-    count = len(await project.services.secrets.values(name))
+    values = await project.services.secrets.values(name)
+    count, shortest = len(values), min(map(len, values))
+    if name in CHOSEN_HERE and shortest < SHORTEST:
+        return [warning(Subject.SECRET, f"readable, and of only {shortest} characters", LENGTHEN)]
     return [
         ok(Subject.SECRET, "readable" if count == 1 else f"readable: {count} values are accepted, as in a rotation")
     ]

@@ -7,7 +7,9 @@ from functools import partial
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped
 
 ACTIVATE = "Run `signalbox workflows push`, and compare [n8n] in signalbox.toml with where the workflows are."
-ASK_FOR_TOKEN = "Give the workflow's webhook header authentication: X-Webhook-Token, with the value of N8N-API."
+ASK_FOR_TOKEN = (
+    "Run `signalbox workflows push`: the workflow's webhook needs JWT authentication, with N8N-API as its secret."
+)
 
 
 def checks(project: Project) -> list[Check]:

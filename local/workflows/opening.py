@@ -36,7 +36,8 @@ async def opened(
 ) -> AsyncIterator[Server]:
     """Raises ConfigError that says what is not set."""
     settings = read(environ)
-    configured = config.load(Path(settings.signalbox_config)).n8n
+    own = config.load(Path(settings.signalbox_config))
+    configured = own.n8n
     if configured is None:
         raise ConfigError(f"{settings.signalbox_config}: has no table [n8n]: give it the url of your n8n")
     key = forgiving.token(environ.get(API_KEY, ""))
@@ -52,11 +53,16 @@ async def opened(
         webhooks = N8n(url=configured.url, secrets=secrets, transport=transport)
         stack.push_async_callback(webhooks.close)
         filling = Filling(
-            settings=files.load_settings(folder),
+            settings=files.load_settings(folder) | {"repositories": _repositories(own)},
             credentials=await api.credentials(),
             paths=files.paths_of(configured),
         )
         yield Server(api, webhooks, filling)
+
+
+def _repositories(own: config.Config) -> str:
+    """Those alone are written to by the workflows."""
+    return ",".join(dict.fromkeys(target.repository for target in own.targets))
 
 
 async def _secrets(settings: Settings, environ: Mapping[str, str], stack: contextlib.AsyncExitStack) -> Secrets:

@@ -7,11 +7,14 @@ project remembers the keys of what it told, and does not tell it again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import html
 import json
+import warnings
 from typing import Any, Literal
 
 import httpx
+import jwt
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -120,10 +123,11 @@ class N8nWorld:
             return JSONResponse({"code": 422, "message": "Failed to parse request body"}, 422)
         if found is not None and self.api.lacks_credentials(found):
             return PlainTextResponse("No authentication data defined on node!", 500)
-        if request.headers.get("x-webhook-token") != self.token:
-            refused = {"www-authenticate": 'Basic realm="Webhook"'}
-            return PlainTextResponse("Authorization data is wrong!", 403, refused)
+        claims = self._claims(request.headers.get("authorization"))
+        if isinstance(claims, Response):
+            return claims
         execution = self.api.run(found["id"] if found else "", request.headers, payload)
+        signed = claims.get("sha256") == hashlib.sha256(body).hexdigest() and isinstance(claims.get("key"), str)
         if self.state == "failing":
             execution.end("error", at="Valid?", error="something in it cannot be evaluated")
             status, said = self.api.rules.failed_before_answer
@@ -131,17 +135,34 @@ class N8nWorld:
         if path == self.other:
             self.asked.append(payload)
             return JSONResponse({"ok": True, "execution_id": execution.id})
-        return await self._play(execution)
+        return await self._play(execution, claims["key"] if signed else None)
 
-    async def _play(self, execution: Executed) -> Response:
-        """The notification workflow, whichever was called: no other is played."""
+    def _claims(self, authorization: str | None) -> dict[str, Any] | Response:
+        """As n8n's JWT authentication reads them, or its answer."""
+        refused = {"www-authenticate": 'Basic realm="Webhook"'}
+        token = (authorization or "").split(" ")[1:2]
+        if not token:
+            return PlainTextResponse("No token provided", 401, refused)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
+                claims: dict[str, Any] = jwt.decode(token[0], self.token, algorithms=["HS256"])
+        except jwt.ExpiredSignatureError:
+            return PlainTextResponse("jwt expired", 403, refused)
+        except jwt.InvalidSignatureError:
+            return PlainTextResponse("invalid signature", 403, refused)
+        except jwt.PyJWTError:
+            return PlainTextResponse("jwt malformed", 403, refused)
+        return claims
+
+    async def _play(self, execution: Executed, key: str | None) -> Response:
+        """The notification workflow, whichever was called: no other is played. `key` is the signed one."""
         payload = execution.body
-        if not _is_notification(payload):
+        if key is None or not _is_notification(payload):
             execution.end("error", at="Refuse", error="The notification has no key, event or text")
             return JSONResponse({"ok": False, "error": "invalid_notification", "execution_id": execution.id}, 400)
         self.notifications.append(payload)
         self.headers.append(execution.headers)
-        key = execution.headers.get("idempotency-key", payload["key"])
         if key in self._told:
             execution.end("success", at="Respond Told Before")
             return JSONResponse({"ok": True, "execution_id": execution.id, "duplicate": True})

@@ -21,6 +21,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from local.world.n8n_versions import NEWEST, RULES, WEBHOOK, Document, Rules, Version
 from local.world.n8n_webhooks import Webhooks, paths_of
 
+AUTHENTICATION = {"headerAuth": "httpHeaderAuth", "jwtAuth": "jwtAuth"}
+"""The type of credential that a webhook needs, by how it is authenticated."""
 TRIGGERS = (WEBHOOK, "n8n-nodes-base.scheduleTrigger")
 
 
@@ -198,7 +200,8 @@ class PublicApi(Struct):
             raise _Refused(400, "Workflow cannot be activated because it has no trigger node.")
         for node in workflow["nodes"]:
             if "authentication" in node["parameters"] and not node.get("credentials"):
-                issue = f'Node "{node["name"]}":\n  - Missing required credential: httpHeaderAuth'
+                wanted = AUTHENTICATION[node["parameters"]["authentication"]]
+                issue = f'Node "{node["name"]}":\n  - Missing required credential: {wanted}'
                 raise _Refused(400, f"Cannot publish workflow: 1 node have configuration issues:\n\n{issue}")
         self._check_paths(workflow)
         workflow["active"] = True

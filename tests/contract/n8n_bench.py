@@ -24,7 +24,7 @@ from shared.clients.n8n import N8n
 from shared.clock import SystemClock
 from shared.secrets import Secrets
 
-TOKEN = "the-token-of-the-webhooks"
+TOKEN = "the-token-of-the-webhooks-of-n8n"
 CHAT = "-1001234567890"
 
 
@@ -80,6 +80,7 @@ def settings_for(upstream: str) -> dict[str, str]:
         "anthropic_model": "claude-of-the-tests",
         "anthropic_url": f"{upstream}/anthropic",
         "github_url": f"{upstream}/github",
+        "repositories": "acme/shop,acme/other",
     }
 
 
@@ -89,7 +90,11 @@ def credentials_for(upstream: str) -> list[dict[str, Any]]:
 
     bot = {"accessToken": BOT, "baseUrl": f"{upstream}/telegram"}
     return [
-        header("Signalbox webhook", "X-Webhook-Token", TOKEN),
+        {
+            "name": "Signalbox webhook",
+            "type": "jwtAuth",
+            "data": {"keyType": "passphrase", "secret": TOKEN, "algorithm": "HS256"},
+        },
         header("Signalbox Anthropic", "x-api-key", ANTHROPIC_KEY),
         header("Signalbox GitHub", "Authorization", GITHUB_TOKEN),
         {"name": "Signalbox Telegram", "type": "telegramApi", "data": bot},

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import install_n8n
+import jwt
 import pytest
-from n8n_bench import CHAT, Bench, open_bench, real, simulated
+from n8n_bench import CHAT, TOKEN, Bench, open_bench, real, simulated
 from n8n_ledger import REAL, SIMULATED, Ledger
 from vendors import report
 
@@ -24,7 +25,7 @@ from local.workflows.executing import execute
 from local.workflows.files import Document, Filling, WorkflowFile
 from local.world.faults import Fault
 from local.world.n8n_versions import NEWEST, RULES, Version
-from shared.clients.n8n import N8n
+from shared.clients.n8n import N8n, signed
 from shared.errors import ConfigError, NotFound, Refused, Unauthorized, Unavailable, UnknownOutcome
 
 PATH = "signalbox-notification"
@@ -198,19 +199,51 @@ async def test_a_wrong_token_is_refused_and_runs_nothing(bench: Bench) -> None:
     before = len(await bench.api.executions(workflow))
     bench.token["N8N_API"] = "another"
 
-    with pytest.raises(Unauthorized, match="403 Authorization data is wrong!"):
+    with pytest.raises(Unauthorized, match="403 invalid signature"):
         await tell(bench, notification())
 
     assert len(await bench.api.executions(workflow)) == before
     assert bench.telegram.messages == []
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer the-token-of-the-webhooks"}])
-async def test_the_token_in_no_or_another_header_is_refused(bench: Bench, headers: dict[str, str]) -> None:
+EXPIRED = jwt.encode({"exp": 1, "key": "k"}, TOKEN, algorithm="HS256")
+UNSIGNED = jwt.encode({"key": "k"}, None, algorithm="none")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "text"),
+    [
+        ({}, 401, "No token provided"),
+        ({"X-Webhook-Token": TOKEN}, 401, "No token provided"),
+        ({"Authorization": f"Bearer {TOKEN}"}, 403, "jwt malformed"),
+        ({"Authorization": f"Bearer {EXPIRED}"}, 403, "jwt expired"),
+        ({"Authorization": f"Bearer {UNSIGNED}"}, 403, None),
+    ],
+)
+async def test_what_is_not_signed_is_refused(
+    bench: Bench, headers: dict[str, str], status: int, text: str | None
+) -> None:
     answer = await bench.raw.post(f"/webhook/{PATH}", json=notification(), headers=headers)
 
-    assert (answer.status_code, answer.text) == (403, "Authorization data is wrong!")
+    assert answer.status_code == status
+    assert text in (None, answer.text)
     assert "Basic" in answer.headers["www-authenticate"]
+
+
+async def test_a_token_is_for_one_body_and_one_key(bench: Bench) -> None:
+    """What n8n keeps of a call tells nothing else, and uses up no other key, also while it is good."""
+    told, other = json.dumps(notification()).encode(), json.dumps(notification(key="alarm:1")).encode()
+    headers = {"Authorization": f"Bearer {signed(TOKEN, 'k', told)}", "Content-Type": "application/json"}
+
+    refused = await bench.raw.post(f"/webhook/{PATH}", content=other, headers=headers)
+    taken = await bench.raw.post(f"/webhook/{PATH}", content=told, headers=headers | {"Idempotency-Key": "alarm:1"})
+    await bench.until_ended((await bench.workflow("deployment-notification"))["id"])
+    alarm = await bench.webhooks.call(PATH, notification(key="alarm:1"), idempotency_key="alarm:1")
+
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_notification")
+    assert taken.status_code == 200, taken.text
+    assert alarm
+    assert len(bench.telegram.messages) == 2
 
 
 async def test_an_unknown_path_and_another_method_are_not_registered(bench: Bench) -> None:
@@ -223,7 +256,7 @@ async def test_an_unknown_path_and_another_method_are_not_registered(bench: Benc
 
 
 async def test_a_body_that_is_no_json(bench: Bench) -> None:
-    headers = {"X-Webhook-Token": bench.token["N8N_API"], "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {signed(TOKEN, 'k', b'{')}", "Content-Type": "application/json"}
     answer = await bench.raw.post(f"/webhook/{PATH}", content=b"{", headers=headers)
 
     assert (answer.status_code, answer.json()["message"]) == (422, "Failed to parse request body")
@@ -297,9 +330,9 @@ async def test_nothing_is_changed_when_a_credential_or_setting_is_missing(bench:
         await bench.server.push([with_timeout(file, 57) for file in files.load() if file.stem == "failure-analysis"])
 
     told = str(caught.value).splitlines()
-    assert len(told) == 4
+    assert len(told) == 5
     assert "failure-analysis: setting anthropic_model is empty" in told[0]
-    assert "failure-analysis: n8n has no credential 'Signalbox GitHub' of type httpHeaderAuth" in told[3]
+    assert "failure-analysis: n8n has no credential 'Signalbox GitHub' of type httpHeaderAuth" in told[4]
     assert await bench.api.workflows() == before
 
 

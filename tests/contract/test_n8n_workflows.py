@@ -15,11 +15,13 @@ import install_n8n
 import pytest
 import real_n8n
 from install_n8n import Release
-from n8n_bench import Bench, real
+from n8n_bench import TOKEN, Bench, real
 from real_n8n import RealN8n
 from unit.building import a_run
 from unit.functions.scene import opened
-from upstream import DIFF, HEAD, TITLE, Upstream
+from unit.hostile_corpus import PIECES
+from unit.test_escaping import MENTION, REFERENCE, UNSEEN, rendered
+from upstream import ANTHROPIC_KEY, BOT, DIFF, GITHUB_TOKEN, HEAD, OWN_ID, TITLE, Upstream
 
 from local.workflows import files
 from local.workflows.executing import Executed, execute
@@ -58,6 +60,79 @@ ASKING = {"failure-analysis": failure(), "pull-request-analysis": PULL_REQUEST}
 
 
 # Claude
+
+
+HOSTILE = [piece for piece in PIECES if piece.strip() and len(piece) < 500]
+
+
+@pytest.mark.parametrize("piece", [*range(0, len(HOSTILE), 25)])
+async def test_what_claude_answers_leads_nowhere_and_mentions_nobody(
+    bench: Bench, upstream: Upstream, piece: int
+) -> None:
+    """Each piece in a paragraph of its own; a fence that is left open ends with the paragraph of another."""
+    upstream.answer = "\n\n".join(one for one in HOSTILE[piece : piece + 25] if "```" not in one and "~~~" not in one)
+
+    assert (await run(bench, "failure-analysis", failure())).succeeded
+
+    [comment] = upstream.comments
+    page = rendered(comment["body"])
+    assert page.links == set()
+    assert not set(page.tags) & {"a", "img", "script", "details", "summary", "b"}
+    assert not MENTION.search(page.outside_code)
+    assert not REFERENCE.search(page.outside_code)
+    assert page.comments == [f"signalbox:analysis:{a_run().id}:1"]
+    assert not UNSEEN.search(comment["body"].replace("\u200b", "").replace("\n", ""))
+
+
+@pytest.mark.parametrize("stem", ASKING)
+async def test_a_marker_of_somebody_else_or_in_the_middle_suppresses_nothing(
+    bench: Bench, upstream: Upstream, stem: str
+) -> None:
+    marker = (
+        f"<!-- signalbox:analysis:{a_run().id}:1 -->"
+        if stem == "failure-analysis"
+        else f"<!-- signalbox:review:{HEAD} -->"
+    )
+    upstream.comments += [
+        {"id": 1, "body": marker, "html_url": "u", "user": {"login": "mallory", "id": 1}},
+        {"id": 2, "body": marker, "html_url": "u", "user": None},
+        {"id": 3, "body": f"{marker} and more", "html_url": "u", "user": {"login": "signalbox-reviews", "id": OWN_ID}},
+    ]
+
+    done = await run(bench, stem, ASKING[stem])
+
+    assert (done.succeeded, done.last_node) == (True, "Respond Written")
+    assert len(upstream.comments) == 4
+
+
+@pytest.mark.parametrize("stem", ASKING)
+async def test_a_repository_that_is_not_configured_is_left_alone(bench: Bench, upstream: Upstream, stem: str) -> None:
+    done = await run(bench, stem, ASKING[stem] | {"repository": "acme/secret"})
+
+    assert done.last_node == "Refuse"
+    assert "400 invalid_" in done.answer
+    assert upstream.app.calls == []
+
+
+@pytest.mark.parametrize("stem", ASKING)
+async def test_whose_comments_are_ours_has_to_be_known(bench: Bench, upstream: Upstream, stem: str) -> None:
+    upstream.app.faults.append(Fault(when="/user", status=403, times=2, body={"message": "Resource not accessible"}))
+
+    done = await run(bench, stem, ASKING[stem])
+
+    assert "upstream_failed: Read Own User" in done.answer
+    assert (upstream.asked, upstream.comments) == ([], [])
+
+
+async def test_nothing_that_n8n_keeps_holds_a_secret(bench: Bench, upstream: Upstream) -> None:
+    workflow = await bench.workflow("failure-analysis")
+    done = await run(bench, "failure-analysis", failure())
+
+    kept = (await bench.raw.get(f"/api/v1/executions/{done.execution}?includeData=true")).text
+    assert a_run().id in kept
+    for secret in (TOKEN, ANTHROPIC_KEY, GITHUB_TOKEN, BOT):
+        assert secret not in kept
+        assert secret not in str(workflow)
 
 
 async def test_a_failure_is_explained_on_the_pull_request(bench: Bench, upstream: Upstream) -> None:

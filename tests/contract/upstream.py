@@ -19,6 +19,8 @@ from local.world.telegram import TelegramWorld
 BOT = "123456:a-telegram-token"
 ANTHROPIC_KEY = "an-anthropic-key"
 GITHUB_TOKEN = "Bearer a-github-token"
+OWN_ID = 4711
+"""Whose token it is."""
 HEAD = "0123456789abcdef0123456789abcdef01234567"
 TITLE = 'Title with "quotes", {{ $env.SECRET }} and </title>'
 TOO_LARGE = {
@@ -49,6 +51,7 @@ class Upstream:
         self.url = ""
         routes = [
             Route("/anthropic/v1/messages", self._messages, methods=["POST"]),
+            Route("/github/user", self._user),
             Route("/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment, methods=["GET", "POST"]),
             Route("/github/repos/{owner}/{name}/pulls/{number:int}", self._pull),
             Route("/github/repos/{owner}/{name}/pulls/{number:int}/files", self._files),
@@ -95,10 +98,16 @@ class Upstream:
         made = {
             "id": len(self.comments) + 1,
             "body": body,
+            "user": {"login": "signalbox-reviews", "id": OWN_ID},
             "html_url": f"https://github.test/{number}#{len(self.comments)}",
         }
         self.comments.append(made)
         return JSONResponse(made, 201)
+
+    async def _user(self, request: Request) -> Response:
+        if request.headers.get("authorization") != GITHUB_TOKEN:
+            return JSONResponse({"message": "Bad credentials"}, 401)
+        return JSONResponse({"login": "signalbox-reviews", "id": OWN_ID, "type": "User"})
 
     async def _pull(self, request: Request) -> Response:
         if request.headers.get("authorization") != GITHUB_TOKEN:

@@ -185,6 +185,10 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
         *(Subject.SECRET, "failed", "N8N_API", "Give the secret a version"),
         lambda scene: scene.secrets.pop("N8N_API"),
     ),
+    "a secret that can be guessed": (
+        *(Subject.SECRET, "warning", "of only 8 characters", "Make one with `openssl rand -hex 32`"),
+        lambda scene: scene.secrets.update(RAILWAY_WEBHOOK_SECRET="password"),
+    ),
     "a store that is down": (
         *(Subject.STORE, "failed", "the store is down", "Try again"),
         lambda scene: setattr(scene.store, "down", True),
@@ -405,7 +409,7 @@ PROBLEMS: dict[str, tuple[Subject, str, str, str, Provoke]] = {
         lambda scene: setattr(scene.n8n, "state", "migrating"),
     ),
     "a workflow open to everybody": (
-        *(Subject.N8N_WORKFLOW, "failed", "400 to a call with a wrong token", "Give the workflow's webhook"),
+        *(Subject.N8N_WORKFLOW, "failed", "400 to a call with a wrong token", "Run `signalbox workflows push`"),
         fault("n8n", "", status=400, body={"ok": False}),
     ),
     "no n8n": (

@@ -380,8 +380,8 @@ def test_every_workflow_asks_for_the_token_and_shows_its_failures(file: files.Wo
     nodes = {node["name"]: node for node in file.document["nodes"]}
     links = {name: outgoing["main"] for name, outgoing in file.document["connections"].items()}
     webhook = nodes["Webhook"]
-    assert webhook["parameters"]["authentication"] == "headerAuth"
-    assert webhook["credentials"]["httpHeaderAuth"]["name"] == "Signalbox webhook"
+    assert webhook["parameters"]["authentication"] == "jwtAuth"
+    assert webhook["credentials"]["jwtAuth"]["name"] == "Signalbox webhook"
     assert webhook["webhookId"]
     for outgoing in links.values():
         assert all(set(link) == {"node", "type", "index"} and link["node"] in nodes for out in outgoing for link in out)
@@ -415,6 +415,7 @@ def test_paths_of_signalbox_toml_are_used_and_taken_back() -> None:
     paths = files.paths_of(N8n(url="https://n8n.test", **ours))
     known = tuple(files.Credential(f"id{n}", name, type) for n, (type, name) in enumerate(credentials()))
     settings = {"anthropic_model": "m", "anthropic_url": "a", "github_url": "g", "telegram_chat_id": "c"}
+    settings["repositories"] = "acme/shop"
 
     filled = [files.fill_in(file, files.Filling(settings=settings, credentials=known, paths=paths)) for file in ALL]
 

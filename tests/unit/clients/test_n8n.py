@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from local.secrets import EnvironmentSecrets
@@ -20,7 +22,7 @@ from shared.clock import SystemClock
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.secrets import Secrets
 
-TOKEN = "the-webhook-token"
+TOKEN = "the-secret-that-signs-calls-to-n8n"
 PATH = "signalbox-notification"
 EVENT = {"key": "r1:succeeded", "event": "succeeded", "text": "deployed", "run_id": "r1"}
 
@@ -63,7 +65,13 @@ async def test_success_is_the_id_of_the_execution(n8n, world):
 
     assert world.notifications == [EVENT, EVENT]
     assert world.headers[0]["idempotency-key"] == "r1:succeeded:n8n"
-    assert world.headers[0]["x-webhook-token"] == TOKEN
+    scheme, token = world.headers[0]["authorization"].split()
+    body = world.app.calls[0].body
+    claims = jwt.decode(token, TOKEN, algorithms=["HS256"])
+    assert (scheme, claims["key"], claims["iss"]) == ("Bearer", "r1:succeeded:n8n", "signalbox")
+    assert claims["sha256"] == hashlib.sha256(body).hexdigest()
+    assert claims["exp"] - claims["iat"] == 300
+    assert not any(TOKEN in value for headers in world.headers for value in headers.values())
     assert [c.path for c in world.app.calls] == [f"/webhook/{PATH}"] * 2
 
 
@@ -104,7 +112,7 @@ async def test_a_workflow_that_is_missing_or_inactive(n8n, world):
 
 async def test_a_refused_token_is_read_anew_for_the_next_call(n8n, world, environ):
     environ["N8N_API"] = "the-old-token"
-    with pytest.raises(Unauthorized, match="403 Authorization data is wrong!"):
+    with pytest.raises(Unauthorized, match="403 invalid signature"):
         await call(n8n)
 
     environ["N8N_API"] = TOKEN
@@ -180,7 +188,7 @@ ANSWERS: dict[str, tuple[httpx.Response | Exception, Callable[..., Exception]]] 
         NotFound,
     ),
     "not registered": (httpx.Response(404, json={"code": 404, "message": "not registered", "hint": "x"}), NotFound),
-    "wrong token": (httpx.Response(403, text="Authorization data is wrong!"), Unauthorized),
+    "wrong token": (httpx.Response(403, text="jwt malformed"), Unauthorized),
     "no token": (httpx.Response(401), Unauthorized),
     "failed before the answer, 2.8": (httpx.Response(200), UnknownOutcome),
     "failed before the answer, 2.41": (httpx.Response(500, json={"message": "Error in workflow"}), UnknownOutcome),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from local.simulation import loop
 from local.world.faults import Fault
 from local.world.n8n import N8nWorld
 from local.world.telegram import TelegramWorld, parse_html
+from shared.clients.n8n import signed
 
-TOKEN = {"X-Webhook-Token": "the-token"}
+SECRET = "the-token-of-the-webhooks-of-n8n"
 HOOK = "/webhook/signalbox-notification"
 TOLD = {"key": "run:succeeded", "event": "succeeded", "text": "deployed"}
 
@@ -24,7 +28,7 @@ def telegram() -> TelegramWorld:
 
 @pytest.fixture
 def world(telegram) -> N8nWorld:
-    return N8nWorld(token="the-token", telegram=telegram)
+    return N8nWorld(token=SECRET, telegram=telegram)
 
 
 @pytest.fixture
@@ -42,8 +46,15 @@ async def bot(telegram):
 # n8n
 
 
+def sent(content: Any = TOLD, key: str = "k", secret: str = SECRET) -> dict[str, Any]:
+    """What a call has, signed."""
+    body = json.dumps(content).encode()
+    headers = {"Authorization": f"Bearer {signed(secret, key, body)}", "Content-Type": "application/json"}
+    return {"content": body, "headers": headers | {"Idempotency-Key": key}}
+
+
 async def test_a_notification_becomes_a_telegram_message(n8n, world, telegram):
-    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+    answer = await n8n.post(HOOK, **sent())
 
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "execution_id": "1"})
     assert world.notifications == [TOLD]
@@ -51,7 +62,7 @@ async def test_a_notification_becomes_a_telegram_message(n8n, world, telegram):
 
 
 async def test_texts_are_plain_and_become_html(n8n, telegram):
-    answer = await n8n.post(HOOK, headers=TOKEN, json={**TOLD, "text": 'a < b & "<c>"', "next_step": "d > e"})
+    answer = await n8n.post(HOOK, **sent({**TOLD, "text": 'a < b & "<c>"', "next_step": "d > e"}))
 
     assert answer.status_code == 200
     assert [m.plain for m in telegram.messages] == ['a < b & "<c>"\n→ d > e']
@@ -60,7 +71,7 @@ async def test_texts_are_plain_and_become_html(n8n, telegram):
 
 async def test_a_repeated_key_is_a_repeated_execution_and_one_message(n8n, world, telegram):
     for execution in ("1", "2"):
-        answer = await n8n.post(HOOK, headers={**TOKEN, "Idempotency-Key": "k"}, json=TOLD)
+        answer = await n8n.post(HOOK, **sent())
         assert answer.json()["execution_id"] == execution
 
     assert len(world.notifications) == 2
@@ -68,20 +79,30 @@ async def test_a_repeated_key_is_a_repeated_execution_and_one_message(n8n, world
     assert [headers["idempotency-key"] for headers in world.headers] == ["k", "k"]
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Webhook-Token": "wrong"}])
-async def test_a_wrong_token(n8n, world, headers):
+@pytest.mark.parametrize(
+    ("authorization", "status", "text"),
+    [
+        (None, 401, "No token provided"),
+        (f"Bearer {SECRET}", 403, "jwt malformed"),
+        (f"Bearer {signed('another', 'k', b'{}')}", 403, "invalid signature"),
+        (f"Bearer {jwt.encode({'exp': 1}, SECRET)}", 403, "jwt expired"),
+    ],
+)
+async def test_a_wrong_token(n8n, world, authorization, status, text):
+    headers = {} if authorization is None else {"Authorization": authorization}
+
     answer = await n8n.post(HOOK, headers=headers, json=TOLD)
 
-    assert (answer.status_code, answer.text) == (403, "Authorization data is wrong!")
+    assert (answer.status_code, answer.text) == (status, text)
     assert "Basic" in answer.headers["www-authenticate"]
     assert world.notifications == []
 
 
 async def test_unknown_inactive_and_wrong_method(n8n, world):
-    unknown = await n8n.post("/webhook/other", headers=TOKEN)
-    wrong = await n8n.get(HOOK, headers=TOKEN)
+    unknown = await n8n.post("/webhook/other", **sent())
+    wrong = await n8n.get(HOOK, headers=sent()["headers"])
     world.state = "inactive"
-    inactive = await n8n.post(HOOK, headers=TOKEN)
+    inactive = await n8n.post(HOOK, **sent())
 
     assert [a.status_code for a in (unknown, wrong, inactive)] == [404, 404, 404]
     assert unknown.json()["message"] == 'The requested webhook "POST other" is not registered.'
@@ -91,9 +112,9 @@ async def test_unknown_inactive_and_wrong_method(n8n, world):
 
 async def test_start_up(n8n, world):
     world.state = "migrating"
-    migrating = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+    migrating = await n8n.post(HOOK, **sent())
     world.state = "starting"
-    starting = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+    starting = await n8n.post(HOOK, **sent())
 
     assert (migrating.status_code, migrating.text) == (200, "n8n is starting up. Please wait")
     assert starting.status_code == 404
@@ -110,7 +131,7 @@ def test_an_upgrade_takes_its_time_and_keeps_what_there_is(world):
         async with httpx.AsyncClient(transport=transport, base_url="http://n8n") as n8n:
             for _ in range(10):
                 try:
-                    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+                    answer = await n8n.post(HOOK, **sent())
                     seen.append(f"{answer.status_code} {answer.headers['content-type'].partition(';')[0]}")
                 except httpx.ConnectError:
                     seen.append("down")
@@ -128,14 +149,14 @@ async def test_put_into_a_state_it_stays_there(n8n, world):
     world.restart("2.41.1", down=60, migrating=60, starting=60)
     world.state = "active"
 
-    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 200
+    assert (await n8n.post(HOOK, **sent())).status_code == 200
 
 
 @pytest.mark.parametrize(("version", "status", "body"), [("2.8.4", 200, b""), ("2.41.1", 500, b"Error in workflow")])
 async def test_a_workflow_that_fails_before_it_answers(n8n, world, version, status, body):
     world.api.version, world.state = version, "failing"
 
-    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+    answer = await n8n.post(HOOK, **sent())
 
     assert answer.status_code == status
     assert body in answer.content
@@ -146,7 +167,7 @@ async def test_a_workflow_that_fails_before_it_answers(n8n, world, version, stat
 @pytest.mark.parametrize(("version", "status"), [("2.8.4", 400), ("2.41.1", 409)])
 async def test_what_succeeded_cannot_be_run_again(n8n, world, version, status):
     world.api.version = version
-    await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+    await n8n.post(HOOK, **sent())
 
     answer = await n8n.post("/api/v1/executions/1/retry", headers={"X-N8N-API-KEY": world.api.key})
 
@@ -178,9 +199,9 @@ def test_of_two_that_want_one_path_at_once_the_first_has_it(world):
 
 
 async def test_bodies(n8n):
-    malformed = await n8n.post(HOOK, headers=TOKEN, content=b"{")
-    empty = await n8n.post(HOOK, headers=TOKEN)
-    a_list = await n8n.post(HOOK, headers=TOKEN, json=["event"])
+    malformed = await n8n.post(HOOK, **sent() | {"content": b"{"})
+    empty = await n8n.post(HOOK, headers={"Authorization": f"Bearer {signed(SECRET, 'k', b'')}"})
+    a_list = await n8n.post(HOOK, **sent(["event"]))
 
     assert (malformed.status_code, malformed.json()["message"]) == (422, "Failed to parse request body")
     assert (empty.status_code, empty.json()["error"]) == (400, "invalid_notification")
@@ -201,7 +222,7 @@ async def test_bodies(n8n):
 async def test_telegram_out_of_order_fails_the_execution(n8n, telegram, fault, detail):
     telegram.app.faults.append(fault)
 
-    answer = await n8n.post(HOOK, headers=TOKEN, json=TOLD)
+    answer = await n8n.post(HOOK, **sent())
 
     assert answer.status_code == 502
     assert answer.json() == {"ok": False, "error": "telegram_send_failed", "detail": detail, "execution_id": "1"}
@@ -211,22 +232,22 @@ async def test_telegram_out_of_order_fails_the_execution(n8n, telegram, fault, d
 async def test_one_hiccup_of_telegram_is_tried_over(n8n, telegram):
     telegram.app.faults.append(Fault(status=500, body={"description": "Internal"}))
 
-    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 200
+    assert (await n8n.post(HOOK, **sent())).status_code == 200
     assert len(telegram.messages) == 1
 
 
 async def test_faults_and_calls(n8n, world):
     world.app.faults.append(Fault(when="run:succeeded", status=503))
 
-    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 503
-    assert (await n8n.post(HOOK, headers=TOKEN, json=TOLD)).status_code == 200
+    assert (await n8n.post(HOOK, **sent())).status_code == 503
+    assert (await n8n.post(HOOK, **sent())).status_code == 200
     assert [call.status for call in world.app.calls] == [503, 200]
 
 
 async def test_without_telegram_notifications_are_only_recorded():
-    world = N8nWorld(token="the-token", path="other")
+    world = N8nWorld(token=SECRET, path="other")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://n8n") as n8n:
-        assert (await n8n.post("/webhook/other", headers=TOKEN, json=TOLD)).status_code == 200
+        assert (await n8n.post("/webhook/other", **sent())).status_code == 200
     assert world.notifications == [TOLD]
 
 
