@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from shared import outbox
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from shared import log, outbox
 from shared.amend import amend
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
@@ -10,6 +14,10 @@ from shared.run import Target
 from shared.services import Services
 
 EVENT = "pull_request"
+FORKS_A_DAY = 10
+"""Heads of forks that are analysed of a repository in any 24 hours: anybody can push to one, and each costs a call to
+Claude and a comment."""
+DAY = timedelta(days=1)
 
 
 async def owe_analysis(services: Services, repository: str, number: int) -> None:
@@ -21,15 +29,29 @@ async def owe_analysis(services: Services, repository: str, number: int) -> None
     if pull.state != "open" or pull.draft:
         return
     event, now = f"{EVENT}@{number}-{pull.head_sha}", services.clock.now()
+    from_fork = pull.from_fork
     target = await amend(
         services.store,
         Target,
         places[0].id,
-        lambda target: outbox.owe(target, event, now),
+        lambda target: _owe_within_rate(target, event, now) if from_fork else outbox.owe(target, event, now),
         missing=Target(id=places[0].id),
     )
-    if target is not None and f"{event}:{outbox.ANALYSIS}" in target.owed:
+    if target is None:
+        return
+    key = f"{event}:{outbox.ANALYSIS}"
+    if key in target.owed:
         await services.publish([Message(NOTIFY, target_id=target.id)])
+    elif key not in target.notified:
+        log.info("not analysed: too many heads of forks today", repository=repository, number=number, most=FORKS_A_DAY)
+
+
+def _owe_within_rate(target: Target, event: str, now: datetime) -> Target:
+    owing = outbox.owe(target, event, now)
+    lately = tuple(at for at in target.analysed_forks if now - at < DAY)
+    if owing == target or len(lately) >= FORKS_A_DAY:
+        return target
+    return replace(owing, analysed_forks=(*lately, now))
 
 
 def analysed(event: str) -> tuple[int, str]:

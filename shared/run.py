@@ -432,6 +432,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """When the last webhook about it arrived, by vendor; no more precise than five minutes."""
     repository: Repository | None = None
     """The one that the name in signalbox.toml meant when it was first seen."""
+    analysed_forks: tuple[datetime, ...] = ()
+    """When the analyses of forks' heads of the last day were owed, on the first target of the repository."""
     updated_at: datetime | None = None
 
     @property

@@ -12,7 +12,7 @@ from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
 
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
-from shared import events
+from shared import events, reviewing
 from shared.errors import Code
 from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged, PullRequestOpened
 from shared.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
@@ -844,6 +844,34 @@ async def test_a_draft_and_one_that_is_closed_are_not_analysed(scene: Scene) -> 
     scene.github.pull(REPOSITORY, draft).draft = False
     await scene.happen(touched(draft))
     assert len((await scene.target()).owed) == 1
+
+
+async def test_heads_of_forks_are_analysed_at_a_bounded_rate(scene: Scene) -> None:
+    # Given somebody who pushes to a fork again and again
+    scene.use_workflow(pull_request_analysis="review")
+    fork = scene.github.open_pull_request(REPOSITORY, title="Free money", author="mallory", from_fork=True)
+    for _ in range(41):
+        scene.github.push(REPOSITORY, fork)
+        assert (await scene.happen(touched(fork))).status_code == 200
+        assert (await scene.happen(touched(fork))).status_code == 200
+    await scene.settle()
+
+    # Then ten heads of the day are analysed
+    assert len(scene.n8n.asked) == reviewing.FORKS_A_DAY
+    assert scene.logged("too many heads of forks today")
+
+    # And those of the repository's own branches all the same
+    own = scene.open_pull_request()
+    await scene.happen(opened(own))
+    await scene.settle()
+    assert scene.n8n.asked[-1]["pull_request"]["number"] == own
+
+    # And the next day forks' again
+    scene.pass_time(86400)
+    scene.github.push(REPOSITORY, fork)
+    await scene.happen(touched(fork))
+    await scene.settle()
+    assert scene.n8n.asked[-1]["pull_request"] == {"number": fork, "head_sha": head(scene, fork)}
 
 
 async def test_without_a_workflow_for_it_a_new_pull_request_is_not_even_looked_at(scene: Scene) -> None:
