@@ -225,7 +225,7 @@ def _why(run: Run) -> list[str]:
     said = run.error.message.removeprefix(f"{run.error.code}:").lstrip()
     parts = [f"**`{run.error.code}`** {_foreign(said, run)}\n\n{ADVICE[run.error.code]}"]
     if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
-        parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. The target is locked.")
+        parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. {_locked(run)}")
     if run.left_unverified:
         parts.append(_left_unverified(run))
     if run.status is Status.ROLLED_BACK:
@@ -298,7 +298,16 @@ def _next_step(run: Run) -> str | None:
         return ADVICE[run.reason]
     if run.error is None:
         return None
-    return f"{_left_unverified(run)} {ADVICE[run.error.code]}" if run.left_unverified else ADVICE[run.error.code]
+    advice = ADVICE[run.error.code]
+    if _stuck(run) and "`/unlock`" not in advice:
+        advice = f"{advice} {_locked(run)}"
+    return f"{_left_unverified(run)} {advice}" if run.left_unverified else advice
+
+
+def _locked(run: Run) -> str:
+    """That the target is, with the next step where the reason has another."""
+    known = run.error is not None and "`/unlock`" in ADVICE[run.error.code]
+    return "The target is locked." if known else "The target is locked: see what serves, then comment `/unlock`."
 
 
 def _sentence(run: Run) -> str:
