@@ -123,6 +123,7 @@ class Code(enum.StrEnum):
     LABEL_REMOVED = "label_removed"
     MERGE_REFUSED = "merge_refused"
     TARGET_LOCKED = "target_locked"
+    TARGET_PAUSED = "target_paused"
     TARGET_HELD = "target_held"
     QUARANTINED = "quarantined"
     QUEUE_TIMEOUT = "queue_timeout"

@@ -421,6 +421,13 @@ def _nothing_to_restore(run: Run) -> bool:
     return run.stage is Stage.ROLLBACK and run.rollback is not None and run.rollback.needed is False
 
 
+def paused(target: Target, terms: Terms) -> Wait | None:
+    """What a stage is to return before it begins something at a vendor; its time stands still. None: it may."""
+    if target.pause is None:
+        return None
+    return Wait(message=str(target.pause), wake_in=terms.policy.poll * 5, otherwise=Code.TARGET_PAUSED, suspends=True)
+
+
 def note(run: Run, terms: Terms, message: str) -> Run:
     """Add to the history what is new: looking again at the same is not."""
     last = run.history[-1] if run.history else None

@@ -31,8 +31,8 @@ def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transiti
     again = replace(_cleared(run, stage, request), replayed_at=terms.now, attempts_ended=attempts.of(run))
     taken = targets.take(again, target, terms.now) if stage is not Stage.MERGE else target
     if isinstance(taken, Enqueue):
-        locked = taken.otherwise is Code.TARGET_LOCKED
-        return Fail(Code.TARGET_LOCKED if locked else Code.NOT_REPLAYABLE, f"the target is not free: {taken.message}")
+        stopped = taken.otherwise in (Code.TARGET_LOCKED, Code.TARGET_PAUSED)
+        return Fail(taken.otherwise if stopped else Code.NOT_REPLAYABLE, f"the target is not free: {taken.message}")
     if isinstance(taken, NotDeployed):  # no replay: a person asks for it, whom a hold does not stop
         return Fail(taken.code, taken.message)
     if isinstance(taken, Fail):

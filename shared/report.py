@@ -38,6 +38,8 @@ async def _attention(services: Services) -> list[dict[str, object]]:
 
 
 def _states(target: Target, policy: Policy) -> Iterator[str]:
+    if target.pause is not None:
+        yield "paused"
     if target.lock is not None:
         yield "locked"
     if target.hold is not None:

@@ -301,6 +301,17 @@ class Lock(Struct, frozen=True, kw_only=True):
     run_id: str | None = None
 
 
+class Pause(Struct, frozen=True, kw_only=True):
+    """Nothing is begun for a paused target: no merge, no deployment, no rollback; an operator lifts it."""
+
+    by: str
+    reason: str
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"paused by {self.by}: {self.reason}"
+
+
 class Hold(Struct, frozen=True, kw_only=True):
     """Nothing is deployed automatically to a held target; a command lifts the hold."""
 
@@ -394,6 +405,7 @@ class Target(Struct, frozen=True, kw_only=True):
     queue: tuple[QueueEntry, ...] = ()
     """Runs that wait for it, in order."""
     lock: Lock | None = None
+    pause: Pause | None = None
     hold: Hold | None = None
     address: str | None = None
     """Where its health is looked at: scheme and host, as last used."""

@@ -1,7 +1,7 @@
 """The rules of a target: who has it and who waits, what was verified there, what is locked, held or quarantined.
 
-Pure, like the pipeline that calls it. A *lock* stops every deployment and queues the runs; a *hold* stops only the
-automatic ones; a *quarantine* stops one commit.
+Pure, like the pipeline that calls it. A *pause* stops everything, rollbacks too; a *lock* stops every deployment and
+queues the runs; a *hold* stops only the automatic ones; a *quarantine* stops one commit.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> 
     held or its commit quarantined meanwhile. `adopting`: Railway deploys the merge by itself, whatever is said here, so
     it is followed and verified all the same.
     """
+    under_way = target.active == run.id and run.kind is Kind.ROLLBACK  # it keeps the target, and waits with it
+    if target.pause is not None and not under_way:
+        return Enqueue(f"queued: {target.pause}", Code.TARGET_PAUSED)
     refused = None if adopting and run.trigger.source == "merge" else refusal(run, target)
     if refused is not None:
         return refused
@@ -72,7 +75,7 @@ def enqueue(run: Run, target: Target, now: datetime) -> Target:
 
 def rollback_waits(target: Target) -> bool:
     """Whether a rollback stands in the queue: what has not begun to be built gives way to it."""
-    return any(entry.stage is Stage.ROLLBACK for entry in target.queue)
+    return target.pause is None and any(entry.stage is Stage.ROLLBACK for entry in target.queue)
 
 
 def newer(run: Run, target: Target) -> tuple[str, ...]:
@@ -98,15 +101,20 @@ def release(target: Target, run_id: str, now: datetime) -> tuple[Target, tuple[M
 def call_next(target: Target) -> tuple[Target, tuple[Message, ...]]:
     """Give a free target to the first run of its queue that may have it, and wake that run.
 
-    While the target is locked that is a rollback, which enters the queue at its own stage.
+    While the target is locked that is a rollback, which enters the queue at its own stage. While it is paused, nobody.
     """
-    free = target.active is None
+    free = target.active is None and target.pause is None
     may_have_it = (entry for entry in target.queue if target.lock is None or entry.stage is Stage.ROLLBACK)
     head = next(may_have_it, None) if free else None
     if head is None:
         return target, ()
     called = replace(target, active=head.run_id, queue=_without(target, head.run_id))
     return called, (Message(head.stage, head.run_id),)
+
+
+def resume(target: Target) -> tuple[Target, tuple[Message, ...]]:
+    """No longer paused; the run that had the target, or the next one, goes on."""
+    return call_next(replace(target, pause=None))
 
 
 def standing(target: Target, run: Run, now: datetime) -> Target:

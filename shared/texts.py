@@ -22,6 +22,7 @@ ADVICE: Mapping[Code, str] = {
     Code.LABEL_REMOVED: "Set the label again, or comment `/deploy`, to deploy the pull request after all.",
     Code.MERGE_REFUSED: "See GitHub's reason; change the branch's rules or `merge_method`, or merge by hand.",
     Code.TARGET_LOCKED: "See who locked it and why; comment `/unlock` when it may be deployed to again.",
+    Code.TARGET_PAUSED: "See who paused it and why; once `signalbox resume` has been run, comment `/deploy` again.",
     Code.TARGET_HELD: "Comment `/deploy` here or on a later pull request: that lifts the hold and brings this along.",
     Code.QUARANTINED: "Merge a fix, or comment `/deploy --force <reason>` to deploy this commit all the same.",
     Code.QUEUE_TIMEOUT: "See what occupies the target; then comment `/deploy` again.",

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import stage, targets
+from shared import pipeline, stage, targets
 from shared.address import address_of, look
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
@@ -54,7 +54,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     if run.touches is False and run.trigger.source in targets.AUTOMATIC:
         return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
-    refused = targets.refusal(run, target)
+    refused = pipeline.paused(target, claim.terms) or targets.refusal(run, target)
     if refused is not None:
         return refused
     return _with_address(await _create(claim, services, place, known, checked), target)

@@ -75,6 +75,9 @@ def _follow(known: PullRequest, pull: PullRequestState, place: TargetConfig) -> 
 
 async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
     """GitHub takes the request once for each head; it does it a little later, or shows that it cannot by a conflict."""
+    waiting = pipeline.paused(await claim.target(), claim.terms)
+    if waiting is not None:
+        return waiting
     message, changes = f"asked GitHub to bring the branch up to date with {pull.base}", {"updated_head": pull.head_sha}
     if claim.run.updated_head != pull.head_sha:
         try:

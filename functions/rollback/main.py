@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import stage
+from shared import pipeline, stage
 from shared.clients.railway import DeploymentState
 from shared.config import TargetConfig
 from shared.errors import Code, Final, RateLimited, Unavailable, VendorError
@@ -65,14 +65,17 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     awaited = await _recognise(claim, known)
     if awaited is not None:
         return awaited
-    run = claim.run
+    run, target = claim.run, await claim.target()
+    waiting = pipeline.paused(target, claim.terms)
+    if waiting is not None:
+        return waiting
     railway = services.railway_for(place)
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     unfinished = _unfinished(run, known)
     if unfinished is not None:
         return await _cancel(services, place, unfinished)
     standing = [deployment for deployment in service.active if service.stands(deployment)]
-    decision = plan(run, await claim.target(), standing, known)
+    decision = plan(run, target, standing, known)
     if isinstance(decision, Fail | Wait):
         return decision
     if isinstance(decision, NothingToDo):

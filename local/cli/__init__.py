@@ -20,6 +20,8 @@ MODULES: Mapping[str, str] = {
     "show": "runs:show",
     "package": "package:package",
     "replay": "replay:replay",
+    "pause": "pausing:pause",
+    "resume": "pausing:resume",
     "dead-letters": "dead_letters:dead_letters",
     "doctor": "doctor:doctor",
     "github": "github:github",

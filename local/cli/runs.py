@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from local.called import command
 from local.cli import output
 from local.cli.opening import at_place, folder
 from local.place import Place
@@ -53,18 +54,19 @@ async def newest(place: Place, limit: int) -> list[Run]:
 
 
 async def notices(place: Place) -> list[str]:
-    """In words, the targets that a person should know of: they drift, are held, or have merges that were kept back."""
+    """In words, the targets to know of: drifting, paused, held, or with merges that were kept back."""
     found = await asyncio.gather(*(place.store.get(Target, target.id) for target in place.config.targets))
     targets = [one.document for one in found if one is not None]
     return [f"{one.id} {news}" for one in targets for news in (texts.drift(one), _held(one)) if news]
 
 
 def _held(target: Target) -> str:
-    """Empty where there is no hold and nothing that one kept back."""
+    """Empty where it is neither paused nor held, and nothing was kept back."""
+    pause = f"is {target.pause}; `{command()} resume` lets it go on" if target.pause is not None else ""
     hold = f"is held: {target.hold.reason}" if target.hold is not None else ""
     merges = ", ".join(f"#{one.number or '?'} {one.title} ({one.commit_sha[:7]})" for one in target.held_back)
     kept = f"has merges that are not deployed yet, newest first: {merges}" if merges else ""
-    said = "; it ".join(part for part in (hold, kept) if part)
+    said = "; it ".join(part for part in (pause, hold, kept) if part)
     return f"{said}. `/deploy` on the newest deploys it, with all before it" if kept else said
 
 

@@ -11,7 +11,9 @@ from msgspec import Struct
 from local.simulation.attacker import Attacker
 from local.simulation.chance import Chance
 from local.simulation.ci import ContinuousIntegration
+from local.simulation.operator import Operator
 from local.simulation.place import LABEL, Vendors
+from local.simulation.store import MemoryStore
 from local.vendors import PEOPLE, REPOSITORY
 from local.world.n8n_versions import NEWEST
 from local.world.railway_deployment import CustomDomain
@@ -85,7 +87,8 @@ class Deed(Struct, frozen=True):
 class People:
     """Plans everybody's day; each deed is an incident that may be left out."""
 
-    def __init__(self, chance: Chance, configured: Config, vendors: Vendors) -> None:
+    def __init__(self, chance: Chance, configured: Config, vendors: Vendors, store: MemoryStore) -> None:
+        self._operator = Operator(chance, store, [target.id for target in configured.targets])
         self._chance = chance
         self._configured = configured
         self._vendors = vendors
@@ -114,6 +117,7 @@ class People:
             self._add(self._chance.number("n8n is upgraded at", 60, DAY), "grace upgrades n8n", self._upgrade_n8n)
         self._prepare_domains()
         Attacker(self._chance, self._github, lambda: self._name).plan(self._add, DAY)
+        self._operator.plan(self._add, DAY + 50)
         return sorted(self._deeds, key=lambda deed: deed.at)
 
     @property

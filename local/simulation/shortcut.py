@@ -1,6 +1,7 @@
 """The short way from a client to a simulated vendor and back: httpx, ASGI and Starlette for just what is used here.
 
-Requests carry JSON, an answer comes at once and whole, and there are no cookies, redirects, hooks or middleware.
+Requests carry JSON or bytes, an answer comes at once and whole, and there are no cookies, redirects, hooks or
+middleware.
 """
 
 from __future__ import annotations
@@ -101,11 +102,15 @@ def _build(
     *,
     headers: Mapping[str, str] | None = None,
     json: Any = None,
-    **_: Any,
+    content: bytes | None = None,
+    **more: Any,
 ) -> httpx.Request:
+    unsent = [name for name in ("data", "files", "params") if more.get(name)]
+    if unsent:
+        raise TypeError(f"{', '.join(unsent)} of {method} {url} would be left out")
+    content = content or b""
     absolute = _absolute(client._base_url._uri_reference, url)  # noqa: SLF001
     sent = [(b"Host", b"host", absolute.netloc)]
-    content = b""
     if json is not None:
         content = msgspec.json.encode(json)
         sent += [

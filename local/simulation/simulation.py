@@ -167,7 +167,7 @@ class Simulation:
         self.instances = Instances(
             configured, self.vendors, self.witness.store, self.post, self.chance, weather, self.witness
         )
-        self.people = People(self.chance, configured, self.vendors)
+        self.people = People(self.chance, configured, self.vendors, self.witness.store)
         self._habits = Habits(self.chance, self.vendors.railway, DAY)
         self.witness.coming = self.people.ci.coming
         self._withheld = {what: odds * weather.webhooks for what, odds in _WITHHELD.items()}

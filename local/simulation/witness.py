@@ -96,6 +96,8 @@ class Witness:
         """Comments whose commands were refused, as the log says."""
         self.looked: set[str] = set()
         """Runs that looked at their application, and had an answer."""
+        self.paused: dict[str, float] = {}
+        """Since when each target is paused."""
         self.unread_files: set[str] = set()
         """Runs that could not read all of what their merge changes."""
         self._vendors: Vendors | None = None
@@ -136,12 +138,20 @@ class Witness:
                     self.claims[after.id] += 1
                 elif not isinstance(before, Run) or _progress(before) != _progress(after):
                     self.claims[after.id] = 0
+        self._follow_pauses([after for _, after in changes if isinstance(after, Target)])
         for before, after in changes:
             if isinstance(after, Run):
                 self._follow_telling(execution, before, after)
             self.check(invariants.commit(self, execution, before, after))
             for entry in after.queue if isinstance(after, Target) else ():
                 self.enqueued.setdefault(entry.run_id, START + timedelta(seconds=self.now))
+
+    def _follow_pauses(self, written: Sequence[Target]) -> None:
+        for target in written:
+            if target.pause is None:
+                self.paused.pop(target.id, None)
+            else:
+                self.paused.setdefault(target.id, self.now)
 
     def _follow_telling(self, execution: Execution, before: Document | None, after: Run) -> None:
         earlier = before.notify_lease if isinstance(before, Run) else None

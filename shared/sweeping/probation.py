@@ -37,10 +37,10 @@ def failed_probation(target: Target, policy: Policy) -> Verified | None:
     """The current version, if it is to be taken back: a run deployed it, and it lost its health within its probation.
 
     Later it is more likely a late failure of something else. A rollback is not taken back, and nothing is while
-    somebody keeps the target locked.
+    somebody keeps the target locked or paused.
     """
     current, health = target.current, target.health
-    if target.active or target.lock or policy.rollback != "automatic" or policy.probation == 0.0:
+    if target.active or target.lock or target.pause or policy.rollback != "automatic" or policy.probation == 0.0:
         return None
     if current is None or current.run_id is None or target.rollbacks_in_a_row:
         return None

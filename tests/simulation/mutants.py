@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -767,3 +768,18 @@ def _believed_merge() -> list[Replacement]:
             await shared.starting.deploy_merged(services, place, merged, merged.merge_sha)
 
     return [(module("dispatch"), "merged", believe)]
+
+
+@mutant("a pause stops nobody who has the target", 263)
+def _pause_unread() -> list[Replacement]:
+    return [(shared.pipeline, "paused", lambda *_: None)]
+
+
+@mutant("a paused target is taken", 43)
+def _pause_untaken() -> list[Replacement]:
+    def taken(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> Any:
+        found = take(run, replace(target, pause=None), now, adopting=adopting)
+        return replace(found, pause=target.pause) if isinstance(found, Target) else found
+
+    take = shared.targets.take
+    return [(shared.targets, "take", taken)]

@@ -164,8 +164,8 @@ def no_target_stays_taken(witness: Witness, _: Execution, __: Document | None, a
 
 
 def turns_come(_: Witness, __: Execution, ___: Document | None, after: Document) -> Iterator[str]:
-    """Nobody stands in the queue of a free target, unless it is locked."""
-    if isinstance(after, Target) and after.active is None:
+    """Nobody stands in the queue of a free target, unless it is locked or paused."""
+    if isinstance(after, Target) and after.active is None and after.pause is None:
         waiting = [entry.run_id for entry in after.queue if after.lock is None or entry.stage is Stage.ROLLBACK]
         if waiting:
             yield f"{after.id} is free and {waiting} wait for it"

@@ -77,6 +77,24 @@ def deployments_are_asked_for(witness: Witness, made: Made) -> Iterator[str]:
         yield f"{id} was made for {run.id}, which is {run.status}; active is {witness.target(run.target).active}"
 
 
+def _begun_while_paused(witness: Witness, execution: Execution) -> Iterator[str]:
+    """Whoever looks after an operator has paused a target begins nothing for it."""
+    run = witness.run(execution.about)
+    since = witness.paused.get(run.target) if run is not None else None
+    if since is not None and execution.started > since:
+        yield f"{execution.name} began something for a target that has been paused since {since:.0f} s"
+
+
+def nothing_is_deployed_to_what_is_paused(witness: Witness, made: Made) -> Iterator[str]:
+    """A deployment is begun only where nobody has paused the target."""
+    yield from _begun_while_paused(witness, made.execution)
+
+
+def nothing_is_merged_for_what_is_paused(witness: Witness, execution: Execution, _: PullRequest) -> Iterator[str]:
+    """A merge is made only where nobody has paused the target."""
+    yield from _begun_while_paused(witness, execution)
+
+
 def one_deployment_per_attempt(witness: Witness, made: Made) -> Iterator[str]:
     """A run makes at most one deployment, and at most one more to go back."""
     same = [
@@ -177,6 +195,7 @@ _DEPLOYMENT: list[Question[[Witness, Made]]] = [
     only_what_failed_is_rolled_back,
     what_railway_skips_is_not_deployed_by_itself,
     what_changes_nothing_is_not_deployed_by_itself,
+    nothing_is_deployed_to_what_is_paused,
 ]
 
 
@@ -257,6 +276,7 @@ _MERGE: list[Question[[Witness, Execution, PullRequest]]] = [
     nothing_red_or_unseen_is_merged_by_us,
     runs_merge_what_they_were_asked_to,
     of_a_fork_a_named_head_is_merged,
+    nothing_is_merged_for_what_is_paused,
     merged_once,
 ]
 

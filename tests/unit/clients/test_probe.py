@@ -456,12 +456,12 @@ async def test_silence_and_a_slow_drip_end_with_the_time_given(probe: Probe, han
     loop = asyncio.get_running_loop()
     async with serving(handler) as port:
         started = loop.time()
-        answer = await look(probe, f"http://127.0.0.1:{port}/health", timeout=0.3)
+        answer = await look(probe, f"http://127.0.0.1:{port}/health", timeout=2.0)
         took = loop.time() - started
 
     assert (answer.reached, answer.healthy) == (True, False)
-    assert answer.detail == "no complete answer within 0.3 s"
-    assert took < 2
+    assert answer.detail == "no complete answer within 2 s"
+    assert took < 10
 
 
 @pytest.mark.parametrize("handler", [hang_up, babble, endless_headers])
