@@ -151,7 +151,8 @@ class Services:
         await self.bus.publish(message.stage, envelope.encode(message), {"stage": message.stage, **about})
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close what was opened, and forget what opens anything else."""
+        self.secrets.clear()
         for name in ("github", "_railway", "n8n", "probe", "google_keys"):
             client = self.__dict__.get(name)
             if client is not None:

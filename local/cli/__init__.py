@@ -23,6 +23,7 @@ MODULES: Mapping[str, str] = {
     "pause": "pausing:pause",
     "resume": "pausing:resume",
     "dead-letters": "dead_letters:dead_letters",
+    "secrets": "secrets:secrets",
     "doctor": "doctor:doctor",
     "github": "github:github",
     "github-app": "github_app:github_app",

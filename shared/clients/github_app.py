@@ -171,6 +171,8 @@ class GitHubApp:
         return f"{base.removesuffix('/v3')}{url}" if url == "/graphql" and base.endswith("api/v3") else url
 
     async def close(self) -> None:
+        self._tokens.clear()
+        self._installations.clear()
         await self._http.aclose()
 
     async def _send(

@@ -227,3 +227,20 @@ def test_what_the_simulation_checks_is_promised(module: ModuleType) -> None:
     promised = set(re.findall(r"`([a-z0-9 ]+)`", page("docs/reliability.md")))
     assert len(checks) > (5 if module in (documents, outside, rest) else 1)
     assert checks - promised == set()
+
+
+def test_each_line_of_the_threat_model_has_what_shows_it() -> None:
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    checks = re.findall(r"`([a-z0-9 ]+)`", (ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
+    rows = [row for row in re.findall(r"^\| .+ \|$", page, re.MULTILINE) if "shown by" not in row]
+    shown = [re.findall(r"`([^`]+)`", row.split(" | ")[-1]) for row in rows]
+    proven = [found for found in shown if any(one.startswith("tests/") or one in checks for one in found)]
+    assert len(proven) >= 25
+    for found in proven:
+        for one in found:
+            file, _, name = one.partition("::")
+            if not file.startswith("tests/"):
+                assert one in checks, one
+            else:
+                source = (ROOT / file).read_text(encoding="utf-8")
+                assert not name or re.search(rf"^(async )?def {name}\(", source, re.MULTILINE), one

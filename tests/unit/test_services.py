@@ -174,6 +174,19 @@ def _written(environ: Mapping[str, str]) -> str:
     return str(other)
 
 
+async def test_what_opens_something_is_forgotten_when_an_instance_closes(scene: Scene) -> None:
+    scene.open_pull_request()
+    await scene.services.github.pull_request("acme/shop", 1)
+    await scene.services.secrets.value("RAILWAY-API")
+    app = scene.services.github.app
+    assert app._tokens
+    assert scene.services.secrets._cache
+    await scene.services.close()
+    assert not app._tokens
+    assert not app._installations
+    assert not scene.services.secrets._cache
+
+
 async def test_a_message_says_on_its_outside_what_it_is_about(scene: Scene) -> None:
     assert await scene.services.publish([Message("merge", "r"), Message("notify", target_id="t")])
     assert [(one.topic, one.attributes) for one in scene.bus.published] == [
