@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINNED := install --no-deps --require-hashes -r
 
 .PHONY: run up package plan deploy destroy check test coverage test-kill test-contracts test-n8n test-terraform n8n simulate fuzz \
-  golden tf-check tf-scan lint audit format lock clean help
+  golden tf-check tf-scan lint audit secret-scan sbom format lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
@@ -129,8 +129,26 @@ lint: $(VENV)/.dev  ## style, types, who may import whom, and the workflows
 	$(BIN)/zizmor --offline --quiet --strict-collection --persona auditor .github
 
 audit: $(VENV)/.dev  ## known vulnerabilities of what is pinned, and what zizmor can only find online
-	$(BIN)/pip-audit --disable-pip --require-hashes $(foreach file,$(wildcard requirements/*.txt),-r $(file))
+	$(BIN)/python tests/audit.py
 	$(BIN)/zizmor --strict-collection --persona auditor .github
+
+secret-scan: $(VENV)/.dev  ## secrets in anything that this repository ever held
+	@PYTHONPATH=. $(BIN)/python tests/secret_scan.py
+
+SBOM := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/signalbox/sbom-$(firstword $(shell cat requirements/sbom.txt requirements/run.txt | cksum))
+
+sbom: $(VENV)/.run $(SBOM)/.complete  ## what is deployed: build/sbom.json (CycloneDX) and build/licences.md
+	@mkdir -p build
+	@$(SBOM)/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json $(SBOM)/run
+	@$(BIN)/python tests/licences.py build/sbom.json build/licences.md
+
+$(SBOM)/.complete:
+	@echo "installing what is deployed, and cyclonedx-py, which takes a minute the first time"
+	@$(PYTHON) -m venv $(SBOM)/tool
+	@$(SBOM)/tool/bin/python -m pip --quiet --disable-pip-version-check $(PINNED) requirements/sbom.txt
+	@$(PYTHON) -m venv --without-pip $(SBOM)/run
+	@$(SBOM)/tool/bin/python -m pip --quiet --disable-pip-version-check --python $(SBOM)/run/bin/python $(PINNED) requirements/run.txt
+	@touch $@
 
 format: $(VENV)/.dev  ## write the code in the agreed form
 	$(BIN)/ruff check --fix --quiet .
@@ -142,6 +160,7 @@ lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra dev $(LOCK) --output-file requirements/dev.txt
 	echo setuptools | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/build.txt
 	echo checkov | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/scan.txt
+	echo cyclonedx-bom | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/sbom.txt
 
 # The extras stay in the pins, for the packages: `Pin.lines` in local/requirements.py says why.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate

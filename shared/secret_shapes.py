@@ -180,7 +180,9 @@ _SIGN_IN = Shape(
     r"(?P<keep>(?<!\S)(?:-u|--(?:proxy-)?user)[ \t=]{0,4}[\"']?[^\s:\"']{1,100}:)(?=[^\s\"'/:]{4})[^\s\"']+",
 )
 
-SHAPES = (_KEYS, *_VENDORS, _ADDRESSES, _TELEGRAM, _QUERY, _COOKIES, _QUOTED, _ASSIGNED, _SIGN_IN)
+CERTAIN = (_KEYS, *_VENDORS, _ADDRESSES, _TELEGRAM)
+"""What is a secret by itself, whatever stands around it."""
+SHAPES = (*CERTAIN, _QUERY, _COOKIES, _QUOTED, _ASSIGNED, _SIGN_IN)
 """In the order in which they are masked."""
 _HINTS = tuple((hint, place) for place, shape in enumerate(SHAPES) for hint in shape.hints)
 _SHORT_HINTS = tuple((hint, place) for hint, place in _HINTS if not SHAPES[place].long)

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from local.cli import output
 from local.doctor import Finding, examine
+from local.doctor.checklist import shown
 from shared import log
 from shared.settings import Settings
 
@@ -20,7 +21,8 @@ _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON document.")
-def doctor(as_json: bool) -> None:
+@click.option("--checklist", is_flag=True, help="Print docs/security-checklist.md, ticked where it is known to be so.")
+def doctor(as_json: bool, checklist: bool) -> None:
     """Look at the project that the environment names, and say of each thing whether it is well, and what to do if not.
 
     Nothing is changed anywhere. The exit code is 0 when nothing failed; a warning is no failure.
@@ -29,7 +31,9 @@ def doctor(as_json: bool) -> None:
         log.configure(Settings(), nowhere)
         found = asyncio.run(examine(os.environ))
     well = all(finding.state != "failed" for finding in found)
-    if as_json:
+    if checklist:
+        output.echo("\n".join(shown(found)))
+    elif as_json:
         output.as_json({"ok": well, "findings": found})
     else:
         _show(output.console(), found)
