@@ -77,6 +77,13 @@ class DeploymentChanged(Struct, frozen=True, kw_only=True, tag="deployment_chang
     event: str
 
 
+class SecretExpiring(Struct, frozen=True, kw_only=True, tag="secret_expiring"):
+    """Of a function that reads a secret and writes no documents: it is about to be too old."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+    made_on: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+
+
 Event = (
     PullRequestMerged
     | PullRequestOpened
@@ -86,6 +93,7 @@ Event = (
     | CommentWritten
     | RepositoryMoved
     | DeploymentChanged
+    | SecretExpiring
 )
 
 S = TypeVar("S", bound=Struct)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from shared import log
 from shared.amend import amend
 from shared.errors import TransientError, VendorError
-from shared.events import DeploymentChanged, Event
+from shared.events import DeploymentChanged, Event, SecretExpiring
 from shared.run import Target
 from shared.services import Services
 
@@ -39,6 +39,8 @@ async def hear(services: Services, event: Event, at: datetime) -> None:
 
 
 def _about(services: Services, event: Event) -> tuple[Vendor, Iterable[str]]:
+    if isinstance(event, SecretExpiring):
+        return "github", ()
     if isinstance(event, DeploymentChanged):
         place = services.config.on_railway(event.environment_id, event.service_id)
         return "railway", () if place is None else (place.id,)

@@ -42,6 +42,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "repository_replaced": (N8N,),
     "webhooks_lost": (N8N,),
     "webhooks_regained": (N8N,),
+    "secret_expiring": (N8N,),
     "pull_request": (ANALYSIS,),
     "weekly_report": (REPORT,),
 }

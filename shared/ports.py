@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -103,6 +103,15 @@ class Bus(Protocol):
 class SecretSource(Protocol):
     async def read(self, name: str) -> tuple[str, ...]:
         """The accepted values of a secret, newest first. Raises SecretMissing or TransientError."""
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A source of secrets that knows their ages."""
+
+    def made_at(self, name: str) -> datetime | None:
+        """When the newest value was made, as of the last `read`; None where that did not show it."""
         ...
 
 

@@ -95,6 +95,7 @@ _SEVERITIES = {
     "webhooks_lost": "error",
     "repository_replaced": "error",
     "repository_renamed": "warning",
+    "secret_expiring": "warning",
     "drifted": "warning",
     "unverified": "critical",
     "needs_approval": "warning",
@@ -409,6 +410,12 @@ def _news(target: Target, event: str, about: str) -> str:
             return (
                 f"does not hear of GitHub's webhooks: {reason}. "
                 "Run `signalbox doctor`, and see Recent Deliveries in the GitHub App's settings."
+            )
+        case "secret_expiring":
+            name, _, days = about.partition(" ")
+            return (
+                f"uses the secret {name}, made on {days[:10]}: it is to be replaced after 90 days. "
+                f"Run `signalbox secrets rotate {name}`."
             )
         case "webhooks_regained":
             return "hears of GitHub's webhooks again"

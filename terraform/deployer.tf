@@ -33,7 +33,7 @@ resource "google_project_iam_member" "deployer" {
   member  = local.deployer
 }
 
-# google_project_iam_member. Source: cloud.google.com/iam/docs/setting-limits-on-granting-roles.
+# google_project_iam_member and google_project_iam_audit_config, which grants nothing. Source: cloud.google.com/iam/docs/setting-limits-on-granting-roles.
 resource "google_project_iam_member" "deployer_grants" {
   # checkov:skip=CKV_GCP_49:it can grant four roles, none of which lets it act as anybody
   count = var.grant_deployer ? 1 : 0
@@ -48,7 +48,7 @@ resource "google_project_iam_member" "deployer_grants" {
   }
 }
 
-# google_firestore_database, google_secret_manager_secret and google_secret_manager_secret_iam_member: the roles that
+# google_firestore_backup_schedule, google_firestore_database, google_secret_manager_secret and google_secret_manager_secret_iam_member: the roles that
 # Google has for them can read documents and values as well.
 resource "google_project_iam_custom_role" "deployer" {
   count = var.grant_deployer ? 1 : 0
@@ -57,6 +57,10 @@ resource "google_project_iam_custom_role" "deployer" {
   title       = "Signalbox: database and secrets, without what is in them"
   description = "Make and change the Firestore database and the containers of secrets."
   permissions = [
+    "datastore.backupSchedules.create",
+    "datastore.backupSchedules.get",
+    "datastore.backupSchedules.list",
+    "datastore.backupSchedules.update",
     "datastore.databases.create",
     "datastore.databases.getMetadata",
     "datastore.databases.list",

@@ -5,8 +5,20 @@ resource "google_firestore_database" "this" {
   concurrency_mode        = "OPTIMISTIC"
   delete_protection_state = var.protect_data ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy         = "DELETE"
+  # Any minute of the last week can be restored; docs/restore.md says how.
+  point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
 
   depends_on = [google_project_service.this]
+}
+
+# Beyond that week, and where the database itself is gone.
+resource "google_firestore_backup_schedule" "daily" {
+  count = var.backup_days == null ? 0 : 1
+
+  database  = google_firestore_database.this.name
+  retention = "${var.backup_days * 86400}s"
+
+  daily_recurrence {}
 }
 
 # indexes.json is what shared/cloud/indexes.py says; a test compares them.

@@ -31,6 +31,10 @@ locals {
       filter      = "${local.services} AND jsonPayload.reason=~\"^Firestore .*(PERMISSION_DENIED|UNAUTHENTICATED)\""
       description = "Firestore refused a function for want of a role."
     }
+    secrets_expiring = {
+      filter      = "${local.services} AND jsonPayload.message=\"a secret is about to expire\""
+      description = "Secrets that are to be rotated within two weeks."
+    }
     webhooks_accepted = {
       filter      = "${local.services} AND jsonPayload.message=\"webhook accepted\""
       description = "Webhooks that were made durable."
@@ -88,6 +92,15 @@ locals {
       seconds  = 300
       severity = "ERROR"
       advice   = "A function refuses or cannot keep up: see its log. Pub/Sub goes on trying; the sweep makes up for lost stages."
+    }
+    secrets_expiring = {
+      title    = "a secret is about to expire"
+      filter   = local.counted["secrets_expiring"]
+      aligner  = "ALIGN_SUM"
+      above    = 0
+      seconds  = 3600
+      severity = "WARNING"
+      advice   = "`signalbox secrets status` says which; `signalbox secrets rotate NAME` replaces it. docs/token-management.md has the steps."
     }
     store_denied = {
       title    = "Firestore refuses a function"

@@ -1,3 +1,21 @@
+# Who read which value, and who changed one: without it only changes are recorded.
+resource "google_project_iam_audit_config" "secrets" {
+  count = var.audit_secrets ? 1 : 0
+
+  project = var.project_id
+  service = "secretmanager.googleapis.com"
+
+  audit_log_config {
+    log_type = "ADMIN_READ"
+  }
+  audit_log_config {
+    log_type = "DATA_READ"
+  }
+  audit_log_config {
+    log_type = "DATA_WRITE"
+  }
+}
+
 # Containers only: a value never passes through Terraform, nor its state. Give them their values with
 # `gcloud secrets versions add NAME --data-file=-`. Who may read which is in modules/function.
 

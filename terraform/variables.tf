@@ -31,6 +31,25 @@ variable "alerts" {
   }
 }
 
+variable "audit_secrets" {
+  description = "Record who reads secrets, in Google Cloud's audit log. It is the project's whole setting for Secret Manager: false where somebody else has one, or the organization's says so already."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "backup_days" {
+  description = "Days for which each day's backup of the documents is kept; null for no backups."
+  type        = number
+  default     = 14
+
+  # Source: cloud.google.com/firestore/native/docs/backups: at most 14 weeks.
+  validation {
+    condition     = var.backup_days == null || try(var.backup_days >= 1 && var.backup_days <= 98 && floor(var.backup_days) == var.backup_days, false)
+    error_message = "backup_days: 1 to 98 whole days, or null."
+  }
+}
+
 variable "budget" {
   description = "Tells when a month has cost half, nine tenths and all of so many units of the billing account's currency; null for no budget."
   type        = object({ billing_account = string, units = number, currency = optional(string) })
@@ -225,8 +244,15 @@ variable "topology" {
 
 variable "workload_identity" {
   description = "The pool and provider that GitHub Actions signs in with. They exist already, in this project unless another is named."
-  type        = object({ pool = string, provider = string, project = optional(string) })
-  nullable    = false
+  type = object({
+    pool     = string
+    provider = string
+    project  = optional(string)
+    # The provider has no attribute condition, so that any repository on GitHub gets a token of it, and what keeps others
+    # from the deployer are the bindings of its account alone.
+    any_repository = optional(bool, false)
+  })
+  nullable = false
 
   # Source: cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools/create.
   validation {

@@ -14,6 +14,13 @@ data "google_iam_workload_identity_pool_provider" "this" {
   project                            = local.identity_project
   workload_identity_pool_id          = var.workload_identity.pool
   workload_identity_pool_provider_id = var.workload_identity.provider
+
+  lifecycle {
+    postcondition {
+      condition     = self.attribute_condition != "" || var.workload_identity.any_repository
+      error_message = "The provider ${var.workload_identity.provider} has no attribute condition, so any repository on GitHub gets a token from it: restrict it to ${var.github_repository}, or say any_repository = true in workload_identity."
+    }
+  }
 }
 
 data "google_service_account" "deployer" {
@@ -24,10 +31,6 @@ check "workload_identity" {
   assert {
     condition     = !data.google_iam_workload_identity_pool.this.disabled && !data.google_iam_workload_identity_pool_provider.this.disabled
     error_message = "The Workload Identity pool ${var.workload_identity.pool} or its provider ${var.workload_identity.provider} is disabled: GitHub Actions cannot sign in."
-  }
-  assert {
-    condition     = data.google_iam_workload_identity_pool_provider.this.attribute_condition != ""
-    error_message = "The provider ${var.workload_identity.provider} has no attribute condition, so any repository on GitHub gets a token from it: restrict it to ${var.github_repository}."
   }
 }
 

@@ -30,7 +30,9 @@ from shared.events import (
     PullRequestOpened,
     RepositoryEvent,
     RepositoryMoved,
+    SecretExpiring,
 )
+from shared.expiring import owe_one
 from shared.hearing import hear
 from shared.labelling import labelled
 from shared.repositories import meant
@@ -121,6 +123,8 @@ async def act(services: Services, event: Event) -> None:
             log.info("a repository was renamed or transferred", repository=event.repository)
         case DeploymentChanged():
             await _deployment(services, event)
+        case SecretExpiring():
+            await owe_one(services, event.name, event.made_on)
 
 
 async def _deployment(services: Services, event: DeploymentChanged) -> None:

@@ -14,6 +14,7 @@ from shared import caller, envelope, log, outbox, report, reviewing, texts
 from shared.amend import amend
 from shared.clients.github import DeploymentState
 from shared.errors import BadInput, Code, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
+from shared.expiring import owe_expiring
 from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
 from shared.outcome import Message
 from shared.pipeline import NOTIFY
@@ -60,6 +61,7 @@ async def tell(services: Services, message: Message) -> None:
     """Deliver what is owed. Several pushes at once are harmless: one has the lease, and looks again when done."""
     if message.run_id:
         await _settle(services, Run, message.run_id, deliver_for_run, message)
+        await owe_expiring(services)
     elif message.target_id:
         await _settle(services, Target, message.target_id, deliver_for_target, message)
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared import caller, log
 from shared.errors import SecretMissing, TransientError, VendorError
+from shared.expiring import owe_expiring
 from shared.services import current, prepare
 from shared.sweeping.deafness import listen
 from shared.sweeping.drift import look_for_drift
@@ -52,6 +53,7 @@ async def sweep(request: Request) -> Response:
             "deaf": partial(listen, services, glance),
             "renamed": partial(follow_names, services, glance),
             "reported": partial(owe_report, services, glance),
+            "expiring": partial(owe_expiring, services),
         }
         try:
             counts = await asyncio.gather(*(_part(name, part) for name, part in parts.items()))

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared import events, github_webhook, log, railway_webhook, webhook_body
 from shared.errors import BadInput, SecretMissing, TransientError
-from shared.events import ChecksReported, DeploymentChanged, Event, PullRequestOpened
+from shared.events import ChecksReported, DeploymentChanged, Event, PullRequestOpened, SecretExpiring
 from shared.secrets import GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET
 from shared.services import Services, current, prepare
 from shared.webhook_body import Bodies, NotRead, Signatures
@@ -89,7 +89,20 @@ async def _accept(services: Services, event: Event | None, delivery: str) -> Res
     name = type(event).__struct_config__.tag
     id = await services.bus.publish(TOPIC, events.encode(event), {"event": str(name), "delivery": delivery})
     log.info("webhook accepted", event=name, delivery=delivery, message_id=id)
+    await _tell_of_ages(services)
     return _answer(202, "accepted")
+
+
+async def _tell_of_ages(services: Services) -> None:
+    """Of the secrets that only this function reads. It writes no documents, so dispatch sees to it."""
+    for aged in services.secrets.expiring():
+        event = SecretExpiring(name=aged.name, made_on=aged.made_on)
+        try:
+            await services.bus.publish(TOPIC, events.encode(event), {"event": "secret_expiring"})
+        except TransientError as error:
+            log.warning("nobody was told that a secret is about to expire", secret=aged.name, reason=str(error))
+            return
+        services.secrets.told(aged)
 
 
 def _interests(services: Services, event: Event) -> bool:
@@ -103,6 +116,8 @@ def _known(services: Services, event: Event) -> bool:
 
     Of what happens in repositories that nobody configured, checks are by far the most; a run looks again by itself.
     """
+    if isinstance(event, SecretExpiring):  # no webhook is normalised to it
+        return False
     if isinstance(event, DeploymentChanged):
         return services.config.on_railway(event.environment_id, event.service_id) is not None
     if services.config.in_repository(event.repository):

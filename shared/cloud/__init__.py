@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import SystemClock
@@ -64,6 +65,9 @@ class LazySecrets:
         if self._opened is None:
             self._opened = self._open()
         return await self._opened.read(name)
+
+    def made_at(self, name: str) -> datetime | None:
+        return self._opened.made_at(name) if self._opened is not None else None
 
     async def close(self) -> None:
         if self._opened is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 
 from google.api_core.exceptions import FailedPrecondition, GoogleAPICallError, NotFound, RetryError
 from google.cloud.secretmanager_v1.services.secret_manager_service import SecretManagerServiceAsyncClient
@@ -40,6 +41,7 @@ class SecretManager:
         self._client = SecretManagerServiceAsyncClient(transport=transport(channel=self._channel))
         self._project = project
         self._pinned = pinned
+        self._made: dict[str, datetime] = {}
 
     async def read(self, name: str) -> tuple[str, ...]:
         """Raises SecretMissing that says what to do, or Unavailable."""
@@ -54,6 +56,10 @@ class SecretManager:
             raise SecretMissing(f"secret {name}: no enabled version in {secret}")
         return values
 
+    def made_at(self, name: str) -> datetime | None:
+        """None for a pinned secret, whose versions are not listed."""
+        return self._made.get(name)
+
     async def close(self) -> None:
         await self._channel.close()
 
@@ -63,6 +69,8 @@ class SecretManager:
         try:
             versions: list[str] = []
             async for version in await self._client.list_secret_versions(request, retry=RETRY, timeout=TIMEOUT):
+                if not versions and version.create_time:
+                    self._made[name] = datetime.fromisoformat(version.create_time.isoformat())
                 versions.append(version.name)
                 if len(versions) == AT_MOST:
                     break

@@ -18,6 +18,7 @@ run "values_out_of_range" {
   variables {
     alert_emails      = ["ada"]
     alerts            = { errors = 0 }
+    backup_days       = 99
     budget            = { billing_account = "mine", units = 20 }
     console_members   = ["allUsers"]
     database          = "abc"
@@ -37,6 +38,7 @@ run "values_out_of_range" {
   expect_failures = [
     var.alert_emails,
     var.alerts,
+    var.backup_days,
     var.budget,
     var.console_members,
     var.database,

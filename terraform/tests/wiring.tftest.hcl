@@ -116,7 +116,67 @@ run "a_provider_without_a_condition" {
     values = { disabled = false, attribute_condition = "" }
   }
 
+  expect_failures = [data.google_iam_workload_identity_pool_provider.this]
+}
+
+run "a_provider_without_a_condition_that_somebody_wants" {
+  command = plan
+
+  variables {
+    workload_identity = { pool = "github-pool", provider = "github-provider", any_repository = true }
+  }
+
+  override_data {
+    target = data.google_iam_workload_identity_pool_provider.this
+    values = { disabled = false, attribute_condition = "" }
+  }
+
+  assert {
+    condition     = var.workload_identity.any_repository
+    error_message = "It was said."
+  }
+}
+
+run "a_disabled_provider" {
+  command = plan
+
+  override_data {
+    target = data.google_iam_workload_identity_pool_provider.this
+    values = { disabled = true, attribute_condition = "assertion.repository == 'acme/shop'" }
+  }
+
   expect_failures = [check.workload_identity]
+}
+
+run "documents_can_be_restored" {
+  command = plan
+
+  assert {
+    condition     = google_firestore_database.this.point_in_time_recovery_enablement == "POINT_IN_TIME_RECOVERY_ENABLED"
+    error_message = "Any minute of the last week can be restored."
+  }
+  assert {
+    condition     = google_firestore_backup_schedule.daily[0].retention == "1209600s" && length(google_firestore_backup_schedule.daily[0].daily_recurrence) == 1
+    error_message = "Each day's backup is kept for two weeks."
+  }
+  assert {
+    condition     = toset([for one in google_project_iam_audit_config.secrets[0].audit_log_config : one.log_type]) == toset(["ADMIN_READ", "DATA_READ", "DATA_WRITE"])
+    error_message = "Who reads secrets is recorded."
+  }
+}
+
+run "without_backups_and_audit" {
+  command = plan
+
+  variables {
+    backup_days   = null
+    audit_secrets = false
+  }
+
+  assert {
+    condition     = length(google_firestore_backup_schedule.daily) + length(google_project_iam_audit_config.secrets) == 0
+    error_message = "Both can be left to somebody else."
+  }
 }
 
 run "a_disabled_deployer" {

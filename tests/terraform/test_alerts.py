@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,29 @@ async def complained(_: Scene) -> str:
     return "deploy"
 
 
+async def aging(scene: Scene) -> str:
+    made = scene.clock.now() - timedelta(days=80)
+    scene.services.secrets._source = Dating(scene.services.secrets._source, made)
+    await scene.services.secrets.value("N8N-API")
+    return "notify"
+
+
+class Dating:
+    """A source whose every secret was made at that time."""
+
+    def __init__(self, source: Any, made: datetime) -> None:
+        self._source = source
+        self._made = made
+
+    async def read(self, name: str) -> tuple[str, ...]:
+        return await self._source.read(name)  # type: ignore[no-any-return]
+
+    def made_at(self, _: str) -> datetime:
+        return self._made
+
+
 HAPPENINGS: dict[str, Callable[[Scene], Any]] = {
+    "secrets_expiring": aging,
     "errors": complained,
     "failed_runs": failed,
     "store_denied": denied,
@@ -202,5 +225,5 @@ def test_alerts_tell_by_mail_whom_they_are_given(plans: dict[str, Plan]) -> None
     [channel] = plans["everything"].of("google_monitoring_notification_channel")
     assert channel.values["labels"] == {"email_address": "ada@acme.test"}
     policies = list(plans["everything"].of("google_monitoring_alert_policy"))
-    assert len(policies) == 6
+    assert len(policies) == 7
     assert all(one.values["documentation"][0]["content"] for one in policies)

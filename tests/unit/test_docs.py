@@ -244,3 +244,28 @@ def test_each_line_of_the_threat_model_has_what_shows_it() -> None:
             else:
                 source = (ROOT / file).read_text(encoding="utf-8")
                 assert not name or re.search(rf"^(async )?def {name}\(", source, re.MULTILINE), one
+
+
+RESTORING = {
+    "gcloud firestore export": {"--database", "--snapshot-time"},
+    "gcloud firestore import": {"--database"},
+    "gcloud firestore databases create": {"--database", "--location", "--type"},
+    "gcloud firestore databases restore": {"--source-backup", "--destination-database"},
+    "gcloud firestore databases describe": {"--database"},
+    "gcloud firestore databases delete": {"--database"},
+    "gcloud firestore databases update": {"--database", "--no-delete-protection"},
+    "gcloud firestore backups list": {"--location"},
+    "gcloud firestore operations list": {"--database"},
+    "gcloud scheduler jobs pause": {"--location"},
+    "gcloud scheduler jobs resume": {"--location"},
+}
+"""As `gcloud … --help` has them."""
+
+
+def test_what_restores_the_documents_exists() -> None:
+    page = (ROOT / "docs/restore.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"gcloud [^`\n]+", page)
+    assert len(commands) >= len(RESTORING)
+    for command in commands:
+        [known] = [one for one in RESTORING if command.startswith(f"{one} ")]
+        assert set(re.findall(r"--[a-z-]+", command)) <= RESTORING[known], command

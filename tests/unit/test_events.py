@@ -28,7 +28,12 @@ def numbers_of(kind: type[Event]) -> dict[str, st.SearchStrategy[int]]:
     return {name: st.integers(1, 2**63 - 1) for name in ("number", "comment_id") if name in kind.__struct_fields__}
 
 
-some_events = st.one_of(*(st.builds(kind, **numbers_of(kind)) for kind in typing.get_args(Event)))
+def texts_of(kind):
+    patterns = {"name": r"\A[A-Za-z0-9_-]{1,255}\Z", "made_on": r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\Z"}
+    return {field: st.from_regex(patterns[field]) for field in patterns if field in kind.__struct_fields__}
+
+
+some_events = st.one_of(*(st.builds(kind, **numbers_of(kind), **texts_of(kind)) for kind in typing.get_args(Event)))
 
 TOO_DEEP = b'{"type":"checks_reported","repository":"acme/shop","more":' + b"[" * 100_000
 

@@ -32,6 +32,7 @@ _PARTS = (
     "deaf",
     "renamed",
     "reported",
+    "expiring",
 )
 UNREACHED = dict.fromkeys(_PARTS, 0)
 FROM_GITHUB = {"redelivered": None, "unnoticed": None, "deaf": None, "renamed": None}
@@ -398,7 +399,7 @@ async def test_a_store_that_is_down_is_said_but_missed_webhooks_are_fetched(scen
     scene.pass_time(60)
     scene.store.down = True
     answer = await scene.sweep()
-    without_the_store = {"redelivered": len(guids), "labelled": 0, "reported": 0}
+    without_the_store = {"redelivered": len(guids), "labelled": 0, "reported": 0, "expiring": 0}
     assert (answer.status_code, answer.json()) == (503, {**dict.fromkeys(UNREACHED), **without_the_store})
 
 
