@@ -17,12 +17,14 @@ from local.journal import Delivery, Journal
 from local.sqlite import timestamp
 from shared import log
 from shared.clients.http import describe
-from shared.errors import Unavailable
+from shared.errors import SignalboxError
 from shared.ports import Clock
 
 ACKS = frozenset({102, 200, 201, 202, 204})
 POLL = 0.05
 """Seconds between looks for messages that other processes published."""
+AGAIN = 1.0
+"""Seconds to wait after the journal could not be read."""
 AT_ONCE = 20
 """Deliveries under way per subscription."""
 
@@ -58,8 +60,9 @@ class Pump:
                 self._journal.stirred.clear()
                 try:
                     self._start(group)
-                except Unavailable as error:
-                    log.warning("the journal cannot be read, trying again", error=error)
+                except SignalboxError as error:
+                    log.error("the journal cannot be read, trying again", reason=str(error))
+                    await asyncio.sleep(AGAIN)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL):
                         await self._journal.stirred.wait()
@@ -99,11 +102,11 @@ class Pump:
         try:
             self._record(delivery, await self._push(delivery))
         except asyncio.CancelledError:
-            with contextlib.suppress(Unavailable):  # its lease will run out
+            with contextlib.suppress(SignalboxError):  # its lease will run out
                 self._journal.hand_back(delivery, self._clock.now(), "the pump was stopped")
             raise
-        except Unavailable as error:
-            log.warning("a delivery's outcome was not recorded, it will come again", error=error)
+        except SignalboxError as error:
+            log.warning("a delivery's outcome was not recorded, it will come again", reason=str(error))
         finally:
             self._under_way[delivery.subscription] -= 1
 

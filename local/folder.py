@@ -19,12 +19,24 @@ LOCK = "up.lock"
 def make_folder(folder: Path) -> Path:
     """Raises ConfigError when there can be no such folder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError as error:
         raise ConfigError(f"{folder} is a file, and a folder is wanted") from error
     except OSError as error:
         raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}") from error
     return folder
+
+
+def write(path: Path, text: str) -> None:
+    """For its owner alone, whoever might read it before. Raises ConfigError when it cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.fchmod(descriptor, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager

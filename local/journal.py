@@ -15,6 +15,7 @@ from local.sqlite import connect, reading, timestamp, transaction
 from shared.errors import ConfigError
 
 _OPEN = "acked_at IS NULL AND dead_at IS NULL"
+_DUE = "(due <= ? OR due > ?)"
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, data BLOB NOT NULL, attributes TEXT NOT NULL,
@@ -108,10 +109,10 @@ class Journal:
 
     def claim(self, room: Mapping[str, int], now: datetime) -> list[Delivery]:
         """Lease what is due, up to so many deliveries per subscription, in the order it fell due."""
-        with reading():
+        with reading(self._connection):
             due = self._connection.execute(
-                f"SELECT DISTINCT subscription FROM deliveries WHERE {_OPEN} AND due <= ?",  # noqa: S608 - a constant
-                (now.timestamp(),),
+                f"SELECT DISTINCT subscription FROM deliveries WHERE {_OPEN} AND {_DUE}",  # noqa: S608 - constants
+                self._due(now),
             ).fetchall()
         names = [name for (name,) in due if room.get(name, 0) > 0]
         if not names:
@@ -145,7 +146,7 @@ class Journal:
 
     def backlog(self) -> dict[str, int]:
         """How many deliveries each subscription is still owed."""
-        with reading():
+        with reading(self._connection):
             rows = self._connection.execute(
                 f"SELECT subscription, count(*) FROM deliveries WHERE {_OPEN} GROUP BY subscription"  # noqa: S608 - a constant
             ).fetchall()
@@ -153,19 +154,19 @@ class Journal:
 
     def next_due(self) -> datetime | None:
         """When the next delivery is due, or its lease runs out; None when nothing is owed."""
-        with reading():
+        with reading(self._connection):
             (due,) = self._connection.execute(f"SELECT min(due) FROM deliveries WHERE {_OPEN}").fetchone()  # noqa: S608 - a constant
         return None if due is None else msgspec.convert(due, datetime, strict=False)
 
     def messages(self, topic: str) -> list[Message]:
         """Everything ever published to a topic, oldest first."""
-        with reading():
+        with reading(self._connection):
             rows = self._connection.execute("SELECT * FROM messages WHERE topic = ? ORDER BY id", (topic,)).fetchall()
         return [_message(*row) for row in rows]
 
     def dead_letters(self) -> list[DeadLetter]:
         """Every delivery that was given up and not dropped, oldest first."""
-        with reading():
+        with reading(self._connection):
             rows = self._connection.execute(
                 "SELECT m.*, d.subscription, d.attempt, d.dead_at, d.reason FROM deliveries d"
                 " JOIN messages m ON m.id = d.message WHERE d.dead_at IS NOT NULL AND d.acked_at IS NULL"
@@ -226,14 +227,19 @@ class Journal:
         lease = now.timestamp() + self.subscriptions[name].ack_deadline + _MARGIN
         rows = self._connection.execute(
             f"SELECT m.*, d.attempt + 1 FROM deliveries d JOIN messages m ON m.id = d.message"  # noqa: S608 - a constant
-            f" WHERE {_OPEN} AND subscription = ? AND due <= ? ORDER BY due, message LIMIT ?",
-            (name, now.timestamp(), room),
+            f" WHERE {_OPEN} AND subscription = ? AND {_DUE} ORDER BY due, message LIMIT ?",
+            (name, *self._due(now), room),
         ).fetchall()
         self._connection.executemany(
             "UPDATE deliveries SET attempt = attempt + 1, due = ? WHERE message = ? AND subscription = ?",
             [(lease, row[0], name) for row in rows],
         )
         return [Delivery(_message(*row[:5]), name, row[5]) for row in rows]
+
+    def _due(self, now: datetime) -> tuple[float, float]:
+        """Later than anything is ever put off is what was put off before the clock was set back."""
+        longest = max((max(one.max_backoff, one.ack_deadline) for one in self.subscriptions.values()), default=0.0)
+        return now.timestamp(), now.timestamp() + longest + 2 * _MARGIN
 
     def _settle(self, delivery: Delivery, change: str, *values: str | float) -> None:
         with transaction(self._connection):

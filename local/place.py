@@ -13,6 +13,7 @@ from local import topology
 from local.backend import DOCUMENTS, open_journal
 from local.bus import EmbeddedBus
 from local.called import command
+from local.folder import make_folder, write
 from local.messages import JournalMessages, Messages
 from local.store import SqliteStore
 from shared import config
@@ -88,9 +89,9 @@ def people_of(folder: Path) -> str:
 
 def leave_behind(folder: Path, left: Left, configuration: str) -> None:
     """For `open_place` in another terminal."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIGURATION).write_text(configuration, encoding="utf-8")
-    (folder / LEFT_BEHIND).write_bytes(msgspec.json.encode(left))
+    make_folder(folder)
+    write(folder / CONFIGURATION, configuration)
+    write(folder / LEFT_BEHIND, msgspec.json.encode(left).decode())
 
 
 def _read(folder: Path) -> Left:

@@ -8,9 +8,26 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST = "127.0.0.1"
+
+
+class _OnLoopback:
+    """Answers only who asks for this machine by name: a page on the web may lead a browser here under its own."""
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._app = app
+        self._hosts = {f"{name}:{port}".encode() for name in (HOST, "localhost", "[::1]")}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = [value for name, value in scope.get("headers", []) if name == b"host"]
+        if scope["type"] == "http" and (len(asked) != 1 or asked[0].lower() not in self._hosts):
+            refusal = PlainTextResponse("This answers on this machine alone, by its own address.\n", 421)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
@@ -40,7 +57,7 @@ def url_of(listening: socket.socket) -> str:
 @contextlib.asynccontextmanager
 async def served(*apps: tuple[ASGIApp, socket.socket]) -> AsyncIterator[None]:
     """Serve each app on its socket; the sockets are closed at the end."""
-    servers = [_server(app) for app, _ in apps]
+    servers = [_server(_OnLoopback(app, listening.getsockname()[1])) for app, listening in apps]
     tasks = [
         asyncio.create_task(server.serve(sockets=[listening]))
         for server, (_, listening) in zip(servers, apps, strict=True)

@@ -13,16 +13,39 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import Unavailable
+from shared.errors import Refused, SignalboxError, Unavailable
 
+MEMORY = ":memory:"
+OWNER_ALONE = 0o600
 PATIENCE = 5.0
 """Seconds to wait for another process's transaction."""
 
+_DAMAGED = ("malformed", "not a database", "unsupported file format")
+_ADVICE = {
+    "full": ": free some space on its disk",
+    "locked": ": another process holds it; if that goes on, stop the other Signalbox",
+    "readonly": ": see who owns the file, and its folder",
+    "unable to open": ": see who owns the folder",
+    "disk I/O error": ": see whether its disk is full, or fails",
+}
 
-def connect(path: str | Path, schema: str) -> sqlite3.Connection:
-    """Open the file, made when missing, and apply the schema. Raises Unavailable."""
+
+class Connection(sqlite3.Connection):
+    """Knows its file."""
+
+    path: str | Path = MEMORY
+
+
+def connect(path: str | Path, schema: str) -> Connection:
+    """Open the file, made when missing and for its owner alone, and apply the schema.
+
+    Raises Unavailable for what may pass, and Refused for a file that is damaged, with what to do.
+    """
     with _reaching(path):
-        connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        if path != MEMORY:
+            _keep_private(Path(path))
+        connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, factory=Connection)
+        connection.path = path
         try:
             _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -34,16 +57,16 @@ def connect(path: str | Path, schema: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """Turns "locked" and "disk I/O error" into Unavailable."""
-    with _reaching("database"):
+def reading(connection: Connection) -> Iterator[None]:
+    """Raises what `connect` raises."""
+    with _reaching(connection.path):
         yield
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Everything inside is written, or nothing. Raises Unavailable."""
-    with _reaching("database"), connection:
+def transaction(connection: Connection) -> Iterator[None]:
+    """Everything inside is written, or nothing. Raises what `connect` raises."""
+    with _reaching(connection.path), connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
 
@@ -69,9 +92,29 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             return
 
 
+def _keep_private(path: Path) -> None:
+    """SQLite gives the files beside it (-wal, -shm) the rights of the file itself."""
+    try:
+        path.touch(mode=OWNER_ALONE)
+        path.chmod(OWNER_ALONE)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be opened: {error.strerror}") from error
+
+
 @contextmanager
-def _reaching(what: str | Path) -> Iterator[None]:
+def _reaching(path: str | Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
-        raise Unavailable(f"SQLite {what}: {error}") from error
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise _explained(path, error) from error
+
+
+def _explained(path: str | Path, error: sqlite3.DatabaseError) -> SignalboxError:
+    said = str(error)
+    if any(words in said for words in _DAMAGED):
+        folder = Path(path).parent
+        return Refused(f"{path} is damaged ({said}): stop Signalbox, move the folder {folder} away, and begin anew")
+    advice = next((advice for words, advice in _ADVICE.items() if words in said), "")
+    return Unavailable(f"SQLite {path}: {said}{advice}")

@@ -50,7 +50,7 @@ class SqliteStore:
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
         if not can_be_id(id):
             return None
-        with reading():
+        with reading(self._connection):
             row = self._connection.execute(
                 "SELECT version, body FROM documents WHERE collection = ? AND id = ?", (_COLLECTIONS[kind], id)
             ).fetchone()
@@ -80,7 +80,8 @@ class SqliteStore:
             f"SELECT version, body FROM documents WHERE collection = ? AND {' AND '.join(clauses)}"  # noqa: S608 - only checked names
             f" ORDER BY {order} {direction}, id {direction}"
         )
-        with reading(), contextlib.closing(self._connection.execute(sql, (_COLLECTIONS[kind], *values))) as rows:
+        asked = (_COLLECTIONS[kind], *values)
+        with reading(self._connection), contextlib.closing(self._connection.execute(sql, asked)) as rows:
             found = (_readable(kind, row) for row in rows)
             return list(itertools.islice((one for one in found if one is not None), limit))
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import io
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+if sys.argv[0].rpartition("/")[2] == "signalbox":  # until there is somebody to say that it was broken off
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import click
 
@@ -59,6 +63,8 @@ class _Commands(click.Group):
 @click.version_option(package_name="signalbox")
 def main() -> None:
     """Takes a pull request to production on Railway, and takes it back when it does not hold."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal does not have is no reason to end
             stream.reconfigure(errors="replace")

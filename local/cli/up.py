@@ -17,7 +17,7 @@ from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
 from local.called import command
 from local.cli import output
 from local.engines import KINDS, Kind
-from local.folder import held
+from local.folder import held, write
 from local.host import Host, Options, Played, configuration, running
 from local.place import CONFIGURATION
 from local.scene import PREVIOUS_COMMIT
@@ -103,7 +103,8 @@ def _refuse_taken_ports(first: int, others: int) -> None:
 def _logging_to(path: Path) -> Iterator[None]:
     """The sweep alone logs several times a second: on a terminal the addresses would scroll away."""
     settings = read(os.environ)
-    with path.open("w", encoding="utf-8", buffering=1) as kept:
+    write(path, "")
+    with path.open("a", encoding="utf-8", buffering=1) as kept:
         log.configure(settings, kept)
         try:
             yield
@@ -153,8 +154,7 @@ def _environment(host: Host) -> Iterator[None]:
         DIRECTORY: str(folder),
     }
     path = folder / ENVIRONMENT
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()), encoding="utf-8")
+    write(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
     try:
         yield
     finally:
