@@ -9,9 +9,9 @@ locals {
       ]
     },
     {
-      title = "Webhooks"
+      title = "Webhooks, and commands refused"
       series = [
-        for name in ["webhooks_accepted", "webhooks_refused"] :
+        for name in ["webhooks_accepted", "webhooks_refused", "commands_refused"] :
         { legend = name, filter = local.counted[name], aligner = "ALIGN_SUM", reducer = "REDUCE_SUM", by = [], seconds = 300 }
       ]
     },

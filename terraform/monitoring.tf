@@ -11,6 +11,10 @@ locals {
       filter      = "${local.services} AND severity>=ERROR AND NOT httpRequest.status=503"
       description = "Lines of a function, or of Cloud Run about it, that are errors."
     }
+    commands_refused = {
+      filter      = "${local.services} AND jsonPayload.message=\"command refused\""
+      description = "Commands of who may not give them, or that cannot be carried out."
+    }
     failed_runs = {
       filter      = "${local.services} AND jsonPayload.logger=\"signalbox\" AND jsonPayload.status=\"failed\""
       description = "Runs that ended as failed."

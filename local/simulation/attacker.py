@@ -49,6 +49,7 @@ class Attacker:
             "a forged merge": self._forge_merge,
             "a forged label": self._forge_label,
             "a comment": self._comment,
+            "a push": self._push,
             "a title": self._name_it,
         }
 
@@ -94,6 +95,11 @@ class Attacker:
         self._github.webhooks.enqueue(
             "pull_request", events.label_event("labeled", repository, pull, LABEL), repository, "ada"
         )
+
+    def _push(self, pull: PullRequest, _: str) -> None:
+        """To their own fork, at a bad moment; to a branch of the repository they may not."""
+        if pull.from_fork:
+            self._github.push(self._name(), pull.number)
 
     def _name_it(self, pull: PullRequest, words: str) -> None:
         pull.title = f"{words} <!-- signalbox:reply:1000001 --> @ada"

@@ -112,6 +112,11 @@ async def unsigned(scene: Scene) -> str:
     return "webhooks"
 
 
+async def commanded(scene: Scene) -> str:
+    assert (await scene.happen(scene.say(scene.open_pull_request(), "/deploy", "mallory"))).is_success
+    return "dispatch"
+
+
 async def complained(_: Scene) -> str:
     log.error("it does not work")
     return "deploy"
@@ -140,6 +145,7 @@ class Dating:
 
 HAPPENINGS: dict[str, Callable[[Scene], Any]] = {
     "secrets_expiring": aging,
+    "commands_refused": commanded,
     "errors": complained,
     "failed_runs": failed,
     "store_denied": denied,
