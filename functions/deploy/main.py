@@ -42,6 +42,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     checked = checked_before(run, target, known)
     if target.current is None:
         await _remember_what_serves(claim, services, place)
+        target = await claim.target()  # that took a while, in which an operator may have paused it
     existing = find(run, known)
     if existing is not None:
         return _with_address(_adopt(run, existing, known, checked), target)

@@ -12,9 +12,10 @@ from unit.functions.test_merge import asked, behind
 from local.cli import pausing
 from local.place import Place
 from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.clients.railway import Railway, ServiceState
 from shared.errors import Code
 from shared.policy import Policy
-from shared.run import Health, Pause, Stage, Status
+from shared.run import Health, Pause, Stage, Status, Target
 from shared.sweeping.probation import failed_probation
 
 REASON = "the database is being moved"
@@ -126,6 +127,29 @@ async def test_a_run_that_was_about_to_deploy_waits_with_its_time_standing_still
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
     assert (after.stage, after.suspended_since, len(scene.railway.created)) == (Stage.MONITOR, None, 1)
+
+
+async def test_a_pause_that_comes_while_what_serves_is_read_stops_the_deployment(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run that is about to deploy, and a pause that comes while the stage looks at what serves now
+    run = scene.new_run(Stage.DEPLOY)
+    await scene.save(run, Target(id=TARGET, active=run.id))
+    service = Railway.service
+    paused: list[str] = []
+
+    async def slow(self: Railway, **which: str) -> ServiceState:
+        found = await service(self, **which)
+        paused.append(run.id)
+        await pause(scene)
+        return found
+
+    monkeypatch.setattr(Railway, "service", slow)
+    await scene.wake("deploy", run.id)
+
+    # Then nothing is deployed, and the run waits
+    assert paused
+    assert ((await scene.run(run.id)).status, scene.railway.created) == (Status.WAITING, [])
 
 
 async def test_a_rollback_by_command_waits_too_and_asks_nobody_to_give_way(scene: Scene) -> None:
