@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -17,18 +17,21 @@ from rich.table import Table
 from local.called import command
 from local.cli import output
 from local.doctor import Finding, Subject, examine
+from local.doctor.google import CLOUD
 from local.place import PROJECT
 from local.rotation import kinds
 from local.rotation.versions import GoogleVersions, Version, Versions
+from local.secrets import EnvironmentSecrets
 from shared import config
+from shared.cloud import SECRET_VERSIONS, pinned_versions
 from shared.errors import ConfigError, Refused, SecretMissing, SignalboxError
-from shared.secrets import N8N_API
+from shared.ports import SecretSource
+from shared.secrets import LIFETIME, MAX_AGE, N8N_API, NOTICE
 from shared.services import open_services
 from shared.settings import given, read
 
 T = TypeVar("T")
-LIMIT_DAYS = 90
-EXPIRING_DAYS = 14
+LIMIT_DAYS, EXPIRING_DAYS = MAX_AGE.days, NOTICE.days
 READ_WITHIN = "five minutes"
 """After which every function has read a new version (LIFETIME in shared/secrets.py)."""
 LONGEST = 64 * 1024
@@ -36,13 +39,18 @@ LONGEST = 64 * 1024
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """One secret. `state`: `ok`, `expiring` (within two weeks), `expired`, or `missing`."""
+    """One secret. `state`: `ok`, `expiring` (within two weeks), `expired`, `missing`, or `unknown` outside the cloud.
+
+    `rotated_by` is the command that replaces it.
+    """
 
     name: str
     state: str
     days: int | None
     enabled: tuple[int, ...]
+    disabled: tuple[int, ...]
     limit: int
+    rotated_by: str
 
 
 @click.group()
@@ -57,7 +65,11 @@ def secrets() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the secrets as JSON.")
 def status(limit: int, as_json: bool) -> None:
     """List every secret that signalbox.toml uses with its age. The exit code is 1 when one is too old or missing."""
-    found = _with_versions(lambda versions: statuses(versions, _names(), limit, datetime.now(UTC)))
+    names = _names()
+    if given(os.environ, PROJECT):
+        found = _with_versions(lambda versions: statuses(versions, names, limit, datetime.now(UTC)))
+    else:
+        found = asyncio.run(of_this_machine(EnvironmentSecrets(os.environ), names, limit))
     if as_json:
         output.as_json(found)
     else:
@@ -82,6 +94,11 @@ def rotate(name: str, dry_run: bool, yes: bool) -> None:
         for step in steps(name):
             output.echo(step)
         return
+    if name in _pinned():
+        raise click.ClickException(
+            f"SIGNALBOX_SECRET_VERSIONS pins {name}: functions read that version alone. Add the new version with "
+            f"`gcloud secrets versions add {name} --data-file=-`, change the number in secret_versions, and apply."
+        )
     _with_versions(lambda versions: _rotate(versions, name, yes=yes))
 
 
@@ -91,14 +108,41 @@ async def statuses(versions: Versions, names: Sequence[str], limit: int, now: da
 
 async def _status(versions: Versions, name: str, limit: int, now: datetime) -> Status:
     try:
-        enabled = [one for one in await versions.list(name) if one.state == "enabled"]
+        known = await versions.list(name)
     except SecretMissing:
-        enabled = []
-    if not enabled:
-        return Status(name=name, state="missing", days=None, enabled=(), limit=limit)
-    days = (now - enabled[0].created_at).days
-    state = "expired" if days >= limit else "expiring" if days >= limit - EXPIRING_DAYS else "ok"
-    return Status(name=name, state=state, days=days, enabled=tuple(one.number for one in enabled), limit=limit)
+        known = ()
+    enabled = [one for one in known if one.state == "enabled"]
+    days = (now - enabled[0].created_at).days if enabled else None
+    if days is None:
+        state = "missing"
+    else:
+        state = "expired" if days >= limit else "expiring" if days >= limit - EXPIRING_DAYS else "ok"
+    return Status(
+        name=name,
+        state=state,
+        days=days,
+        enabled=tuple(one.number for one in enabled),
+        disabled=tuple(one.number for one in known if one.state == "disabled"),
+        limit=limit,
+        rotated_by=_rotates(name),
+    )
+
+
+async def of_this_machine(source: SecretSource, names: Sequence[str], limit: int) -> list[Status]:
+    """Of variables nobody knows when they were made."""
+    found = []
+    for name in names:
+        try:
+            await source.read(name)
+            state, way = "unknown", "set the variable anew"
+        except SecretMissing as error:
+            state, way = "missing", str(error)
+        found.append(Status(name=name, state=state, days=None, enabled=(), disabled=(), limit=limit, rotated_by=way))
+    return found
+
+
+def _rotates(name: str) -> str:
+    return f"{command()} secrets rotate {name}"
 
 
 def steps(name: str) -> list[str]:
@@ -107,9 +151,10 @@ def steps(name: str) -> list[str]:
     proof = ", ".join(kind.proof)
     return [
         f"1. {kind.make}",
-        f"2. The new value becomes the newest version of {name}. Functions read it within {READ_WITHIN}; both count.",
-        f"3. {kind.give} {kind.gap}".rstrip(),
-        f"4. `{command()} doctor` has to find well: {proof}.",
+        f"2. The new value becomes the newest version of {name}. Functions read it within {READ_WITHIN}; both count."
+        f" Not where secret_versions in the .tfvars pins {name}: then change the number there, and apply.",
+        f"3. {f'Not before {READ_WITHIN} have passed: ' if kind.later else ''}{kind.give} {kind.gap}".rstrip(),
+        f"4. `{command()} doctor` has to look at these, and find none failed: {proof}. {kind.unseen}".rstrip(),
         "5. The old versions are disabled. They are not destroyed: `gcloud secrets versions enable` brings one back.",
         *([f"6. {kinds.afterwards(name)}"] if kinds.afterwards(name) else []),
     ]
@@ -122,11 +167,14 @@ async def _rotate(versions: Versions, name: str, *, yes: bool) -> None:
         output.echo(kind.make)
         new = await versions.add(name, _value(name))
         output.echo(f"{name} has version {new} now. The way back: {_gcloud('disable', name, new)}")
-        old = enabled
+        old, made = enabled, datetime.now(UTC)
     else:
-        new, old = enabled[0].number, enabled[1:]
+        new, made, old = enabled[0].number, enabled[0].created_at, enabled[1:]
         numbers = ", ".join(str(one.number) for one in old)
         output.echo(f"{name} is being rotated already: version {new} is new, {numbers} old. This goes on from there.")
+    if kind.later and datetime.now(UTC) < made + LIFETIME:
+        _put_off(name, made + LIFETIME)
+        sys.exit(1 if yes else 0)
     output.echo(f"{kind.give} {kind.gap}".rstrip())
     if not yes and not sys.stdin.isatty():
         output.echo(f"Then run `{command()} secrets rotate {name} --yes`: it goes on from here.")
@@ -138,33 +186,44 @@ async def _rotate(versions: Versions, name: str, *, yes: bool) -> None:
     output.echo("\n".join(part for part in (f"{name} is rotated.", kinds.afterwards(name)) if part))
 
 
+def _put_off(name: str, until: datetime) -> None:
+    """A function that knows only the old value would refuse what the vendor signs with the new one."""
+    output.echo(
+        f"Give it to nobody before {until:%H:%M:%S} UTC: until then a function may know the old value alone. "
+        f"Then run `{_rotates(name)}`: it goes on from here."
+    )
+
+
 async def _prove(name: str, new: int) -> None:
-    """Raises ClickException when the new value does not work, with the way back."""
-    bad = [one for one in await proof_of(name) if one.state == "failed"]
-    for finding in bad:
-        output.echo(f"{finding.subject} {finding.about}: {finding.detail}".rstrip(), err=True)
-    if bad:
-        raise click.ClickException(
-            f"version {new} of {name} does not work, and nothing was disabled. Mend it and run this again, or go back: "
-            f"{_gcloud('disable', name, new)}"
-        )
-    output.echo(f"version {new} works")
+    """Raises ClickException unless everything was looked at and nothing failed, with the way back."""
+    kind, found = kinds.kind_of(name), await proof_of(name)
+    for finding in found:
+        if finding.state != "ok":
+            output.echo(f"{finding.subject} {finding.about}: {finding.detail}".rstrip(), err=True)
+    back = f"nothing was disabled. Mend it and run this again, or go back: {_gcloud('disable', name, new)}"
+    if any(one.state == "failed" for one in found):
+        raise click.ClickException(f"version {new} of {name} does not work, and {back}")
+    looked_at = {one.subject for one in found if one.state != "skipped"}
+    unseen = [subject for subject in kind.proof if subject not in looked_at]
+    if unseen:
+        raise click.ClickException(f"version {new} of {name} was not tried ({', '.join(unseen)}), and {back}")
+    output.echo(kind.unseen or f"version {new} works")
 
 
 async def proof_of(name: str) -> list[Finding]:
-    """What the doctor finds of what the secret is for; of n8n's, whether it accepts what is signed with it."""
-    wanted = kinds.kind_of(name).proof
-    found = [
-        one
-        for one in await examine(os.environ)
-        if one.subject in wanted and (one.subject is not Subject.RAILWAY_TOKEN or one.about == name)
-    ]
-    return found + ([] if name != N8N_API else await _signed_call())
+    """What the doctor finds of what the secret is for; of n8n's, whether it accepts what is signed with it.
+
+    With the versions of Secret Manager, whatever else this machine has: they are what functions read.
+    """
+    environ = {**os.environ, "SIGNALBOX_BACKEND": CLOUD}
+    wanted, about = kinds.kind_of(name).proof, kinds.concern(name, _config())
+    found = [one for one in await examine(environ) if one.subject in wanted and (not about or one.about in about)]
+    return found + ([] if name != N8N_API else await _signed_call(environ))
 
 
-async def _signed_call() -> list[Finding]:
+async def _signed_call(environ: Mapping[str, str]) -> list[Finding]:
     """A notification without content is refused by the workflow, and only once n8n has accepted the signature."""
-    services = open_services(os.environ)
+    services = open_services(environ)
     try:
         if services.n8n is None or services.config.n8n is None:
             return []
@@ -208,8 +267,20 @@ def _gcloud(what: str, name: str, number: int) -> str:
 
 
 def _names() -> tuple[str, ...]:
+    return kinds.names_of(_config())
+
+
+def _config() -> config.Config:
     try:
-        return kinds.names_of(config.load(Path(read(os.environ).signalbox_config)))
+        return config.load(Path(read(os.environ).signalbox_config))
+    except SignalboxError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _pinned() -> Mapping[str, str]:
+    """As far as this machine knows: Terraform pins them at the functions."""
+    try:
+        return pinned_versions(given(os.environ, SECRET_VERSIONS))
     except SignalboxError as error:
         raise click.ClickException(str(error)) from error
 
@@ -238,17 +309,22 @@ def _open() -> Versions:
 
 def _show(found: Sequence[Status]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("secret", "age in days", "limit", "versions", "state"):
+    for title in ("secret", "age in days", "limit", "versions", "disabled", "state"):
         table.add_column(title)
     for one in found:
-        colour = {"ok": "green", "expiring": "yellow"}.get(one.state, "red")
+        colour = {"ok": "green", "expiring": "yellow", "unknown": "yellow"}.get(one.state, "red")
         days = "" if one.days is None else str(one.days)
-        numbers = ", ".join(map(str, one.enabled))
-        table.add_row(one.name, days, str(one.limit), numbers, f"[{colour}]{one.state}[/]")
+        numbers, disabled = (", ".join(map(str, these)) for these in (one.enabled, one.disabled))
+        table.add_row(one.name, days, str(one.limit), numbers, disabled, f"[{colour}]{one.state}[/]")
     out = output.console()
     out.print(table)
+    here = not given(os.environ, PROJECT)
     for one in found:
-        if one.state == "missing":
-            out.print(f"→ {one.name} has no enabled version: `gcloud secrets versions add {one.name} --data-file=-`")
-        elif one.state != "ok":
-            out.print(f"→ `{command()} secrets rotate {one.name}`")
+        if one.state == "missing" and not here:
+            output.echo(f"→ {one.name} has no enabled version: `gcloud secrets versions add {one.name} --data-file=-`")
+        elif one.state in ("expiring", "expired"):
+            output.echo(f"→ `{one.rotated_by}`")
+        elif one.state == "missing":
+            output.echo(f"→ {one.rotated_by}")
+    if here:
+        output.echo(f"Ages are not known: these are variables of this machine. Set {PROJECT} for those of a project.")

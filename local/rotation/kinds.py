@@ -15,7 +15,11 @@ class Kind(Struct, frozen=True, kw_only=True):
     make: str
     give: str
     proof: tuple[Subject, ...]
-    """What the doctor has to find well with the new value."""
+    """What the doctor has to find well with the new value: each is looked at, and none fails."""
+    later: bool = False
+    """Whether the other side may have the new value only once every function has read it."""
+    unseen: str = ""
+    """What no check can see of the new value; empty where the proof is one."""
     gap: str = ""
     """What is refused between the two, and comes again by itself."""
 
@@ -31,12 +35,18 @@ _KINDS = {
         make=DRAWN,
         give="Put the same value into the App's settings on GitHub, as the webhook's secret. Both are accepted.",
         proof=(Subject.GITHUB_WEBHOOK, Subject.GITHUB_DELIVERIES),
+        later=True,
+        unseen="GitHub does not say which of the two it signs with: afterwards see that Recent Deliveries in the App's"
+        " settings show no 401.",
     ),
     secrets.RAILWAY_WEBHOOK_SECRET: Kind(
         make=DRAWN,
         give="Put the same value into the header X-Webhook-Secret of the project's webhook on Railway. Both are"
         " accepted.",
         proof=(Subject.RAILWAY_WEBHOOK,),
+        later=True,
+        unseen="Railway does not say which of the two it sends: afterwards see that the log of webhooks has no `webhook"
+        " refused: it does not bring Railway's secret`.",
     ),
     secrets.N8N_API: Kind(
         make=DRAWN,
@@ -63,6 +73,17 @@ def kind_of(name: str) -> Kind:
 def afterwards(name: str) -> str:
     """What is left to do at the vendor once the old version is disabled; empty for nothing."""
     return AFTERWARDS.get(name, "" if name in _KINDS else _DELETE)
+
+
+def concern(name: str, config: Config) -> frozenset[str]:
+    """What a finding may be about to concern this secret: a token of Railway, itself and the targets that use it.
+
+    Empty: whatever it is about.
+    """
+    if name in _KINDS:
+        return frozenset()
+    using = (target.id for target in config.targets if target.railway_token.secret == name)
+    return frozenset({name, *using})
 
 
 def names_of(config: Config) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def open_backend(environ: Mapping[str, str]) -> Backend:
     project = given(environ, PROJECT).removeprefix("projects/").strip("/")
     if not project:
         raise ConfigError(f"environment variable {PROJECT}: name the project of topics, documents and secrets")
-    pinned = _pinned(given(environ, SECRET_VERSIONS))
+    pinned = pinned_versions(given(environ, SECRET_VERSIONS))
 
     def open_store() -> Store:
         from shared.cloud.firestore import FirestoreStore  # noqa: PLC0415 - only functions that use it pay for it
@@ -132,7 +132,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Source: cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create."""
 
 
-def _pinned(text: str) -> dict[str, str]:
+def pinned_versions(text: str) -> dict[str, str]:
     """Raises ConfigError for what is not NAME=VERSION, with a number or an alias such as `latest`.
 
     Our own secrets are known however they are written; any other name is that of a token in signalbox.toml.

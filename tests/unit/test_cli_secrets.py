@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,6 +18,7 @@ from google.cloud.secretmanager_v1.types import (
     SecretVersion,
 )
 from grpc import StatusCode
+from msgspec.structs import replace
 from rpc import Refusal, Server, serving
 
 from local.cli import main
@@ -26,6 +28,7 @@ from local.rotation import kinds
 from local.rotation.versions import GoogleVersions, Version
 from shared import config
 from shared.errors import Refused, SecretMissing, Unauthorized
+from shared.secrets import LIFETIME
 
 TOML = """
 [n8n]
@@ -75,6 +78,10 @@ class Vault:
     async def close(self) -> None:
         self.closed = True
 
+    def age(self, name: str, by: timedelta) -> None:
+        """Every version is older by that."""
+        self.versions[name] = [replace(one, created_at=one.created_at - by) for one in self.versions[name]]
+
     def enabled(self, name: str) -> list[int]:
         return [one.number for one in self.versions[name] if one.state == "enabled"]
 
@@ -91,13 +98,18 @@ def vault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vault:
 
 @pytest.fixture
 def proof(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
-    """What the doctor finds."""
-    found: list[Finding] = []
+    """What the doctor finds: all is well."""
+    found = [
+        Finding(subject=subject, about=about, state="ok", detail="")
+        for subject in Subject
+        for about in ("RAILWAY-PRODUCTION", "acme:shop:web:production")
+    ]
 
-    async def examine(_: Any) -> list[Finding]:
+    async def examine(environ: Any) -> list[Finding]:
+        assert environ["SIGNALBOX_BACKEND"] == "shared.cloud:open_backend"
         return found
 
-    async def signed() -> list[Finding]:
+    async def signed(_: Any) -> list[Finding]:
         return []
 
     monkeypatch.setattr(commands, "examine", examine)
@@ -143,9 +155,11 @@ def test_a_rotation_adds_proves_and_disables(vault: Vault, proof: list[Finding],
     assert (first.exit_code, vault.enabled(name), vault.values) == (0, [1, 2], [(name, b"a-new-value-0123456789")])
     assert "a-new-value" not in first.output
     assert f"gcloud secrets versions disable 2 --secret={name}" in first.output
-    assert f"secrets rotate {name} --yes" in first.output
+    assert f"secrets rotate {name}" in first.output
 
-    # Then it goes on from there, and adds nothing again
+    # Then it goes on from there, once every function has read it, and adds nothing again
+    vault.age(name, LIFETIME)
+    assert f"secrets rotate {name} --yes" in run("rotate", name).output
     second = run("rotate", name, "--yes")
     assert (second.exit_code, vault.enabled(name), len(vault.values)) == (0, [2], 1)
     assert "version 2 is new, 1 old" in second.output
@@ -163,6 +177,63 @@ def test_what_does_not_work_disables_nothing(vault: Vault, proof: list[Finding])
     assert "not authorized" in told.output
     assert "another's" not in told.output
     assert "or go back: gcloud secrets versions disable 2 --secret=RAILWAY-PRODUCTION" in told.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("state", ["skipped", None])
+def test_what_was_not_looked_at_is_no_proof(
+    vault: Vault, proof: list[Finding], name: str, state: Literal["skipped"] | None
+) -> None:
+    # Given a doctor that left the subject out, as without GITHUB_APP_ID, or has nothing to say of it
+    run("rotate", name, typed="rubbish")
+    vault.age(name, LIFETIME)
+    proof[:] = [replace(one, state=state, detail="not set") for one in proof if state is not None]
+
+    # When the rotation goes on
+    told = run("rotate", name, "--yes")
+
+    # Then the old version stays, and the way back is said
+    assert (told.exit_code, vault.enabled(name)) == (1, [1, 2])
+    assert f"version 2 of {name} was not tried" in told.output
+    assert f"or go back: gcloud secrets versions disable 2 --secret={name}" in told.output
+
+
+def test_what_another_token_opens_keeps_nobody_from_rotating_this_one(vault: Vault, proof: list[Finding]) -> None:
+    run("rotate", "RAILWAY-PRODUCTION", typed="new")
+    proof.append(Finding(subject=Subject.RAILWAY_IDS, about="acme:shop:web:staging", state="failed", detail="gone"))
+    told = run("rotate", "RAILWAY-PRODUCTION", "--yes")
+    assert (told.exit_code, vault.enabled("RAILWAY-PRODUCTION")) == (0, [2])
+
+
+@pytest.mark.parametrize("name", ["GITHUB-WEBHOOK-SECRET", "RAILWAY-WEBHOOK-SECRET"])
+def test_a_webhook_has_its_new_secret_only_once_functions_know_it(
+    vault: Vault, proof: list[Finding], name: str
+) -> None:
+    # Given a new version that a function may not have read yet
+    first = run("rotate", name, typed="new-value")
+    assert (first.exit_code, "Give it to nobody before" in first.output) == (0, True)
+    assert kinds.kind_of(name).give not in first.output
+
+    # When somebody goes on too early, then the old version stays
+    vault.age(name, LIFETIME - timedelta(seconds=30))
+    early = run("rotate", name, "--yes")
+    assert (early.exit_code, vault.enabled(name)) == (1, [1, 2])
+
+    # And afterwards it is given, and nothing is claimed that nobody can see
+    vault.age(name, timedelta(seconds=30))
+    later = run("rotate", name, "--yes")
+    assert (later.exit_code, vault.enabled(name)) == (0, [2])
+    assert kinds.kind_of(name).give in later.output
+    assert kinds.kind_of(name).unseen in later.output
+    assert "version 2 works" not in later.output
+
+
+@pytest.mark.parametrize("pins", ["N8N-API=1", "n8n_api=latest"])
+def test_a_pinned_secret_is_not_rotated(vault: Vault, monkeypatch: pytest.MonkeyPatch, pins: str) -> None:
+    monkeypatch.setenv("SIGNALBOX_SECRET_VERSIONS", pins)
+    told = run("rotate", "N8N-API", typed="new-value")
+    assert (told.exit_code, vault.enabled("N8N-API"), vault.values) == (1, [1], [])
+    assert "change the number in secret_versions, and apply" in told.output
 
 
 @pytest.mark.parametrize("typed", ["", " \n", "x" * (64 * 1024 + 1)])
@@ -197,13 +268,37 @@ def test_a_name_that_is_not_used(vault: Vault) -> None:
     assert "uses no secret RAILWAY-STAGING" in told.output
 
 
-def test_without_a_project_there_are_no_ages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_project_ages_are_not_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Given variables of this machine
     (tmp_path / "signalbox.toml").write_text(TOML)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    for name in NAMES:
+        monkeypatch.setenv(name.upper().replace("-", "_"), "a-value-of-this-machine")
+
+    # When all are set, then it is said that nobody knows how old they are
     told = run("status")
-    assert told.exit_code == 1
-    assert "set GOOGLE_CLOUD_PROJECT" in told.output
+    assert told.exit_code == 0
+    assert "Ages are not known" in told.output
+    assert "a-value-of-this-machine" not in told.output
+    assert json.loads(run("status", "--json").output)[0]["state"] == "unknown"
+
+    # And one that is not set is missing; a rotation needs a project
+    monkeypatch.delenv("N8N_API")
+    told = run("status")
+    assert (told.exit_code, "set the environment variable N8N_API" in told.output) == (1, True)
+    assert "set GOOGLE_CLOUD_PROJECT" in run("rotate", "N8N-API", typed="new-value").output
+
+
+def test_versions_are_shown_with_those_disabled_and_what_rotates_them(vault: Vault) -> None:
+    vault.versions["N8N-API"] = [
+        Version(number=1, state="destroyed", created_at=NOW - timedelta(days=300)),
+        Version(number=2, state="disabled", created_at=NOW - timedelta(days=200)),
+        Version(number=3, state="enabled", created_at=NOW - timedelta(days=100)),
+    ]
+    [told] = [one for one in json.loads(run("status", "--json").output) if one["name"] == "N8N-API"]
+    assert (told["enabled"], told["disabled"], told["state"]) == ([3], [2], "expired")
+    assert told["rotated_by"].endswith("secrets rotate N8N-API")
 
 
 def test_every_secret_of_the_configuration_has_a_kind() -> None:
