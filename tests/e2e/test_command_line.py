@@ -31,7 +31,7 @@ SIGNALBOX = Path(sys.executable).with_name("signalbox")
 FRAMEWORK = Path(sys.executable).with_name("functions-framework")
 PATIENCE = 300.0
 """Seconds; bounds what hangs, and nothing that is slow."""
-SECRET = "a-webhook-secret-of-the-test"
+SECRET = "a-webhook-secret-of-the-test-0123456789"
 
 
 def signalbox(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
