@@ -19,8 +19,7 @@ LOCK = "up.lock"
 def make_folder(folder: Path) -> Path:
     """Raises ConfigError when there can be no such folder."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError as error:
         raise ConfigError(f"{folder} is a file, and a folder is wanted") from error
     except OSError as error:

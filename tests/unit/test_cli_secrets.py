@@ -63,7 +63,7 @@ class Vault:
             raise Unauthorized("PERMISSION_DENIED (needs roles/secretmanager.admin)")
         self.values.append((name, value))
         number = len(self.versions[name]) + 1
-        self.versions[name].append(Version(number=number, state="enabled", created_at=NOW))
+        self.versions[name].append(Version(number=number, state="enabled", created_at=datetime.now(UTC)))
         return number
 
     async def disable(self, name: str, number: int) -> None:

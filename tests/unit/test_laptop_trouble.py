@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sqlite3
 import stat
@@ -91,20 +90,17 @@ async def test_a_damaged_file_ends_a_command_in_a_sentence(
 
 
 def signalbox(*command: str, folder: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    def confine() -> None:
-        if limit is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+    """`limit`: bytes that a file may have. It is set inside: nothing of ours may run between fork and exec."""
+    confine = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    confine += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
     environ = {name: value for name, value in os.environ.items() if name != "GOOGLE_CLOUD_PROJECT"}
     return subprocess.run(
-        [sys.executable, "-c", "from local.cli import main; main()", *command],
+        [sys.executable, "-c", f"{confine if limit else ''}from local.cli import main; main()", *command],
         env=environ | {"SIGNALBOX_LOCAL_DIR": str(folder), "PYTHONPATH": str(ROOT)},
         cwd=folder.parent,
         capture_output=True,
         text=True,
         timeout=120,
-        preexec_fn=confine,
         check=False,
     )
 
