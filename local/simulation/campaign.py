@@ -8,6 +8,8 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.pool import Pool
 
 from msgspec import Struct
 
@@ -53,7 +55,7 @@ def _outcomes(seeds: range, processes: int) -> Iterator[Outcome]:
         yield from map(_one, seeds)
         return
     others = set(multiprocessing.active_children())
-    with multiprocessing.get_context("spawn").Pool(processes, _prepare) as pool:
+    with _pool(processes) as pool:
         workers = set(multiprocessing.active_children()) - others
         chunks = pool.imap_unordered(_several, [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
         while True:
@@ -67,16 +69,27 @@ def _outcomes(seeds: range, processes: int) -> Iterator[Outcome]:
                     raise Died(f"a process of the simulation died, with exit code {', '.join(dead)}") from None
 
 
+def _pool(processes: int) -> Pool:
+    """Processes that Ctrl-C does not reach: it is for the one that waits for them, and ends them.
+
+    A signal that is blocked stays so in what is started meanwhile, from its first instruction on; and here it comes
+    when it is unblocked, while one that is ignored would be lost. The resource tracker unblocks it when it is started:
+    https://github.com/python/cpython/blob/3.11/Lib/multiprocessing/resource_tracker.py
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return multiprocessing.get_context("spawn").Pool(processes, _prepare)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _several(seeds: range) -> list[Outcome]:
     return [_one(seed) for seed in seeds]
 
 
 def _prepare() -> None:
-    """What was imported stays, so that no collection need look at it; and none comes in the middle of a seed.
-
-    Ctrl-C is for the process that waits for this one.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What was imported stays, so that no collection need look at it; and none comes in the middle of a seed."""
     gc.disable()
     gc.freeze()
 
