@@ -76,7 +76,8 @@ async def _search(
             since = [one for one in await api.executions(workflow) if one.number > before]
             found = [await api.execution(one.id, data=True) for one in since]
         except TransientError:
-            found, pending = [], True  # down, or coming back
+            found, pending = [], True  # down, or coming back: it lists what died with it a moment after
+            shown_until = time.monotonic() + SHOWN_WITHIN
         else:
             pending = not all(one.ended for one in found)
         ours = [one for one in found if one.headers(trigger).get("idempotency-key") == key]
