@@ -57,6 +57,7 @@ async def execute(
     except SignalboxError as error:
         found = await _search(api, workflow, _trigger(document), key, before, patient_until)
         if found is None:
+            error.add_note(f"n8n lists no execution of {document['name']} that this call began")
             raise
         id, answer = str(found.id), str(error)
     ended = await _until_ended(api, id, patient_until)
