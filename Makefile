@@ -162,7 +162,7 @@ lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
 	echo checkov | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/scan.txt
 	echo cyclonedx-bom | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/sbom.txt
 
-# The extras stay in the pins, for the packages: `Pin.lines` in local/requirements.py says why.
+# The extras stay in the pins, for the packages: `Pin.lines` in local/packaging/requirements.py says why.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate
 
 clean:  ## remove what make made

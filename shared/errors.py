@@ -1,4 +1,4 @@
-"""Every error Signalbox raises, and every reason code a run can end with.
+"""Every error Signalbox raises.
 
 SignalboxError
 ├── ConfigError             signalbox.toml or the environment is wrong: file, key, reason
@@ -20,8 +20,6 @@ Which answer of which vendor is which of these: shared/clients/answers.py.
 """
 
 from __future__ import annotations
-
-import enum
 
 
 class SignalboxError(Exception):
@@ -105,65 +103,3 @@ class Refused(VendorError):
 
 class Final(Refused):
     """Declined for a reason that waiting does not change."""
-
-
-class Code(enum.StrEnum):
-    """The closed list of reasons a run or a command can end with: the same word in the run, comment, log and docs."""
-
-    # Before the merge
-    CHECKS_FAILED = "checks_failed"
-    CHECKS_TIMEOUT = "checks_timeout"
-    REVIEW_REQUIRED = "review_required"
-    CHANGES_REQUESTED = "changes_requested"
-    PULL_REQUEST_CLOSED = "pull_request_closed"
-    PULL_REQUEST_DRAFT = "pull_request_draft"
-    NOT_MERGEABLE = "not_mergeable"
-    HEAD_MOVED = "head_moved"
-    BASE_CHANGED = "base_changed"
-    LABEL_REMOVED = "label_removed"
-    MERGE_REFUSED = "merge_refused"
-    TARGET_LOCKED = "target_locked"
-    TARGET_PAUSED = "target_paused"
-    TARGET_HELD = "target_held"
-    QUARANTINED = "quarantined"
-    QUEUE_TIMEOUT = "queue_timeout"
-    NEWER_MERGE = "newer_merge"
-    NOTHING_TO_DEPLOY = "nothing_to_deploy"
-    # The deployment
-    DEPLOY_REFUSED = "deploy_refused"
-    BUILD_FAILED = "build_failed"
-    DEPLOY_FAILED = "deploy_failed"
-    DEPLOY_SKIPPED = "deploy_skipped"
-    DEPLOY_CRASHED = "deploy_crashed"
-    DEPLOY_TIMEOUT = "deploy_timeout"
-    DEPLOYMENT_REPLACED = "deployment_replaced"
-    # The verification
-    UNHEALTHY = "unhealthy"
-    WRONG_VERSION = "wrong_version"
-    VERIFY_INCONCLUSIVE = "verify_inconclusive"
-    # The way back
-    ROLLED_BACK_BY_COMMAND = "rolled_back_by_command"
-    ROLLBACK_TARGET_MISSING = "rollback_target_missing"
-    ROLLBACK_REFUSED = "rollback_refused"
-    ROLLBACK_AMBIGUOUS = "rollback_ambiguous"
-    ROLLBACK_TIMEOUT = "rollback_timeout"
-    ROLLBACK_UNVERIFIED = "rollback_unverified"
-    # Anywhere
-    VENDOR_REFUSED = "vendor_refused"
-    VENDOR_UNAVAILABLE = "vendor_unavailable"
-    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-    TARGET_UNKNOWN = "target_unknown"
-    # Commands
-    NOT_AUTHORIZED = "not_authorized"
-    COMMAND_INVALID = "command_invalid"
-    COMMAND_OUTDATED = "command_outdated"
-    HEAD_UNCONFIRMED = "head_unconfirmed"
-    TARGET_AMBIGUOUS = "target_ambiguous"
-    BRANCH_NOT_DEPLOYED = "branch_not_deployed"
-    ALREADY_RUNNING = "already_running"
-    NOT_REPLAYABLE = "not_replayable"
-
-
-def stated(code: Code, message: str) -> str:
-    """The reason and what it was about, each once."""
-    return message if message.startswith(f"{code}:") else f"{code}: {message}"

@@ -1,4 +1,4 @@
-# What is counted in the logs, and when somebody is told. The words are those of shared/log.py and of who logs; a test
+# What is counted in the logs, and when somebody is told. The words are those of shared/runtime/log.py and of who logs; a test
 # compares them.
 
 locals {

@@ -12,10 +12,10 @@ import late_completions
 import pytest
 from vendors import report
 
-from local import emulators
-from local.emulators import Emulators
-from shared import redaction
+from local.emulation import emulators
+from local.emulation.emulators import Emulators
 from shared.errors import ConfigError
+from shared.runtime import redaction
 
 # The tests' own clients, browsers and servers speak with this machine alone; what fetches something may use a proxy.
 for _name in ("no_proxy", "NO_PROXY"):

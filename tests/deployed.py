@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from local.emulators import free_ports
+from local.emulation.emulators import free_ports
 
 PATIENCE = 300.0
 """Seconds; bounds what hangs, and nothing that is slow."""

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from local.emulators import ending_with_us
-from local.workflows.files import Document
+from local.emulation.emulators import ending_with_us
+from local.n8n.files import Document
 from shared.errors import ConfigError
 
 N8N_VERSION = "N8N_VERSION"

@@ -18,7 +18,7 @@ import httpx
 import install_n8n
 from install_n8n import Release
 
-from local.emulators import ending_with_us, free_ports
+from local.emulation.emulators import ending_with_us, free_ports
 
 PATIENCE = 300.0
 """Seconds: it takes ten to thirty, more where it migrates, and much more beside other work."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from starlette.types import ASGIApp
 
-from local.serving import bind, served, url_of
+from local.emulation.serving import bind, served, url_of
 
 
 @contextlib.contextmanager

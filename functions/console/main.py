@@ -9,12 +9,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import log, metrics
+from shared.core.run import Run, Status
 from shared.errors import BadInput, TransientError, VendorError
-from shared.metrics import LONGEST_NUMBER
-from shared.ports import Condition, Found
-from shared.run import Run, Status
-from shared.services import Services, current, prepare
+from shared.runs import metrics
+from shared.runs.metrics import LONGEST_NUMBER
+from shared.runtime import log
+from shared.runtime.ports import Condition, Found
+from shared.runtime.services import Services, current, prepare
 
 prepare()
 

@@ -9,17 +9,19 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import pipeline, stage, targets
-from shared.address import address_of, look
-from shared.clients.railway import DeploymentState
-from shared.config import TargetConfig
-from shared.errors import Code, Final, RateLimited, Unavailable, UnknownOutcome, VendorError
-from shared.failed import why_skipped
-from shared.health_check import checked_before
-from shared.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
-from shared.run import Deployment, Run, Stage, Target, Verdict, Verified
-from shared.services import Services, prepare
-from shared.stage import Claim
+from shared.clients.railway.client import DeploymentState
+from shared.core import pipeline, targets
+from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Run, Stage, Target, Verdict, Verified
+from shared.errors import Final, RateLimited, Unavailable, UnknownOutcome, VendorError
+from shared.runs.deployment_failure import why_skipped
+from shared.runs.health_check import address_of, look
+from shared.runs.railway_health_check import checked_before
+from shared.runtime import stage
+from shared.runtime.config import TargetConfig
+from shared.runtime.services import Services, prepare
+from shared.runtime.stage import Claim
 
 prepare(called=True)
 
@@ -34,7 +36,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     run = claim.run
     place = services.config.target(run.target)
     if place is None or run.commit_sha is None:
-        return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
+        return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
     known = await services.railway_for(place).deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )
@@ -53,7 +55,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     if waiting is not None:
         return waiting
     if run.touches is False and run.trigger.source in targets.AUTOMATIC:
-        return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
+        return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
     refused = pipeline.paused(target, claim.terms) or targets.refusal(run, target)
     if refused is not None:
@@ -130,7 +132,7 @@ async def _wait_for_another(claim: Claim, place: TargetConfig, *, adopting: bool
             return Wait(
                 message="waiting for Railway's own deployment of the commit",
                 wake_in=min(left.total_seconds(), place.policy.poll),
-                otherwise=Code.DEPLOY_TIMEOUT,
+                otherwise=Reason.DEPLOY_TIMEOUT,
                 changes={"deployment": deployment},
             )
     return None
@@ -139,7 +141,7 @@ async def _wait_for_another(claim: Claim, place: TargetConfig, *, adopting: bool
 def _lost(wake_in: float) -> Wait:
     """A wait and no failed attempt: however many there were before, what was asked for must be looked for."""
     message = "asked Railway for a deployment and lost the answer; looking for it"
-    return Wait(message=message, wake_in=wake_in, otherwise=Code.DEPLOY_TIMEOUT)
+    return Wait(message=message, wake_in=wake_in, otherwise=Reason.DEPLOY_TIMEOUT)
 
 
 async def _remember_what_serves(claim: Claim, services: Services, place: TargetConfig) -> None:
@@ -202,9 +204,9 @@ async def _create(
         return _lost(min(5.0, place.policy.poll))
     except Final as error:
         await claim.checkpoint(deployment=before)
-        return Fail(Code.DEPLOY_REFUSED, str(error))
+        return Fail(Reason.DEPLOY_REFUSED, str(error))
     except VendorError as error:
         # Nothing was made by this call; an earlier one, whose answer was lost, is still to be looked for.
         await claim.checkpoint(deployment=before)
-        return Rejected(str(error), Code.DEPLOY_REFUSED)
+        return Rejected(str(error), Reason.DEPLOY_REFUSED)
     return Advance(f"Railway started deployment {id[:8]}", {"deployment": replace(intent, id=id)})

@@ -8,18 +8,8 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import caller, envelope, events, log
-from shared.answering import answer
-from shared.errors import (
-    BadInput,
-    NotFound,
-    PullRequestUnknown,
-    SecretMissing,
-    TransientError,
-    Unavailable,
-    VendorError,
-)
-from shared.events import (
+from functions.dispatch.arrivals import hear
+from shared.core.events import (
     ChecksReported,
     CommentWritten,
     DeploymentChanged,
@@ -32,14 +22,24 @@ from shared.events import (
     RepositoryMoved,
     SecretExpiring,
 )
-from shared.expiring import owe_one
-from shared.hearing import hear
-from shared.labelling import labelled
-from shared.repositories import meant
-from shared.reviewing import owe_analysis
-from shared.run import Stage
-from shared.services import Services, current, prepare
-from shared.starting import merged, wake, wake_active
+from shared.core.run import Stage
+from shared.errors import (
+    BadInput,
+    NotFound,
+    PullRequestUnknown,
+    SecretMissing,
+    TransientError,
+    Unavailable,
+    VendorError,
+)
+from shared.runs.answering import answer
+from shared.runs.deploy_label import labelled
+from shared.runs.expiring_secrets import owe_one
+from shared.runs.pull_request_analysis import owe_analysis
+from shared.runs.repositories import meant
+from shared.runs.start import merged, wake, wake_active
+from shared.runtime import caller, envelope, log
+from shared.runtime.services import Services, current, prepare
 
 prepare(called=True)
 
@@ -54,7 +54,7 @@ async def dispatch(request: Request) -> Response:
         return refused
     try:
         message = (await envelope.receive(request)).message
-        event = events.decode(message.data)
+        event = envelope.decode_event(message.data)
     except BadInput as error:
         log.error("unusable event", reason=str(error))
         return JSONResponse({"error": "unusable event"}, status_code=400)

@@ -9,15 +9,19 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import gate, pipeline, stage, targets, touching
-from shared.clients.github import BaseMoved, HeadMoved, NotMergeable, PullRequestState
-from shared.config import TargetConfig
-from shared.errors import Code, Refused, Unauthorized
-from shared.gate import Behind, Look
-from shared.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
-from shared.run import PullRequest, Stage
-from shared.services import Services, prepare
-from shared.stage import Claim, Overtaken
+from functions.merge import touched_files
+from shared.clients.github.client import BaseMoved, HeadMoved, NotMergeable, PullRequestState
+from shared.core import pipeline, targets
+from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
+from shared.core.reasons import Reason
+from shared.core.run import PullRequest, Stage
+from shared.errors import Refused, Unauthorized
+from shared.runs import gate
+from shared.runs.gate import Behind, Look
+from shared.runtime import stage
+from shared.runtime.config import TargetConfig
+from shared.runtime.services import Services, prepare
+from shared.runtime.stage import Claim, Overtaken
 
 prepare(called=True)
 
@@ -32,10 +36,10 @@ async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
     run = claim.run
     place = services.config.target(run.target)
     if place is None or run.pull_request is None:
-        return Fail(Code.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
+        return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
     pull = await services.github.pull_request(run.repository, run.pull_request.number)
     if pull.base != run.pull_request.base:  # which its author may change, without any right in the repository
-        return Fail(Code.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
+        return Fail(Reason.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
     if pull.merged:
         return await _merged(claim, services, place, pull)
     if pull.head_sha != run.pull_request.head_sha:
@@ -49,7 +53,7 @@ async def _judge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
     run = claim.run
     by_label = run.trigger.source == "label"
     if by_label and not gate.asked_by_label(pull, place.policy):
-        return Fail(Code.LABEL_REMOVED, f"the label that {run.trigger.actor} set is not on the pull request any more")
+        return Fail(Reason.LABEL_REMOVED, f"the label that {run.trigger.actor} set is not on the pull request any more")
     required = await services.github.required_checks(run.repository, pull.base)
     now = claim.terms.now
     look = Look(now, first=run.head_seen_at or now)
@@ -64,11 +68,11 @@ async def _judge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
 def _follow(known: PullRequest, pull: PullRequestState, place: TargetConfig) -> Outcome:
     """The run goes on with the head that GitHub made of the judged one at our request, and with no other."""
     if not gate.is_same_head(known.head_sha, pull):
-        return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+        return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     return Wait(
         message=f"GitHub has brought the branch up to date with {pull.base}: it is at {pull.head_sha[:7]} now",
         wake_in=place.policy.poll,
-        otherwise=Code.CHECKS_TIMEOUT,
+        otherwise=Reason.CHECKS_TIMEOUT,
         changes={"pull_request": replace(known, head_sha=pull.head_sha), "head_seen_at": None},
     )
 
@@ -87,7 +91,7 @@ async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfi
         except (Refused, Unauthorized) as error:  # a fork's branch, or workflow files that the App may not change
             message = f"the branch is behind {pull.base}, and GitHub does not bring it up to date: {error}"
             changes = {}
-    return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.MERGE_REFUSED, changes=changes)
+    return Wait(message=message, wake_in=place.policy.poll, otherwise=Reason.MERGE_REFUSED, changes=changes)
 
 
 async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
@@ -99,11 +103,11 @@ async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: P
     run = claim.run
     if pull.merge_sha is None:
         return Wait(
-            message="merged; GitHub does not name the merge commit yet", wake_in=5, otherwise=Code.VENDOR_UNAVAILABLE
+            message="merged; GitHub does not name the merge commit yet", wake_in=5, otherwise=Reason.VENDOR_UNAVAILABLE
         )
     asked = run.pull_request if run.trigger.source in ("command", "label") else None
     if asked is not None and not gate.is_same_head(asked.head_sha, pull):
-        return Fail(Code.HEAD_MOVED, _moved(pull.head_sha))
+        return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
     # Before the target is taken or queued for: what is not deployed brings no other merge along.
@@ -128,11 +132,11 @@ async def _untouched(claim: Claim, services: Services, place: TargetConfig, merg
         return None
     if run.touches is None and place.paths != ():
         refused_long = pipeline.lasted(run, claim.terms) is not None
-        touches = await touching.touches(services, place, run.pull_request.number, refused_long=refused_long)
+        touches = await touched_files.touches(services, place, run.pull_request.number, refused_long=refused_long)
         await claim.checkpoint(commit_sha=merged, touches=touches)
     if claim.run.touches is not False or place.policy.auto_deploy == "adopt":
         return None
-    return NotDeployed(Code.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {place.name} is deployed for")
+    return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {place.name} is deployed for")
 
 
 async def _take_unless_contained(claim: Claim, services: Services, merged: str) -> Outcome | None:
@@ -143,7 +147,7 @@ async def _take_unless_contained(claim: Claim, services: Services, merged: str) 
             if newer in cleared:
                 continue
             if await services.github.contains(claim.run.repository, merged, within=newer):
-                return Fail(Code.NEWER_MERGE, f"{newer[:7]}, merged later, contains it")
+                return Fail(Reason.NEWER_MERGE, f"{newer[:7]}, merged later, contains it")
             cleared.append(newer)
         with contextlib.suppress(Overtaken):
             return await claim.take_target(cleared)
@@ -157,7 +161,7 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
     except HeadMoved as error:
         if place.policy.update_branch:  # another target's run may have had it brought up to date: look again
             return Retry(str(error))
-        return Fail(Code.HEAD_MOVED, _moved(None))
+        return Fail(Reason.HEAD_MOVED, _moved(None))
     except BaseMoved as error:
         if claim.run.attempts == 1:  # it seldom happens twice in a row
             raise
@@ -166,7 +170,7 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
         patient = claim.run.trigger.source == "label"
         if error.passes == "by itself" or (error.passes == "by people" and patient):
             return _not_yet(error, place)
-        return Fail(Code.MERGE_REFUSED, error.said)
+        return Fail(Reason.MERGE_REFUSED, error.said)
     untouched = await _untouched(claim, services, place, sha)
     if untouched is not None:
         return replace(untouched, changes={"commit_sha": sha})
@@ -176,7 +180,7 @@ async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: Pu
 def _not_yet(refusal: BaseMoved | NotMergeable, place: TargetConfig) -> Wait:
     """Others may have the target meanwhile; the pull request is judged again before the next attempt."""
     message = f"GitHub does not merge it yet: {refusal.said}"
-    return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.MERGE_REFUSED)
+    return Wait(message=message, wake_in=place.policy.poll, otherwise=Reason.MERGE_REFUSED)
 
 
 def _moved(head: str | None) -> str:

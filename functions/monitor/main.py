@@ -7,15 +7,17 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import stage, targets
-from shared.clients.railway import DeploymentState, Railway
-from shared.errors import Code, VendorError
-from shared.failed import failure_of, with_log
-from shared.health_check import noted
-from shared.outcome import Advance, Fail, Outcome, Wait
-from shared.run import Stage
-from shared.services import Services, prepare
-from shared.stage import Claim
+from shared.clients.railway.client import DeploymentState, Railway
+from shared.core import targets
+from shared.core.outcome import Advance, Fail, Outcome, Wait
+from shared.core.reasons import Reason
+from shared.core.run import Stage
+from shared.errors import VendorError
+from shared.runs.deployment_failure import failure_of, with_log
+from shared.runs.railway_health_check import noted
+from shared.runtime import stage
+from shared.runtime.services import Services, prepare
+from shared.runtime.stage import Claim
 
 prepare(called=True)
 
@@ -37,7 +39,7 @@ async def follow(claim: Claim, services: Services) -> Outcome:
     """One look at the deployment: live, failed, gone, or not yet."""
     place, id = services.config.target(claim.run.target), claim.run.watched_deployment
     if place is None or id is None:
-        return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to follow")
+        return Fail(Reason.DEPLOYMENT_REPLACED, "the run has no deployment to follow")
     railway = services.railway_for(place)
     deployment = await railway.deployment(id)
     changes = noted(claim.run, deployment)
@@ -61,7 +63,7 @@ async def _give_way(railway: Railway, deployment: DeploymentState, poll: float) 
         await railway.cancel(deployment.id)
     except VendorError as error:
         message = f"a rollback was requested, and deployment {deployment.id[:8]} could not be cancelled: {error}"
-    return Wait(message=message, wake_in=poll, otherwise=Code.DEPLOY_TIMEOUT, suspends=True)
+    return Wait(message=message, wake_in=poll, otherwise=Reason.DEPLOY_TIMEOUT, suspends=True)
 
 
 def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
@@ -76,7 +78,7 @@ def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
     return Wait(
         message=f"Railway: {status}{_WAITS_FOR.get(deployment.status, '')}",
         wake_in=max(claim.terms.policy.poll, min(taken, LONGEST_BETWEEN_LOOKS)),
-        otherwise=Code.ROLLBACK_TIMEOUT if restoring else Code.DEPLOY_TIMEOUT,
+        otherwise=Reason.ROLLBACK_TIMEOUT if restoring else Reason.DEPLOY_TIMEOUT,
         tell="needs_approval" if for_people else None,
         suspends=deployment.paused and (for_people or not restoring),
     )

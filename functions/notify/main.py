@@ -10,17 +10,21 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import caller, envelope, log, outbox, report, reviewing, texts
-from shared.amend import amend
-from shared.clients.github import DeploymentState
-from shared.errors import BadInput, Code, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
-from shared.expiring import owe_expiring
-from shared.outbox import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
-from shared.outcome import Message
-from shared.pipeline import NOTIFY
-from shared.ports import D
-from shared.run import Kind, Run, Status, Target
-from shared.services import Services, current, prepare
+from functions.notify import weekly_report
+from shared.clients.github.client import DeploymentState
+from shared.core import notices
+from shared.core.notices import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
+from shared.core.outcome import Message
+from shared.core.pipeline import NOTIFY
+from shared.core.reasons import Reason
+from shared.core.run import Kind, Run, Status, Target
+from shared.errors import BadInput, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
+from shared.runs import pull_request_analysis, texts
+from shared.runs.expiring_secrets import owe_expiring
+from shared.runtime import caller, envelope, log
+from shared.runtime.ports import D
+from shared.runtime.services import Services, current, prepare
+from shared.runtime.update import amend
 
 prepare(called=True)
 
@@ -70,7 +74,7 @@ async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D
     owner, lasting = services.token(), timedelta(seconds=services.pace.lease)
 
     def claim(document: D) -> D | None:
-        return outbox.claim(document, owner, services.clock.now(), lasting) if document.owed else None
+        return notices.claim(document, owner, services.clock.now(), lasting) if document.owed else None
 
     claimed = await amend(services.store, kind, id, claim)
     if claimed is None:
@@ -85,7 +89,7 @@ async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D
     for key, result in results.items():
         log.info("notification", key=key, result=result or "to be tried again")
     settled = await amend(
-        services.store, kind, id, lambda document: outbox.settle(document, results, services.clock.now(), owner)
+        services.store, kind, id, lambda document: notices.settle(document, results, services.clock.now(), owner)
     )
     if settled is not None and settled.notify_due is not None and settled.notify_due <= services.clock.now():
         await services.publish([message])
@@ -158,7 +162,7 @@ async def _comment(services: Services, run: Run) -> str:
     body = texts.comment(run, services.settings.signalbox_console_url, show_log=_log_is_for_all(services, run))
     marker = texts.run_marker(run.id)
     number = run.pull_request.number
-    if run.reason is Code.NOTHING_TO_DEPLOY and not await services.github.has_comment(
+    if run.reason is Reason.NOTHING_TO_DEPLOY and not await services.github.has_comment(
         run.repository, number, marker=marker
     ):
         return "nothing to say"
@@ -219,7 +223,7 @@ async def _review(services: Services, target: Target, event: str) -> str:
     n8n, settings, place = services.n8n, services.config.n8n, services.config.target(target.id)
     if n8n is None or settings is None or settings.pull_request_analysis is None or place is None:
         return NO_ANALYSIS
-    payload = texts.pull_request_analysis(place.repository, *reviewing.analysed(event))
+    payload = texts.pull_request_analysis(place.repository, *pull_request_analysis.analysed(event))
     key = str(payload["key"])
     await n8n.call(settings.pull_request_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
     return SENT
@@ -229,7 +233,7 @@ async def _report(services: Services, _: Target, event: str) -> str:
     n8n, settings = services.n8n, services.config.n8n
     if n8n is None or settings is None or settings.weekly_report is None:
         return "no report is configured"
-    payload = await report.weekly(services, event)
+    payload = await weekly_report.weekly(services, event)
     await n8n.call(settings.weekly_report, payload, idempotency_key=str(payload["key"]))
     return SENT
 

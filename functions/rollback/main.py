@@ -9,16 +9,18 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import pipeline, stage
-from shared.clients.railway import DeploymentState
-from shared.config import TargetConfig
-from shared.errors import Code, Final, RateLimited, Unavailable, VendorError
-from shared.failed import tail_of
-from shared.outcome import Advance, Fail, Message, Outcome, Rejected, Wait
-from shared.return_plan import NothingToDo, Return, plan
-from shared.run import Kind, Rollback, Run, Stage
-from shared.services import Services, prepare
-from shared.stage import Claim
+from functions.rollback.plan import NothingToDo, Return, plan
+from shared.clients.railway.client import DeploymentState
+from shared.core import pipeline
+from shared.core.outcome import Advance, Fail, Message, Outcome, Rejected, Wait
+from shared.core.reasons import Reason
+from shared.core.run import Kind, Rollback, Run, Stage
+from shared.errors import Final, RateLimited, Unavailable, VendorError
+from shared.runs.deployment_failure import tail_of
+from shared.runtime import stage
+from shared.runtime.config import TargetConfig
+from shared.runtime.services import Services, prepare
+from shared.runtime.stage import Claim
 
 prepare(called=True)
 
@@ -41,7 +43,7 @@ async def go_back(claim: Claim, services: Services) -> Outcome:
     run = claim.run
     place = services.config.target(run.target)
     if place is None or run.rollback is None:
-        return Fail(Code.TARGET_UNKNOWN, f"{run.target} has nothing to return to")
+        return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has nothing to return to")
     known = await _deployments(services, place)
     if run.rollback.requested_at is not None:
         found = _find(claim, run.rollback, known)
@@ -79,7 +81,7 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     if isinstance(decision, Fail | Wait):
         return decision
     if isinstance(decision, NothingToDo):
-        there = replace(claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED), needed=False, to=decision.serving)
+        there = replace(claim.run.rollback or Rollback(reason=Reason.DEPLOY_FAILED), needed=False, to=decision.serving)
         there = replace(there, deployment_id=decision.serving.deployment_id)
         return Advance(f"{decision.serving.commit_sha[:7]} serves", {"rollback": there})
     return await _return(claim, services, place, decision, known)
@@ -100,7 +102,7 @@ async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
     return Wait(
         message="asked Railway for a deployment and lost the answer; looking for it before going back",
         wake_in=min(5.0, claim.terms.policy.poll),
-        otherwise=Code.ROLLBACK_TIMEOUT,
+        otherwise=Reason.ROLLBACK_TIMEOUT,
     )
 
 
@@ -111,13 +113,13 @@ async def _cancel(services: Services, place: TargetConfig, unfinished: Deploymen
         await services.railway_for(place).cancel(unfinished.id)
     except VendorError as error:
         message = f"deployment {unfinished.id[:8]} could not be cancelled: {error}"
-    return Wait(message=message, wake_in=place.policy.poll, otherwise=Code.ROLLBACK_TIMEOUT)
+    return Wait(message=message, wake_in=place.policy.poll, otherwise=Reason.ROLLBACK_TIMEOUT)
 
 
 async def _return(
     claim: Claim, services: Services, place: TargetConfig, decision: Return, known: list[DeploymentState]
 ) -> Outcome:
-    before = claim.run.rollback or Rollback(reason=Code.DEPLOY_FAILED)
+    before = claim.run.rollback or Rollback(reason=Reason.DEPLOY_FAILED)
     intent = replace(
         before,
         to=decision.to,
@@ -141,10 +143,10 @@ async def _return(
         raise
     except Final as error:
         await claim.checkpoint(rollback=unasked)
-        return Fail(Code.ROLLBACK_REFUSED, str(error))
+        return Fail(Reason.ROLLBACK_REFUSED, str(error))
     except VendorError as error:
         await claim.checkpoint(rollback=unasked)
-        return Rejected(str(error), Code.ROLLBACK_REFUSED)
+        return Rejected(str(error), Reason.ROLLBACK_REFUSED)
     if id is not None:
         return _advance(intent, id)
     return _find(claim, intent, await _deployments(services, place)) or _not_yet(claim)
@@ -168,7 +170,7 @@ def _find(claim: Claim, intent: Rollback, known: list[DeploymentState]) -> Outco
         new = [d for d in new if d.created_at >= intent.requested_at - CLOCKS_DIFFER]
     if len(new) > 1:
         ids = ", ".join(deployment.id[:8] for deployment in new)
-        return Fail(Code.ROLLBACK_AMBIGUOUS, f"several deployments appeared since the rollback was asked for: {ids}")
+        return Fail(Reason.ROLLBACK_AMBIGUOUS, f"several deployments appeared since the rollback was asked for: {ids}")
     if new:
         return _advance(intent, new[0].id)
     asked = intent.requested_at or claim.terms.now
@@ -181,7 +183,7 @@ def _not_yet(claim: Claim) -> Wait:
     return Wait(
         message="asked Railway to roll back; its deployment has not shown yet",
         wake_in=min(5.0, claim.terms.policy.poll),
-        otherwise=Code.ROLLBACK_TIMEOUT,
+        otherwise=Reason.ROLLBACK_TIMEOUT,
     )
 
 

@@ -10,21 +10,21 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import caller, log
+from functions.sweep.drift import look_for_drift
+from functions.sweep.due import wake_due
+from functions.sweep.health import probe_all
+from functions.sweep.held_back import strike_off_brought
+from functions.sweep.missed_labels import answer_labels
+from functions.sweep.missed_merges import start_unnoticed
+from functions.sweep.redelivery import redeliver_missed
+from functions.sweep.renames import follow_names
+from functions.sweep.snapshot import Glance
+from functions.sweep.webhook_silence import listen
+from functions.sweep.weekly_report import owe_report
 from shared.errors import SecretMissing, TransientError, VendorError
-from shared.expiring import owe_expiring
-from shared.services import current, prepare
-from shared.sweeping.deafness import listen
-from shared.sweeping.drift import look_for_drift
-from shared.sweeping.due import wake_due
-from shared.sweeping.glance import Glance
-from shared.sweeping.health import probe_all
-from shared.sweeping.held_back import strike_off_brought
-from shared.sweeping.labels import answer_labels
-from shared.sweeping.merges import start_unnoticed
-from shared.sweeping.redelivery import redeliver_missed
-from shared.sweeping.renames import follow_names
-from shared.sweeping.reporting import owe_report
+from shared.runs.expiring_secrets import owe_expiring
+from shared.runtime import caller, log
+from shared.runtime.services import current, prepare
 
 prepare(called=True)
 

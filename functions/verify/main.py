@@ -9,17 +9,17 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared import stage
-from shared.address import address_of, look
-from shared.clients.railway import DeploymentState
-from shared.errors import Code
-from shared.failed import failure_of, with_log
-from shared.health_check import noted
-from shared.outcome import Fail, Outcome
-from shared.run import Deployment, Rollback, Run, Stage
-from shared.services import Services, prepare
-from shared.stage import Claim
-from shared.verification import Sight, assess, conclude
+from functions.verify.checks import Sight, assess, conclude
+from shared.clients.railway.client import DeploymentState
+from shared.core.outcome import Fail, Outcome
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Rollback, Run, Stage
+from shared.runs.deployment_failure import failure_of, with_log
+from shared.runs.health_check import address_of, look
+from shared.runs.railway_health_check import noted
+from shared.runtime import stage
+from shared.runtime.services import Services, prepare
+from shared.runtime.stage import Claim
 
 prepare(called=True)
 
@@ -35,7 +35,7 @@ async def look_and_judge(claim: Claim, services: Services) -> Outcome:
     place = services.config.target(run.target)
     id = run.watched_deployment
     if place is None or id is None:
-        return Fail(Code.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
+        return Fail(Reason.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
     railway = services.railway_for(place)
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     deployment = _in_place(run, service.active) or await railway.deployment(id)

@@ -6,12 +6,13 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import events, github_webhook, log, railway_webhook, webhook_body
+from functions.webhooks import github, railway, signed_body
+from functions.webhooks.signed_body import Bodies, NotRead, Signatures
+from shared.core.events import ChecksReported, DeploymentChanged, Event, PullRequestOpened, SecretExpiring
 from shared.errors import BadInput, SecretMissing, TransientError
-from shared.events import ChecksReported, DeploymentChanged, Event, PullRequestOpened, SecretExpiring
-from shared.secrets import GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET
-from shared.services import Services, current, prepare
-from shared.webhook_body import Bodies, NotRead, Signatures
+from shared.runtime import envelope, log
+from shared.runtime.secrets import GITHUB_WEBHOOK_SECRET, RAILWAY_WEBHOOK_SECRET
+from shared.runtime.services import Services, current, prepare
 
 prepare()
 
@@ -46,21 +47,21 @@ async def from_github(request: Request, services: Services) -> Response:
     """Nothing is read of what has no signature, or is an event that Signalbox ignores whatever it says."""
     delivery = request.headers.get("x-github-delivery", "")[:LONGEST_DELIVERY]
     signature = request.headers.get("x-hub-signature-256", "")
-    if not github_webhook.is_signature(signature):
+    if not github.is_signature(signature):
         return _unsigned(delivery, signature)
     event = request.headers.get("x-github-event")
-    if event and not github_webhook.may_matter(event):
+    if event and not github.may_matter(event):
         return _answer(202, "event ignored")
     made = Signatures(await _secrets(services, GITHUB_WEBHOOK_SECRET))
-    body = await BODIES.read(request, webhook_body.LARGEST, made)
+    body = await BODIES.read(request, signed_body.LARGEST, made)
     if not made.include(signature):
         return _unsigned(delivery, signature)
     if not event:
         raise BadInput("the header X-GitHub-Event is missing", "X-GitHub-Event")
-    body = github_webhook.content(body, request.headers.get("content-type", ""))
-    if not github_webhook.listened_to(event, body):
+    body = github.content(body, request.headers.get("content-type", ""))
+    if not github.listened_to(event, body):
         return _answer(202, "event ignored")
-    normalised = github_webhook.normalise(event, body)
+    normalised = github.normalise(event, body)
     return await _accept(services, normalised, delivery)
 
 
@@ -72,11 +73,11 @@ def _unsigned(delivery: str, signature: str) -> Response:
 async def from_railway(request: Request, services: Services) -> Response:
     header = request.headers.get("x-webhook-secret", "")
     authorization = request.headers.get("authorization", "")
-    if not railway_webhook.sent_with(await _secrets(services, RAILWAY_WEBHOOK_SECRET), header, authorization):
+    if not railway.sent_with(await _secrets(services, RAILWAY_WEBHOOK_SECRET), header, authorization):
         log.warning("webhook refused: it does not bring Railway's secret")
         return _answer(401, "the secret is missing or wrong")
-    body = await BODIES.read(request, webhook_body.LARGEST_FROM_RAILWAY)
-    return await _accept(services, railway_webhook.normalise(body), "")
+    body = await BODIES.read(request, signed_body.LARGEST_FROM_RAILWAY)
+    return await _accept(services, railway.normalise(body), "")
 
 
 async def _accept(services: Services, event: Event | None, delivery: str) -> Response:
@@ -87,7 +88,7 @@ async def _accept(services: Services, event: Event | None, delivery: str) -> Res
         log.info("webhook about something not in signalbox.toml", delivery=delivery)
         return _answer(202, "not configured here")
     name = type(event).__struct_config__.tag
-    id = await services.bus.publish(TOPIC, events.encode(event), {"event": str(name), "delivery": delivery})
+    id = await services.bus.publish(TOPIC, envelope.encode_event(event), {"event": str(name), "delivery": delivery})
     log.info("webhook accepted", event=name, delivery=delivery, message_id=id)
     await _tell_of_ages(services)
     return _answer(202, "accepted")
@@ -98,7 +99,7 @@ async def _tell_of_ages(services: Services) -> None:
     for aged in services.secrets.expiring():
         event = SecretExpiring(name=aged.name, made_on=aged.made_on)
         try:
-            await services.bus.publish(TOPIC, events.encode(event), {"event": "secret_expiring"})
+            await services.bus.publish(TOPIC, envelope.encode_event(event), {"event": "secret_expiring"})
         except TransientError as error:
             log.warning("nobody was told that a secret is about to expire", secret=aged.name, reason=str(error))
             return

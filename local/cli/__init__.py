@@ -14,7 +14,7 @@ if sys.argv[0].rpartition("/")[2] == "signalbox":  # until there is somebody to 
 
 import click
 
-from shared.escaping import terminal
+from shared.runtime.escaping import terminal
 
 MODULES: Mapping[str, str] = {
     "demo": "demo:demo",

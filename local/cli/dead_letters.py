@@ -10,8 +10,8 @@ from rich.table import Table
 
 from local.cli import output
 from local.cli.opening import at_place, folder
-from local.messages import DeadLetter
-from local.place import Place
+from local.operating.messages import DeadLetter
+from local.operating.workplace import Place
 
 
 @click.group(name="dead-letters")

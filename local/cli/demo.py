@@ -10,14 +10,14 @@ import sys
 import click
 
 from local.cli import output
-from local.engines import KINDS, Kind
-from local.host import Host
-from local.performance import Report, perform
-from local.scenarios import SCENARIOS
-from local.timeline import Line
-from shared import log
+from local.demo.play import Report, perform
+from local.demo.scenarios import SCENARIOS
+from local.demo.timeline import Line
+from local.emulation.backends import KINDS, Kind
+from local.emulation.host import Host
 from shared.errors import SignalboxError
-from shared.settings import read
+from shared.runtime import log
+from shared.runtime.settings import read
 
 
 @click.command()

@@ -13,8 +13,8 @@ from rich.markup import escape
 from local.cli import output
 from local.doctor import Finding, examine
 from local.doctor.checklist import shown
-from shared import log
-from shared.settings import Settings
+from shared.runtime import log
+from shared.runtime.settings import Settings
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]"}
 

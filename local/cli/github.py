@@ -10,9 +10,9 @@ import click
 from rich.table import Table
 
 from local.cli import output
-from shared.clients.github_operator import GitHubOperator, Limit
+from shared.clients.github.operator import GitHubOperator, Limit
 from shared.errors import NotFound, SignalboxError, TransientError, Unauthorized, UnknownOutcome
-from shared.services import current
+from shared.runtime.services import current
 
 T = TypeVar("T")
 NEXT_STEPS: dict[type[SignalboxError], str] = {

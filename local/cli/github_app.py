@@ -15,13 +15,13 @@ from rich.markup import escape
 
 from local.cli import output
 from local.doctor.github import PATH
-from local.registering import credentials
-from local.registering.manifest import LONGEST_NAME, NAME, manifest
-from local.registering.page import Page
-from local.serving import bind, served, url_of
-from shared import settings
-from shared.clients.github_manifest import NewApp, convert
+from local.emulation.serving import bind, served, url_of
+from local.github_app import credentials
+from local.github_app.manifest import LONGEST_NAME, NAME, manifest
+from local.github_app.page import Page
+from shared.clients.github.manifest import NewApp, convert
 from shared.errors import NotFound, SignalboxError, UnknownOutcome
+from shared.runtime import settings
 
 HOUR = 3600
 """Seconds that GitHub gives for the whole of it (docs: "Registering a GitHub App from a manifest")."""

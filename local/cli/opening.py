@@ -13,8 +13,8 @@ from typing import TypeVar
 import click
 from click.core import ParameterSource
 
-from local.backend import DEFAULT_DIRECTORY, DIRECTORY
-from local.place import PROJECT, Place, open_place
+from local.emulation.backend import DEFAULT_DIRECTORY, DIRECTORY
+from local.operating.workplace import PROJECT, Place, open_place
 from shared.errors import SignalboxError
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from local.timeline import Expectation, Line
+from local.demo.timeline import Expectation, Line
+from shared.core.run import Run
 from shared.errors import SignalboxError
-from shared.escaping import json_text, terminal
-from shared.run import Run
+from shared.runtime.escaping import json_text, terminal
 
 _COLOURS = {
     "succeeded": "green",

@@ -8,11 +8,11 @@ import click
 from msgspec.structs import asdict
 from rich.table import Table
 
-from local import packages
 from local.cli import output
 from local.doctor.railway_tokens import OWN_TOKEN, REPLACE_TOKEN
-from shared import config as configuration
+from local.packaging import packages
 from shared.errors import SignalboxError
+from shared.runtime import config as configuration
 
 
 @click.command()

@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from local.called import command
 from local.cli import output
+from local.cli.called import command
 from local.cli.opening import at_place, folder
-from local.place import Place
-from shared.amend import amend
-from shared.envelope import encode
-from shared.outcome import Message
-from shared.redaction import redact
-from shared.run import Pause, Run, Target
-from shared.targets import resume as go_on
+from local.operating.workplace import Place
+from shared.core.outcome import Message
+from shared.core.run import Pause, Run, Target
+from shared.core.targets import resume as go_on
+from shared.runtime.envelope import encode
+from shared.runtime.redaction import redact
+from shared.runtime.update import amend
 
 LONGEST_REASON = 200
 

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import click
 
-from local.called import command
 from local.cli import output
+from local.cli.called import command
 from local.cli.opening import Duration, at_place, folder
 from local.cli.runs import find
-from local.place import Place
-from shared.amend import COLLISIONS, pause
-from shared.envelope import encode
-from shared.errors import Code, Conflict, stated
-from shared.outcome import Fail, Message
-from shared.pipeline import Terms, Transition
-from shared.policy import Policy
-from shared.ports import Create, Update
-from shared.replay import Request
-from shared.replay import replay as attempt_again
-from shared.run import Run, Stage, Target
-from shared.texts import ADVICE
+from local.operating.workplace import Place
+from shared.core.outcome import Fail, Message
+from shared.core.pipeline import Terms, Transition
+from shared.core.policy import Policy
+from shared.core.reasons import Reason, stated
+from shared.core.replay import Request
+from shared.core.replay import replay as attempt_again
+from shared.core.run import Run, Stage, Target
+from shared.errors import Conflict
+from shared.runtime.envelope import encode
+from shared.runtime.ports import Create, Update
+from shared.runtime.update import COLLISIONS, pause
 
 STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
 
@@ -91,7 +91,8 @@ async def _try(place: Place, id: str, request: Request) -> Transition | None:
     terms = Terms(place.clock.now(), configured.policy if configured else Policy(), place.pace)
     begun = attempt_again(run, target, request, terms)
     if isinstance(begun, Fail):
-        advice = "Deploy it all the same with --force REASON." if begun.code is Code.QUARANTINED else ADVICE[begun.code]
+        quarantined = begun.code is Reason.QUARANTINED
+        advice = "Deploy it anyway with --force REASON." if quarantined else begun.code.advice
         raise click.ClickException(f"{stated(begun.code, begun.message)}. {advice}")
     writes: list[Create | Update] = [Update(begun.run, found.version)]
     if begun.target is not None and begun.target != target:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from local.called import command
 from local.cli import output
+from local.cli.called import command
 from local.cli.opening import at_place, folder
-from local.place import Place
-from shared import texts
-from shared.run import Run, Target
+from local.operating.workplace import Place
+from shared.core.run import Run, Target
+from shared.runs import texts
 
 MOST = 500
 

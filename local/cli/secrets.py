@@ -14,26 +14,26 @@ import click
 from msgspec import Struct
 from rich.table import Table
 
-from local.called import command
 from local.cli import output
+from local.cli.called import command
 from local.doctor import Finding, Subject, examine
 from local.doctor.google import CLOUD
-from local.place import PROJECT
-from local.rotation import kinds
-from local.rotation.versions import GoogleVersions, Version, Versions
-from local.secrets import EnvironmentSecrets
-from shared import config
+from local.emulation.secrets import EnvironmentSecrets
+from local.operating.rotation import kinds
+from local.operating.rotation.versions import GoogleVersions, Version, Versions
+from local.operating.workplace import PROJECT
 from shared.cloud import SECRET_VERSIONS, pinned_versions
 from shared.errors import ConfigError, Refused, SecretMissing, SignalboxError
-from shared.ports import SecretSource
-from shared.secrets import LIFETIME, MAX_AGE, N8N_API, NOTICE
-from shared.services import open_services
-from shared.settings import given, read
+from shared.runtime import config
+from shared.runtime.ports import SecretSource
+from shared.runtime.secrets import LIFETIME, MAX_AGE, N8N_API, NOTICE
+from shared.runtime.services import open_services
+from shared.runtime.settings import given, read
 
 T = TypeVar("T")
 LIMIT_DAYS, EXPIRING_DAYS = MAX_AGE.days, NOTICE.days
 READ_WITHIN = "five minutes"
-"""After which every function has read a new version (LIFETIME in shared/secrets.py)."""
+"""After which every function has read a new version (LIFETIME in shared/runtime/secrets.py)."""
 LONGEST = 64 * 1024
 """Bytes: Secret Manager takes no larger value (cloud.google.com/secret-manager/quotas)."""
 

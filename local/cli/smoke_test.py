@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from local import smoke
 from local.cli import output
-from shared.redaction import remember
+from local.operating import smoke
+from shared.runtime.redaction import remember
 
 
 @click.command(name="smoke-test")

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from local.called import command
 from local.cli import output
+from local.cli.called import command
 from local.cli.opening import folder
-from local.place import people_of
+from local.operating.workplace import people_of
 from local.world.people import CHECK, FATES, REVIEWS
 from shared.clients.http import open_client, send
 from shared.errors import SignalboxError, Unavailable, UnknownOutcome

@@ -13,20 +13,20 @@ from pathlib import Path
 
 import click
 
-from local.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
-from local.called import command
 from local.cli import output
-from local.engines import KINDS, Kind
-from local.folder import held, write
-from local.host import Host, Options, Played, configuration, running
-from local.place import CONFIGURATION
-from local.scene import PREVIOUS_COMMIT
-from local.serving import bind
-from local.vendors import APP_ID, variable
+from local.cli.called import command
+from local.demo.driver import PREVIOUS_COMMIT
+from local.emulation.backend import DEFAULT_DIRECTORY, DIRECTORY, DOCUMENTS, MESSAGES
+from local.emulation.backends import KINDS, Kind
+from local.emulation.folder import held, write
+from local.emulation.host import Host, Options, Played, configuration, running
+from local.emulation.serving import bind
+from local.operating.workplace import CONFIGURATION
 from local.world.people import CHECK
-from shared import log
+from local.world.vendors import APP_ID, variable
 from shared.errors import ConfigError, SignalboxError
-from shared.settings import read
+from shared.runtime import log
+from shared.runtime.settings import read
 
 ENVIRONMENT = "environment"
 """File in the folder of the store: `set -a; . .signalbox/environment; set +a` in another terminal."""
@@ -149,7 +149,7 @@ def _environment(host: Host) -> Iterator[None]:
         "GITHUB_API_URL": host.urls["github"],
         "RAILWAY_API_URL": f"{host.urls['railway']}/graphql/v2",
         "SIGNALBOX_ALLOW_LOOPBACK": "true",
-        "SIGNALBOX_BACKEND": f"local.backend:{factory}",
+        "SIGNALBOX_BACKEND": f"local.emulation.backend:{factory}",
         "SIGNALBOX_CONFIG": str(folder / CONFIGURATION),
         DIRECTORY: str(folder),
     }

@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.cli import output
-from local.workflows import files
-from local.workflows.delivery import Server
-from local.workflows.executing import ENDED_WITHIN, Executed, execute
-from local.workflows.files import FOLDER, WorkflowFile
-from local.workflows.opening import opened
+from local.n8n import files
+from local.n8n.delivery import Server
+from local.n8n.executing import ENDED_WITHIN, Executed, execute
+from local.n8n.files import FOLDER, WorkflowFile
+from local.n8n.opening import opened
 from shared.errors import ConfigError, NotFound, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from local.doctor import configuration, github, google, n8n, railway
 from local.doctor.findings import Check, Finding, Project, Subject, carry_out, failed, skipped
-from shared.config import Config
 from shared.errors import SignalboxError
-from shared.services import Services, open_backend
+from shared.runtime.config import Config
+from shared.runtime.services import Services, open_backend
 
 if TYPE_CHECKING:
     import httpx

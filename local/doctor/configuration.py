@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from local.doctor.findings import CORRECT_SETTING, Check, Finding, Project, Subject, failed, ok, skipped, warning
-from shared import config, log, secrets, settings
-from shared.config import Config, TargetConfig
 from shared.errors import ConfigError
-from shared.settings import Settings
+from shared.runtime import config, log, secrets, settings
+from shared.runtime.config import Config, TargetConfig
+from shared.runtime.settings import Settings
 
 NAME_BACKEND = (
     "Set GOOGLE_CLOUD_PROJECT and sign in with `gcloud auth application-default login`; on a laptop set "
-    "SIGNALBOX_BACKEND=local.backend:open_backend."
+    "SIGNALBOX_BACKEND=local.emulation.backend:open_backend."
 )
 NAME_THE_APP = "Set GITHUB_APP_ID to the client id in the App's settings on GitHub."
 GIVE_SECRET = (

@@ -9,10 +9,10 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.config import Config
 from shared.errors import ConfigError, SecretMissing, SignalboxError, TransientError
-from shared.redaction import redact
-from shared.services import Services
+from shared.runtime.config import Config
+from shared.runtime.redaction import redact
+from shared.runtime.services import Services
 
 State = Literal["ok", "warning", "failed", "skipped"]
 

@@ -8,7 +8,7 @@ from functools import partial
 import httpx
 
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped, warning
-from shared.clients.github_registration import Attempt, Installation
+from shared.clients.github.registration import Attempt, Installation
 
 NEEDED = {
     "metadata": "read",
@@ -19,9 +19,9 @@ NEEDED = {
     "statuses": "read",
     "deployments": "write",
 }
-"""What the calls of shared/clients/github.py need: merge, comment, react, show deployments, read the rest."""
+"""What the calls of shared/clients/github/client.py need: merge, comment, react, show deployments, read the rest."""
 LISTENED_TO = ("pull_request", "pull_request_review", "check_suite", "status", "issue_comment", "repository")
-"""The events that shared/github_webhook.py reads."""
+"""The events that functions/webhooks/github.py reads."""
 _LEVELS = ("none", "read", "write", "admin")
 PATH = "/github-webhook"
 DAY, REMEMBERED = timedelta(days=1), timedelta(days=3)

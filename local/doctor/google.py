@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from local import topology
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped
 from local.topology import Function, Topology
-from shared.run import Run
+from shared.core.run import Run
 
 if TYPE_CHECKING:
     from google.pubsub_v1.types import Subscription
 
-    from local.emulated_topics import Clients
+    from local.emulation.topics import Clients
 
 CLOUD = "shared.cloud:open_backend"
 LISTING = 10.0
@@ -62,7 +62,7 @@ async def _clients(project: Project) -> AsyncIterator[Clients]:
         PublisherGrpcAsyncIOTransport,
     )
 
-    from local.emulated_topics import Clients  # noqa: PLC0415 - as above
+    from local.emulation.topics import Clients  # noqa: PLC0415 - as above
     from shared.cloud import PUBSUB_EMULATOR  # noqa: PLC0415
     from shared.cloud.channel import FAILURES, connect, explain  # noqa: PLC0415
 

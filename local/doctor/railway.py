@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
+from functions.dispatch.arrivals import EVERY as NOTED_EVERY
 from local.doctor import railway_tokens
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped, warning
-from shared.clients.railway import CONFIG_FILES_UNTIL, DeploymentState, ServiceState
-from shared.config import TargetConfig
+from shared.clients.railway.client import CONFIG_FILES_UNTIL, DeploymentState, ServiceState
+from shared.core.run import Target
 from shared.errors import Unauthorized
-from shared.hearing import EVERY as NOTED_EVERY
-from shared.run import Target
+from shared.runtime.config import TargetConfig
 
 Find = Callable[[Project, TargetConfig], Awaitable[list[Finding]]]
 OVERLAP_VARIABLE = "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS"

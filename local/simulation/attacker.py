@@ -11,10 +11,10 @@ from datetime import timedelta
 
 from local.simulation.chance import Chance
 from local.simulation.place import LABEL
-from local.world import github_events as events
-from local.world.github import GitHubWorld
-from local.world.github_model import Comment, PullRequest
-from local.world.github_payloads import user
+from local.world.github import events
+from local.world.github.model import Comment, PullRequest
+from local.world.github.payloads import user
+from local.world.github.server import GitHubWorld
 
 ATTACK_DAYS = 0.15
 """The share of days on which somebody tries."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from local.simulation.chance import Chance
-from local.vendors import REPOSITORY
-from local.world.github import GitHubWorld
-from shared.config import Config
+from local.world.github.server import GitHubWorld
+from local.world.vendors import REPOSITORY
+from shared.runtime.config import Config
 
 USUAL = "as usual"
 _KINDS = (*[USUAL] * 7, "begins late", "begins late", "quick check first", "two jobs", "none")

@@ -21,11 +21,12 @@ import starlette.requests
 import starlette.responses
 import starlette.routing
 
-import shared.clients.github_app
-import shared.redaction
+import shared.clients.github.app
+import shared.runtime.redaction
 from local.simulation import graphql, loop, shortcut, wire
-from local.world import github_graphql, railway_api
 from local.world.faults import Faulty
+from local.world.github import graphql as github_graphql
+from local.world.railway import api as railway_api
 
 
 async def _unsigned(app: Any) -> str:
@@ -46,8 +47,8 @@ def _forget(*_: str) -> None:
 
 Replacement = tuple[Any, str, Any]
 _UNSIGNED: list[Replacement] = [
-    (shared.clients.github_app.GitHubApp, "_sign", _unsigned),
-    (shared.clients.github_app, "remember", _forget),
+    (shared.clients.github.app.GitHubApp, "_sign", _unsigned),
+    (shared.clients.github.app, "remember", _forget),
 ]
 _FAST: list[Replacement] = [
     (asyncio, "sleep", loop.sleep),
@@ -74,7 +75,7 @@ _FAST: list[Replacement] = [
 @contextlib.contextmanager
 def lean(*, plain: bool = False) -> Iterator[None]:
     """Within this, the worlds and clients work fast (unless `plain`), and know only the secrets they meet here."""
-    known = (shared.redaction, "_known", type(shared.redaction._known)())  # noqa: SLF001 - to begin without any
+    known = (shared.runtime.redaction, "_known", type(shared.runtime.redaction._known)())  # noqa: SLF001 - to begin without any
     with replaced([known, *_UNSIGNED, *([] if plain else _FAST)]):
         yield
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from local.simulation.chance import Chance
 from local.simulation.execution import NOBODY, LoopClock
 from local.simulation.store import MemoryStore
-from shared import targets
-from shared.ports import Create, Update
-from shared.run import Pause, Target
+from shared.core import targets
+from shared.core.run import Pause, Target
+from shared.runtime.ports import Create, Update
 
 PAUSE_DAYS = 0.1
 """The share of days on which something is paused."""

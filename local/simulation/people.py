@@ -14,10 +14,10 @@ from local.simulation.ci import ContinuousIntegration
 from local.simulation.operator import Operator
 from local.simulation.place import LABEL, Vendors
 from local.simulation.store import MemoryStore
-from local.vendors import PEOPLE, REPOSITORY
-from local.world.n8n_versions import NEWEST
-from local.world.railway_deployment import CustomDomain
-from shared.config import Config
+from local.world.n8n.versions import NEWEST
+from local.world.railway.deployment import CustomDomain
+from local.world.vendors import PEOPLE, REPOSITORY
+from shared.runtime.config import Config
 
 RENAME_DAYS = 0.12
 """The share of days on which the repository is renamed or transferred."""

@@ -17,24 +17,24 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from local import topology
-from local.secrets import EnvironmentSecrets
+from local.emulation.secrets import EnvironmentSecrets
 from local.simulation.bus import Post, TroubledBus
 from local.simulation.chance import Chance
 from local.simulation.execution import START, LoopClock, current
 from local.simulation.shortcut import whole
 from local.simulation.store import MemoryStore, TroubledStore
 from local.simulation.wire import Watch, Wire
-from local.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY, variable
 from local.world.application import Application
-from local.world.github import GitHubWorld
-from local.world.n8n import N8nWorld
-from local.world.n8n_versions import OLDEST
-from local.world.railway import RailwayWorld
-from local.world.railway_deployment import CustomDomain
-from shared import config, secrets, services
-from shared.ports import Backend
-from shared.services import Services
-from shared.settings import Settings
+from local.world.github.server import GitHubWorld
+from local.world.n8n.server import N8nWorld
+from local.world.n8n.versions import OLDEST
+from local.world.railway.deployment import CustomDomain
+from local.world.railway.server import RailwayWorld
+from local.world.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY, variable
+from shared.runtime import config, secrets, services
+from shared.runtime.ports import Backend
+from shared.runtime.services import Services
+from shared.runtime.settings import Settings
 
 Function = Callable[[Request], Awaitable[Response]]
 SECRETS_BEGIN = "simulated-"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from local.simulation.chance import Chance
-from local.vendors import REPOSITORY
-from local.world.railway import RailwayWorld
-from local.world.railway_deployment import Deployment
+from local.world.railway.deployment import Deployment
+from local.world.railway.server import RailwayWorld
+from local.world.vendors import REPOSITORY
 
 WAITS = ("NEEDS_APPROVAL", "WAITING", "QUEUED")
 """Statuses in which Railway itself does not go on."""

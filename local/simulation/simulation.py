@@ -36,9 +36,9 @@ from local.simulation.place import (
 )
 from local.simulation.railway_habits import Habits
 from local.simulation.witness import Step, Violation, Witness
-from local.world.github_hooks import Webhook
-from shared import log, services
-from shared.run import Run, Target
+from local.world.github.hooks import Webhook
+from shared.core.run import Run, Target
+from shared.runtime import log, services
 
 TICK = 4.0
 """Seconds between two looks of the vendors at their clocks."""

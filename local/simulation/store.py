@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from local.simulation.chance import Chance
 from local.simulation.execution import Execution, check_alive, die, freeze
+from shared.core.run import Run, Target
 from shared.errors import Conflict, Unavailable, UnknownOutcome
-from shared.ports import Condition, Create, Document, Found, Update
-from shared.run import Run, Target
+from shared.runtime.ports import Condition, Create, Document, Found, Update
 
 D = TypeVar("D", Run, Target)
 Watch = Callable[[Execution, Sequence[tuple[Document | None, Document]]], None]

@@ -16,12 +16,13 @@ from local.simulation.bus import Published
 from local.simulation.execution import NOBODY, START, Execution, current
 from local.simulation.place import Vendors
 from local.simulation.store import MemoryStore
-from local.vendors import REPOSITORY
-from local.world.railway_deployment import Deployment
-from shared import events
-from shared.config import Config
-from shared.ports import Document
-from shared.run import Run, Target
+from local.world.railway.deployment import Deployment
+from local.world.vendors import REPOSITORY
+from shared.core import events
+from shared.core.run import Run, Target
+from shared.runtime import envelope
+from shared.runtime.config import Config
+from shared.runtime.ports import Document
 
 
 class Violation(Struct, frozen=True):
@@ -163,7 +164,7 @@ class Witness:
     def published(self, execution: Execution, message: Published) -> None:
         self.note(execution.name, f"publishes {message.topic} #{message.id} {_about(message.data)}")
         if message.topic == "events":
-            self.accepted[message.data] = events.decode(message.data)
+            self.accepted[message.data] = envelope.decode_event(message.data)
         self.check(invariants.message(self, execution, message))
 
     def logged(self, line: str) -> None:

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from local.world.railway import RailwayWorld
-from local.world.railway_deployment import Deployment
+from local.world.railway.deployment import Deployment
+from local.world.railway.server import RailwayWorld
 
 COMMIT_FIELD = "commit"
 COMMIT_HEADER = "x-commit-sha"

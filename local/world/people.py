@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from local.world.github import GitHubWorld, NotMergeable
-from local.world.railway import RailwayWorld
-from shared.config import TargetConfig
+from local.world.github.server import GitHubWorld, NotMergeable
+from local.world.railway.server import RailwayWorld
+from shared.runtime.config import TargetConfig
 
 T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0, le=86400)]

@@ -16,8 +16,8 @@ from google.auth.crypt import RSAVerifier
 
 from shared.clients.http import open_client, send
 from shared.errors import Unavailable
-from shared.ports import Clock
-from shared.unreadable import UNREADABLE
+from shared.runtime.ports import Clock
+from shared.runtime.unreadable import UNREADABLE
 
 HOST = "https://www.googleapis.com"
 PATH = "/oauth2/v1/certs"

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shared.redaction import redact
-from shared.unreadable import UNREADABLE
+from shared.runtime.redaction import redact
+from shared.runtime.unreadable import UNREADABLE
 
 FAILURE_WORDS = frozenset(
     {

@@ -15,8 +15,8 @@ import httpx
 
 from shared.clients.answers import EVERYWHERE, LIMIT_WAIT, Meaning, Said, meaning
 from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
-from shared.forgiving import is_loopback
-from shared.redaction import redact
+from shared.runtime.forgiving import is_loopback
+from shared.runtime.redaction import redact
 
 USER_AGENT = "signalbox (+https://github.com/signalbox)"
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)

@@ -23,9 +23,9 @@ from msgspec import Struct
 from shared.clients.answers import N8N, Said, error_of, is_page
 from shared.clients.http import NOT_SENT, UNANSWERED, describe, open_client, retry_after, send
 from shared.errors import Refused, SignalboxError, Unavailable, UnknownOutcome
-from shared.redaction import redact
-from shared.secrets import N8N_API, Secrets
-from shared.unreadable import UNREADABLE
+from shared.runtime.redaction import redact
+from shared.runtime.secrets import N8N_API, Secrets
+from shared.runtime.unreadable import UNREADABLE
 
 _STARTING = "n8n is starting up"
 _LONGEST = 300  # characters of n8n's own words in an error

@@ -15,9 +15,9 @@ from msgspec import Struct
 from shared.clients import health_body
 from shared.clients.health_body import HealthRule
 from shared.clients.http import GZIP_OR_DEFLATE, PACKINGS, USER_AGENT, NoCookies, describe
-from shared.forgiving import is_loopback
-from shared.redaction import redact, shown_url
-from shared.run import Verdict
+from shared.core.run import Verdict
+from shared.runtime.forgiving import is_loopback
+from shared.runtime.redaction import redact, shown_url
 
 LARGEST_BODY = 64 * 1024
 CONNECT_TIMEOUT = 5.0

@@ -17,8 +17,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec.structs import fields
 
-from shared import log
-from shared.unreadable import UNREADABLE
+from shared.runtime import log
+from shared.runtime.unreadable import UNREADABLE
 
 T = TypeVar("T")
 _LISTS = (list, tuple, set, frozenset)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.ports import Backend, Bus, Condition, Create, D, Found, Store, Update
-from shared.secrets import NAMES
-from shared.settings import given
+from shared.runtime.clock import SystemClock
+from shared.runtime.ports import Backend, Bus, Condition, Create, D, Found, Store, Update
+from shared.runtime.secrets import NAMES
+from shared.runtime.settings import given
 
 if TYPE_CHECKING:
     from shared.cloud.secrets import SecretManager

@@ -27,7 +27,7 @@ from google.api_core.retry_async import AsyncRetry
 from google.auth.exceptions import DefaultCredentialsError
 
 from shared.errors import ConfigError, RateLimited, Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
-from shared.redaction import redact
+from shared.runtime.redaction import redact
 
 OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import msgspec
 from google.cloud.firestore_v1.types import Value
 
+from shared.core.run import Run, Target
 from shared.errors import Refused
-from shared.ports import Document
-from shared.run import Run, Target
+from shared.runtime.ports import Document
 
 D = TypeVar("D", Run, Target)
 

@@ -28,13 +28,13 @@ from google.cloud.firestore_v1.types import (
     StructuredQuery,
 )
 
-from shared import log
 from shared.cloud import documents, queries
 from shared.cloud.channel import FAILURES, RETRY, connect, explain
 from shared.cloud.indexes import COLLECTIONS
+from shared.core.run import Run, Target
 from shared.errors import ConfigError, Conflict, Refused, SignalboxError
-from shared.ports import Condition, Create, Found, Update, can_be_id
-from shared.run import Run, Target
+from shared.runtime import log
+from shared.runtime.ports import Condition, Create, Found, Update, can_be_id
 
 D = TypeVar("D", Run, Target)
 

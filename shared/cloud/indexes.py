@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from shared.ports import Condition, Document
-from shared.run import Run, Target
+from shared.core.run import Run, Target
+from shared.runtime.ports import Condition, Document
 
 COLLECTIONS: dict[type[Document], str] = {Run: "runs", Target: "targets"}
 Direction = Literal["ASCENDING", "DESCENDING"]

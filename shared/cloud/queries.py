@@ -14,7 +14,7 @@ from google.cloud.firestore_v1.types import Cursor, StructuredQuery, Value
 
 from shared.cloud.documents import value_of
 from shared.cloud.indexes import COLLECTIONS
-from shared.ports import Condition, Document
+from shared.runtime.ports import Condition, Document
 
 _FieldFilter = StructuredQuery.FieldFilter
 _UnaryFilter = StructuredQuery.UnaryFilter

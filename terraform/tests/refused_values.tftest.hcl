@@ -31,7 +31,7 @@ run "values_out_of_range" {
     runtime           = "python310"
     scheduler_region  = "somewhere"
     secret_versions   = { RAILWAY-API = "0" }
-    settings          = { SIGNALBOX_BACKEND = "local.backend:open_backend" }
+    settings          = { SIGNALBOX_BACKEND = "local.emulation.backend:open_backend" }
     workload_identity = { pool = "projects/1/locations/global/workloadIdentityPools/github-pool", provider = "github-provider" }
   }
 

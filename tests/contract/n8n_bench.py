@@ -12,17 +12,17 @@ from msgspec import Struct
 from real_n8n import RealN8n
 from upstream import ANTHROPIC_KEY, BOT, GITHUB_TOKEN, Upstream
 
-from local.secrets import EnvironmentSecrets
-from local.workflows import files
-from local.workflows.api import Api
-from local.workflows.delivery import Server
-from local.workflows.files import Document, Filling
-from local.world.n8n import N8nWorld
-from local.world.n8n_versions import Version
+from local.emulation.secrets import EnvironmentSecrets
+from local.n8n import files
+from local.n8n.api import Api
+from local.n8n.delivery import Server
+from local.n8n.files import Document, Filling
+from local.world.n8n.server import N8nWorld
+from local.world.n8n.versions import Version
 from local.world.telegram import TelegramWorld
 from shared.clients.n8n import N8n
-from shared.clock import SystemClock
-from shared.secrets import Secrets
+from shared.runtime.clock import SystemClock
+from shared.runtime.secrets import Secrets
 
 TOKEN = "the-token-of-the-webhooks-of-n8n"
 CHAT = "-1001234567890"

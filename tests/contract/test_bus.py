@@ -12,11 +12,11 @@ import pytest
 from endpoint import Endpoint, listening
 from msgspec.structs import replace
 
-from local.bus import ACKS, AT_ONCE, EmbeddedBus, Pump
-from local.clock import VirtualClock
-from local.journal import Journal, Subscription
-from shared.clock import SystemClock
+from local.emulation.bus import ACKS, AT_ONCE, EmbeddedBus, Pump
+from local.emulation.journal import Journal, Subscription
+from local.world.clock import VirtualClock
 from shared.errors import ConfigError, Unavailable
+from shared.runtime.clock import SystemClock
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 TOPICS = ("events", "merge", "dead", "archive")
@@ -314,7 +314,7 @@ async def test_racing_claims_get_each_delivery_once(tmp_path, clock):
 
 
 async def test_an_outcome_that_cannot_be_written_costs_a_redelivery(tmp_path, clock, endpoint, client, monkeypatch):
-    monkeypatch.setattr("local.sqlite.PATIENCE", 0.0)
+    monkeypatch.setattr("local.emulation.sqlite.PATIENCE", 0.0)
     journal, blocker = (Journal(tmp_path / "bus.db", TOPICS, [DISPATCH]) for _ in range(2))
     await EmbeddedBus(journal, clock).publish("events", b"", {})
     endpoint.gate.clear()
@@ -392,7 +392,7 @@ async def test_messages_outlive_the_process_that_published_them(tmp_path, clock,
 
 
 async def test_a_closed_door_is_told_to_the_publisher(tmp_path, clock, monkeypatch):
-    monkeypatch.setattr("local.sqlite.PATIENCE", 0.01)
+    monkeypatch.setattr("local.emulation.sqlite.PATIENCE", 0.01)
     bus, blocker = (EmbeddedBus(Journal(tmp_path / "bus.db", TOPICS, []), clock) for _ in range(2))
     blocker._journal._connection.execute("BEGIN IMMEDIATE")
 
@@ -449,7 +449,7 @@ async def test_a_slow_message_does_not_hold_up_the_others(tmp_path, endpoint, cl
 
 
 async def test_the_loop_outlives_a_locked_journal(tmp_path, endpoint, clock, client, monkeypatch):
-    monkeypatch.setattr("local.sqlite.PATIENCE", 0.0)
+    monkeypatch.setattr("local.emulation.sqlite.PATIENCE", 0.0)
     journal, blocker = (Journal(tmp_path / "bus.db", TOPICS, [DISPATCH]) for _ in range(2))
     await EmbeddedBus(journal, clock).publish("events", b"", {})
     blocker._connection.execute("BEGIN IMMEDIATE")

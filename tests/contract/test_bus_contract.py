@@ -24,14 +24,14 @@ from endpoint import Endpoint, listening
 from google.pubsub_v1.types import Subscription
 
 from local import topology
-from local.backend import open_journal
-from local.bus import EmbeddedBus, Pump
-from local.emulated_topics import clients, create_topics_and_subscriptions, subscription_path
-from local.emulators import Emulators
-from shared.clock import SystemClock
+from local.emulation.backend import open_journal
+from local.emulation.bus import EmbeddedBus, Pump
+from local.emulation.emulators import Emulators
+from local.emulation.topics import clients, create_topics_and_subscriptions, subscription_path
 from shared.cloud.pubsub import PubSubBus
 from shared.errors import ConfigError, Unavailable
-from shared.ports import Bus
+from shared.runtime.clock import SystemClock
+from shared.runtime.ports import Bus
 
 TOPOLOGY = topology.load()
 QUICK = topology.Delivery(ack_deadline=10.0, min_backoff=0.2, max_backoff=1.0, max_attempts=5)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from local import emulators, topology
-from local.emulated_topics import clients, create_topics_and_subscriptions
-from local.emulators import Emulators, Installation
+from local import topology
+from local.emulation import emulators
+from local.emulation.emulators import Emulators, Installation
+from local.emulation.topics import clients, create_topics_and_subscriptions
 from shared.cloud.firestore import FirestoreStore
+from shared.core.run import Target
 from shared.errors import ConfigError, Unavailable
-from shared.ports import Create
-from shared.run import Target
+from shared.runtime.ports import Create
 
 
 def a_java(folder: Path, version: str = "17.0.15", then: str = "exit 0") -> Path:

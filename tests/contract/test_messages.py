@@ -14,19 +14,19 @@ from click.testing import CliRunner
 from msgspec import Struct
 
 from local import topology
-from local.backend import open_journal
-from local.bus import EmbeddedBus, Pump
 from local.cli import main
-from local.clock import VirtualClock
-from local.emulated_topics import create_topics_and_subscriptions
-from local.google_messages import GoogleMessages
-from local.host import Options, _configuration
-from local.journal import Journal
-from local.messages import JournalMessages, Messages
-from local.place import Left, leave_behind
+from local.emulation.backend import open_journal
+from local.emulation.bus import EmbeddedBus, Pump
+from local.emulation.host import Options, _configuration
+from local.emulation.journal import Journal
+from local.emulation.topics import create_topics_and_subscriptions
+from local.operating.google_messages import GoogleMessages
+from local.operating.messages import JournalMessages, Messages
+from local.operating.workplace import Left, leave_behind
+from local.world.clock import VirtualClock
 from shared.cloud.pubsub import PubSubBus
 from shared.errors import BadInput
-from shared.ports import Bus
+from shared.runtime.ports import Bus
 
 DELIVERY = topology.Delivery(ack_deadline=10.0, min_backoff=1.0, max_backoff=1.0, max_attempts=5)
 

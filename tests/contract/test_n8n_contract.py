@@ -19,12 +19,12 @@ from n8n_bench import CHAT, TOKEN, Bench, open_bench, real, simulated
 from n8n_ledger import REAL, SIMULATED, Ledger
 from vendors import report
 
-from local.workflows import files
-from local.workflows.api import Api
-from local.workflows.executing import execute
-from local.workflows.files import Document, Filling, WorkflowFile
+from local.n8n import files
+from local.n8n.api import Api
+from local.n8n.executing import execute
+from local.n8n.files import Document, Filling, WorkflowFile
 from local.world.faults import Fault
-from local.world.n8n_versions import NEWEST, RULES, Version
+from local.world.n8n.versions import NEWEST, RULES, Version
 from shared.clients.n8n import N8n, signed
 from shared.errors import ConfigError, NotFound, Refused, Unauthorized, Unavailable, UnknownOutcome
 

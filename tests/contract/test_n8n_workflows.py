@@ -23,14 +23,16 @@ from unit.hostile_corpus import PIECES
 from unit.test_escaping import MENTION, REFERENCE, UNSEEN, rendered
 from upstream import ANTHROPIC_KEY, BOT, DIFF, GITHUB_TOKEN, HEAD, OWN_ID, TITLE, Upstream
 
-from local.workflows import files
-from local.workflows.api import Api
-from local.workflows.executing import Executed, execute
+from functions.notify import weekly_report
+from local.n8n import files
+from local.n8n.api import Api
+from local.n8n.executing import Executed, execute
 from local.world.faults import Fault
-from shared import report, texts
 from shared.clients.n8n import N8n
-from shared.errors import Code, Refused, SignalboxError, Unavailable, UnknownOutcome
-from shared.run import Failure, Stage
+from shared.core.reasons import Reason
+from shared.core.run import Failure, Stage
+from shared.errors import Refused, SignalboxError, Unavailable, UnknownOutcome
+from shared.runs import texts
 
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 NOTIFICATION = "signalbox-notification"
@@ -51,7 +53,7 @@ async def run(bench: Bench, stem: str, payload: dict[str, Any], *, within: float
 
 def failure(**changes: Any) -> dict[str, Any]:
     """What notify sends of a failed run."""
-    error = Failure(code=Code.BUILD_FAILED, message="exit code 1", stage=Stage.MONITOR, log_tail=LOG)
+    error = Failure(code=Reason.BUILD_FAILED, message="exit code 1", stage=Stage.MONITOR, log_tail=LOG)
     return {**texts.notification(a_run(error=error), "failed", ""), **changes}
 
 
@@ -347,7 +349,7 @@ async def test_the_week_is_reported_once(bench: Bench, upstream: Upstream) -> No
 
 async def test_what_the_functions_tell_of_a_week_is_taken(bench: Bench, upstream: Upstream) -> None:
     async with opened() as scene:
-        payload = await report.weekly(scene.services, f"weekly_report@{scene.clock.now():%Y-%m-%dT%H:%M:%SZ}")
+        payload = await weekly_report.weekly(scene.services, f"weekly_report@{scene.clock.now():%Y-%m-%dT%H:%M:%SZ}")
 
     assert (await run(bench, "weekly-report", payload)).succeeded
     assert upstream.telegram.messages[0].plain.splitlines() == [

@@ -16,7 +16,7 @@ from google.cloud.secretmanager_v1.types import (
 from grpc import StatusCode
 from rpc import Refusal, Server, serving
 
-from local.secrets import EnvironmentSecrets
+from local.emulation.secrets import EnvironmentSecrets
 from shared.cloud import secrets
 from shared.cloud.secrets import SecretManager
 from shared.errors import SecretMissing, Unavailable

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
-from local.emulators import Emulators
-from local.sqlite import connect
-from local.store import SqliteStore
+from local.emulation.emulators import Emulators
+from local.emulation.sqlite import connect
+from local.emulation.store import SqliteStore
 from shared.cloud.firestore import FirestoreStore
+from shared.core.run import HistoryEntry, Kind, Notified, PullRequest, Run, Stage, Status, Target, Trigger, Verified
 from shared.errors import Conflict, Unavailable
-from shared.ports import Create, Found, Store, Update
-from shared.run import HistoryEntry, Kind, Notified, PullRequest, Run, Stage, Status, Target, Trigger, Verified
+from shared.runtime.ports import Create, Found, Store, Update
 
 T = TypeVar("T")
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -501,7 +501,7 @@ async def test_the_sweeps_query_uses_an_index(tmp_path):
 
 
 async def test_a_database_that_is_locked_or_out_of_reach_is_unavailable(tmp_path, monkeypatch):
-    monkeypatch.setattr("local.sqlite.PATIENCE", 0.01)
+    monkeypatch.setattr("local.emulation.sqlite.PATIENCE", 0.01)
     store = SqliteStore(tmp_path / "signalbox.db")
     other = connect(tmp_path / "signalbox.db", "SELECT 1")
     other.execute("BEGIN IMMEDIATE")

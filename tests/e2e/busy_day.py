@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 import httpx
 from msgspec import Struct
 
-from local.vendors import Vendors
-from shared import github_webhook
-from shared.config import TargetConfig
-from shared.events import Event
+from functions.webhooks import github
+from local.world.vendors import Vendors
+from shared.core.events import Event
+from shared.runtime.config import TargetConfig
 
 BRANCHES = {"production": "main", "staging": "staging"}
 RULES = """
@@ -94,8 +94,8 @@ class Senders:
         """What those that we took are about, each once."""
         unique = {sent.guid: sent for sent in self.from_github if sent.accepted}
         for sent in unique.values():
-            if github_webhook.listened_to(sent.event, sent.body):
-                event = github_webhook.normalise(sent.event, sent.body)
+            if github.listened_to(sent.event, sent.body):
+                event = github.normalise(sent.event, sent.body)
                 if event is not None:
                     yield event
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from e2e.processes import Program
 
-from local.vendors import Vendors
 from local.world.faults import Faulty
+from local.world.vendors import Vendors
 
 DOWN_FOR = 0.5
 """Seconds at most until a killed process is started again."""

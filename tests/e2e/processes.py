@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from local import topology
-from local.backend import open_journal
-from local.emulators import ending_with_us
+from local.emulation.backend import open_journal
+from local.emulation.emulators import ending_with_us
 from local.topology import Delivery
 
 ROOT = Path(__file__).parents[2]

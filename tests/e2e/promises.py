@@ -13,14 +13,15 @@ from itertools import pairwise
 from e2e.busy_day import Senders
 from msgspec import Struct
 
-from local.vendors import Vendors
-from local.world.github_model import PASSED, PullRequest
-from local.world.railway_deployment import Plan
-from shared import commands, outbox, texts
-from shared.config import TargetConfig
-from shared.errors import Code
-from shared.events import CommentWritten, PullRequestMerged
-from shared.run import Kind, Run, Stage, Status, Target
+from local.world.github.model import PASSED, PullRequest
+from local.world.railway.deployment import Plan
+from local.world.vendors import Vendors
+from shared.core import notices
+from shared.core.events import CommentWritten, PullRequestMerged
+from shared.core.reasons import Reason
+from shared.core.run import Kind, Run, Stage, Status, Target
+from shared.runs import commands, texts
+from shared.runtime.config import TargetConfig
 
 FOLLOWS = {
     Stage.MERGE: {Stage.DEPLOY},
@@ -36,7 +37,7 @@ ENDINGS = {
     Status.SUPERSEDED: "superseded",
     Status.NOT_DEPLOYED: "held_back",
 }
-WITHOUT_DEPLOYMENT = {Code.CHECKS_FAILED, Code.NEWER_MERGE, Code.QUARANTINED}
+WITHOUT_DEPLOYMENT = {Reason.CHECKS_FAILED, Reason.NEWER_MERGE, Reason.QUARANTINED}
 """Why a run of these people may end before it deploys anything."""
 
 
@@ -145,7 +146,7 @@ def _undeserved_endings(day: Day) -> Iterator[str]:
     for run in day.runs:
         deployment = made.get(run.deployment.id or "") if run.deployment else None
         if deployment is None:
-            held = run.status is Status.NOT_DEPLOYED and run.reason is Code.TARGET_HELD
+            held = run.status is Status.NOT_DEPLOYED and run.reason is Reason.TARGET_HELD
             if not held and (run.error is None or run.error.code not in WITHOUT_DEPLOYMENT):
                 yield f"{run.id} deployed nothing and ended as {run.status}: {run.error}"
         elif run.status is not _deserved(deployment.plan):
@@ -238,10 +239,10 @@ def _notifications(day: Day) -> Iterator[str]:
         if len(payloads) > 1 + day.kills.get("notify", 0):
             yield f"{key} came {len(payloads)} times"
     sent = {
-        f"{run.id}:{key.removesuffix(f':{outbox.N8N}')}"
+        f"{run.id}:{key.removesuffix(f':{notices.N8N}')}"
         for run in day.runs
         for key, notified in run.notified.items()
-        if key.endswith(f":{outbox.N8N}") and notified.outcome == outbox.SENT
+        if key.endswith(f":{notices.N8N}") and notified.outcome == notices.SENT
     }
     if set(told) != sent:
         yield f"n8n was told {set(told) ^ sent} otherwise than the runs say"

@@ -10,12 +10,12 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from local.backend import open_journal
-from local.bus import Pump
+from local.emulation.backend import open_journal
+from local.emulation.bus import Pump
 from local.topology import Delivery
-from shared import log
-from shared.clock import SystemClock
-from shared.settings import Settings
+from shared.runtime import log
+from shared.runtime.clock import SystemClock
+from shared.runtime.settings import Settings
 
 
 class Order(Struct):

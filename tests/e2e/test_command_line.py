@@ -23,8 +23,8 @@ import pytest
 from click.testing import CliRunner
 
 from local.cli import main
-from local.emulators import Emulators, free_ports
-from local.place import Left, leave_behind
+from local.emulation.emulators import Emulators, free_ports
+from local.operating.workplace import Left, leave_behind
 
 ROOT = Path(__file__).parents[2]
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
@@ -419,7 +419,7 @@ def webhooks_served(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]
     [port] = free_ports(1)
     environ = {
         **os.environ,
-        "SIGNALBOX_BACKEND": "local.backend:open_backend",
+        "SIGNALBOX_BACKEND": "local.emulation.backend:open_backend",
         "SIGNALBOX_LOCAL_DIR": str(folder),
         "GITHUB_WEBHOOK_SECRET": SECRET,
     }
@@ -495,7 +495,11 @@ def _most_memory(pid: int) -> int:
 def test_a_wrong_configuration_is_refused_at_start(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[repositories."acme/shop".services.web]\nproject_id = "p"\n')
-    environ = {**os.environ, "SIGNALBOX_CONFIG": str(wrong), "SIGNALBOX_BACKEND": "local.backend:open_backend"}
+    environ = {
+        **os.environ,
+        "SIGNALBOX_CONFIG": str(wrong),
+        "SIGNALBOX_BACKEND": "local.emulation.backend:open_backend",
+    }
     command = [FRAMEWORK, "--source", "functions/console/main.py", "--target", "console", "--port", str(*free_ports(1))]
     shown = subprocess.run(
         command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE

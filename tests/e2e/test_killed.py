@@ -27,16 +27,16 @@ from e2e.promises import Day
 from msgspec import Struct
 
 from local import topology
-from local.emulated_topics import create_topics_and_subscriptions
-from local.engines import KINDS, Kind
-from local.host import NOWHERE
-from local.place import CONFIGURATION, Left, Place, leave_behind, open_place
-from local.scene import PREVIOUS_COMMIT
+from local.demo.driver import PREVIOUS_COMMIT
+from local.emulation.backends import KINDS, Kind
+from local.emulation.host import NOWHERE
+from local.emulation.topics import create_topics_and_subscriptions
+from local.operating.workplace import CONFIGURATION, Left, Place, leave_behind, open_place
 from local.topology import Delivery
-from local.vendors import APP_ID, Vendors, made_up_secrets, make_keys, variable
-from shared import config, secrets
-from shared.clock import SystemClock
-from shared.run import Run, Target
+from local.world.vendors import APP_ID, Vendors, made_up_secrets, make_keys, variable
+from shared.core.run import Run, Target
+from shared.runtime import config, secrets
+from shared.runtime.clock import SystemClock
 
 SWEEP_EVERY = 0.5
 """Seconds; a minute in the cloud."""
@@ -271,7 +271,7 @@ async def running(form: Form, seed: int, google: Mapping[str, str] | None, folde
 def _environment(folder: Path, backend: Kind, vendors: Vendors) -> dict[str, str]:
     factory = "open_backend" if backend == "embedded" else "open_emulated"
     return {
-        "SIGNALBOX_BACKEND": f"local.backend:{factory}",
+        "SIGNALBOX_BACKEND": f"local.emulation.backend:{factory}",
         "SIGNALBOX_CONFIG": str(folder / CONFIGURATION),
         "SIGNALBOX_LOCAL_DIR": str(folder),
         "SIGNALBOX_ALLOW_LOOPBACK": "true",

@@ -15,9 +15,10 @@ import pytest
 from deployed import answer_in_the_end, answer_of, environment, isolated, served, unpack
 from msgspec import Struct
 
-from local import packages, topology
-from local.emulators import Emulators
-from local.packages import Package
+from local import topology
+from local.emulation.emulators import Emulators
+from local.packaging import packages
+from local.packaging.packages import Package
 
 NAMES = [function.name for function in topology.load().functions]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local.emulators import Emulators
+from local.emulation.emulators import Emulators
 
 SIGNALBOX = Path(sys.executable).with_name("signalbox")
 PATIENCE = 300.0

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from local import topology
-from local.host import Options, running
-from local.place import open_place
-from local.scene import PREVIOUS_COMMIT, Scene
-from local.vendors import REPOSITORY
-from shared.run import Run, Status
+from local.demo.driver import PREVIOUS_COMMIT, Scene
+from local.emulation.host import Options, running
+from local.operating.workplace import open_place
+from local.world.vendors import REPOSITORY
+from shared.core.run import Run, Status
 
 
 @pytest.fixture(params=["embedded", "emulators"])

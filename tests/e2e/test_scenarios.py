@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from functions.notify.main import NO_ANALYSIS
-from local.engines import Kind
-from local.performance import perform
-from local.scenarios import SCENARIOS
+from local.demo.play import perform
+from local.demo.scenarios import SCENARIOS
+from local.emulation.backends import Kind
 
 PROMISED = {
     "happy",

@@ -10,7 +10,7 @@ from typing import Any
 
 from unit.functions.scene import ImpatientLoop, Scene, opened
 
-from local.vendors import REPOSITORY, SERVICE
+from local.world.vendors import REPOSITORY, SERVICE
 
 READ_OF_GITHUB = [
     *[("action",), ("number",), ("pull_request",), ("pull_request", "number"), ("pull_request", "merged")],

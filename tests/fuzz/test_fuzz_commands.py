@@ -8,9 +8,9 @@ from fuzz.inputs import command_lines, fuzzed, whole_texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared import commands
-from shared.commands import Command, Deploy, Lock, Rollback, Unlock, Unusable
-from shared.errors import Code
+from shared.core.reasons import Reason
+from shared.runs import commands
+from shared.runs.commands import Command, Deploy, Lock, Rollback, Unlock, Unusable
 
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,8}", fullmatch=True).filter(lambda name: name != "to")
 places = st.none() | names | st.tuples(names, names).map("/".join)
@@ -52,7 +52,7 @@ def test_any_line_is_read(line):
     if not commands.is_command(line):
         assert isinstance(read, Unusable)
     if isinstance(read, Unusable):
-        assert read.code is Code.COMMAND_INVALID
+        assert read.code is Reason.COMMAND_INVALID
         assert read.message
 
 

@@ -16,13 +16,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
-from local.clock import VirtualClock
-from shared import config, settings
-from shared.config import Config
+from local.world.clock import VirtualClock
 from shared.errors import ConfigError
-from shared.ports import Backend, can_be_id
-from shared.services import Services
-from shared.settings import Settings
+from shared.runtime import config, settings
+from shared.runtime.config import Config
+from shared.runtime.ports import Backend, can_be_id
+from shared.runtime.services import Services
+from shared.runtime.settings import Settings
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 OUT = httpx.MockTransport(lambda _: httpx.Response(500))

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.functions.scene import Stage
 
-from shared.run import Status
+from shared.core.run import Status
 
 PAGES = [
     "/",

@@ -17,25 +17,26 @@ from hypothesis import strategies as st
 from unit.building import a_run, a_target, a_version, a_way_back, at
 from unit.functions.scene import TARGET, Stage
 
-from local.store import SqliteStore
-from shared import envelope
+from local.emulation.store import SqliteStore
 from shared.cloud import documents
-from shared.errors import Code, Refused
-from shared.outcome import Message
-from shared.run import Failure, Health, Lock, Notified, Quarantine, QueueEntry, Run, Target, Verification
+from shared.core.outcome import Message
+from shared.core.reasons import Reason
+from shared.core.run import Failure, Health, Lock, Notified, Quarantine, QueueEntry, Run, Target, Verification
+from shared.errors import Refused
+from shared.runtime import envelope
 
 RUN = a_run(
     Stage.VERIFY,
     rollback=a_way_back(),
     verification=Verification(healthy_since=at(1)),
-    error=Failure(code=Code.UNHEALTHY, message="503", stage=Stage.VERIFY, log_tail=("x",)),
+    error=Failure(code=Reason.UNHEALTHY, message="503", stage=Stage.VERIFY, log_tail=("x",)),
     notified={"failed:n8n": Notified(at(2), "sent")},
 )
 PLACE = a_target(
     id=TARGET,
     queue=(QueueEntry("x", Stage.MERGE),),
     lock=Lock(by="mona", reason="audit", at=at(0)),
-    quarantined=(Quarantine(commit_sha="a" * 40, run_id="x", reason=Code.UNHEALTHY, at=at(0)),),
+    quarantined=(Quarantine(commit_sha="a" * 40, run_id="x", reason=Reason.UNHEALTHY, at=at(0)),),
     verified=(a_version(), a_version("d-older")),
     health=Health(state="healthy", checked_at=at(3)),
     heard={"github": at(4)},

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-import local.workflows.api
+import local.n8n.api
 import shared.clients
 from shared.clients import tolerant
 from shared.clients.answers import Rule
@@ -37,7 +37,7 @@ JUNK = (None, 7, "x", [[]], {}, {"node": None}, {"__typename": "SomethingNew"}, 
 def modules() -> Iterator[types.ModuleType]:
     for found in pkgutil.iter_modules(shared.clients.__path__, "shared.clients."):
         yield importlib.import_module(found.name)
-    yield local.workflows.api
+    yield local.n8n.api
 
 
 def answers() -> list[type[msgspec.Struct]]:
@@ -141,5 +141,5 @@ def test_the_answers_that_matter_most_are_among_them() -> None:
 def test_nothing_else_than_a_list_is_forgiving() -> None:
     with pytest.raises(msgspec.ValidationError, match="name"):
         tolerant.decode(
-            b'{"name": null, "environments": {"edges": [null]}}', shared.clients.railway_wire.Project, about=""
+            b'{"name": null, "environments": {"edges": [null]}}', shared.clients.railway.wire.Project, about=""
         )

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.functions.scene import ENVIRONMENT, REPOSITORY, SERVICE, TARGET
 
-from shared.events import (
+from shared.core.events import (
     ChecksReported,
     CommentWritten,
     DeploymentChanged,
@@ -18,7 +18,7 @@ from shared.events import (
     PullRequestMerged,
     PullRequestOpened,
 )
-from shared.run import Stage, Target
+from shared.core.run import Stage, Target
 
 STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
 ID = "production-pr1-0123456789"

@@ -19,17 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.functions.scene import START
 
-from local.secrets import EnvironmentSecrets
+from local.emulation.secrets import EnvironmentSecrets
 from local.simulation.lean import replaced
-from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
-from shared.clients.github import GitHub
-from shared.clients.github_app import GitHubApp
-from shared.clients.github_operator import GitHubOperator
+from local.world.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
+from shared.clients.github.app import GitHubApp
+from shared.clients.github.client import GitHub
+from shared.clients.github.operator import GitHubOperator
 from shared.clients.n8n import N8n
 from shared.clients.probe import Answer, Probe
-from shared.clients.railway import Railway
+from shared.clients.railway.client import Railway
 from shared.errors import TransientError, VendorError
-from shared.secrets import Secrets
+from shared.runtime.secrets import Secrets
 
 Call = Callable[[Any], Awaitable[object]]
 SPOILED = 5

@@ -12,7 +12,7 @@ from fuzz.payloads import READ_OF_GITHUB, READ_OF_RAILWAY, github_payloads, rail
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared import events
+from shared.runtime import envelope
 
 PUBSUB_ATTRIBUTE = 1024
 STATUS = b'{"sha": "abc", "state": "success", "repository": {"full_name": "acme/shop"}}'
@@ -60,7 +60,7 @@ def signed(server: Server, body: bytes) -> bytes:
 def expect_readable(server: Server) -> None:
     """What was published is an event, and within the limits of Pub/Sub."""
     for message in server.scene.bus.take():
-        events.decode(message.data)
+        envelope.decode_event(message.data)
         assert message.topic == "events"
         assert all(len(value.encode()) <= PUBSUB_ATTRIBUTE for value in message.attributes.values())
 

@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["shared", "functions"]):
     from unit.functions.scene import ImpatientLoop, Scene, opened
 
     from functions.webhooks.main import webhooks
-    from shared import events
+    from shared.runtime import envelope
 
 from fuzz.payloads import READ_OF_GITHUB, READ_OF_RAILWAY, github_payloads, railway_payloads
 
@@ -48,7 +48,7 @@ class Target:
         if status >= 500:
             raise AssertionError(f"{event}: {status}")
         for message in self._scene.bus.published:
-            events.decode(message.data)
+            envelope.decode_event(message.data)
 
     async def _post(self, event: str, body: bytes) -> int:
         if event == "railway":

@@ -1,6 +1,6 @@
 """A scenario of the demo, played on a virtual clock and told as a text: what people see of it, in order.
 
-The scenarios are those of local/scenarios.py; they play in the scene of the functions' tests.
+The scenarios are those of local/demo/scenarios.py; they play in the scene of the functions' tests.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from msgspec import Struct
 from unit.functions.scene import START, Published, opened
 from unit.functions.scene import Scene as Functions
 
-from local import scene as demo
-from local.host import Host
-from local.scenarios import Scenario
-from local.vendors import REPOSITORY
-from shared.run import Run
+from local.demo import driver as demo
+from local.demo.scenarios import Scenario
+from local.emulation.host import Host
+from local.world.vendors import REPOSITORY
+from shared.core.run import Run
 
 SLOWER = 30
 """The demo's seconds are so many here: ordinary lengths for a pace of five seconds."""

@@ -11,7 +11,7 @@ import pytest
 from golden.telling import tell
 from unit.functions.scene import IMPATIENT
 
-from local.scenarios import SCENARIOS
+from local.demo.scenarios import SCENARIOS
 
 HERE = Path(__file__).parent
 ACCEPT = os.environ.get("SIGNALBOX_GOLDEN") == "accept"

@@ -23,8 +23,8 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from local import packages, requirements
-from local.requirements import Lock
+from local.packaging import packages, requirements
+from local.packaging.requirements import Lock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -19,17 +19,19 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from local import emulators, topology
-from local.backend import DIRECTORY, open_backend, open_emulated
-from local.emulated_topics import create_topics_and_subscriptions
-from local.engines import KINDS
-from shared import config, pipeline
-from shared.config import TargetConfig
-from shared.ports import Backend, Create
-from shared.run import Kind, Run, Stage, Status, Trigger
-from shared.services import Services
-from shared.settings import Settings
-from shared.sweeping.due import wake_due
+from functions.sweep.due import wake_due
+from local import topology
+from local.emulation import emulators
+from local.emulation.backend import DIRECTORY, open_backend, open_emulated
+from local.emulation.backends import KINDS
+from local.emulation.topics import create_topics_and_subscriptions
+from shared.core import pipeline
+from shared.core.run import Kind, Run, Stage, Status, Trigger
+from shared.runtime import config
+from shared.runtime.config import TargetConfig
+from shared.runtime.ports import Backend, Create
+from shared.runtime.services import Services
+from shared.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 200

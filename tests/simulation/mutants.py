@@ -15,41 +15,41 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-import shared.answering
+import functions.merge.touched_files
+import functions.sweep.drift
+import functions.sweep.health
+import functions.sweep.held_back
+import functions.sweep.webhook_silence
+import functions.verify.checks
 import shared.clients.health_body
-import shared.clients.railway
-import shared.gate
-import shared.health_check
-import shared.labelling
-import shared.log
-import shared.outbox
-import shared.pipeline
-import shared.repositories
-import shared.stage
-import shared.starting
-import shared.sweeping.deafness
-import shared.sweeping.drift
-import shared.sweeping.health
-import shared.sweeping.held_back
-import shared.targets
-import shared.texts
-import shared.touching
-import shared.verification
+import shared.clients.railway.client
+import shared.core.notices
+import shared.core.pipeline
+import shared.core.targets
+import shared.runs.answering
+import shared.runs.deploy_label
+import shared.runs.gate
+import shared.runs.railway_health_check
+import shared.runs.repositories
+import shared.runs.start
+import shared.runs.texts
+import shared.runtime.log
+import shared.runtime.stage
+from functions.verify.checks import Sight
 from local.simulation.execution import Crash
 from local.simulation.lean import replaced
 from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
 from shared.clients import n8n
-from shared.clients.github import GitHub
+from shared.clients.github.client import GitHub
 from shared.clients.probe import Answer
-from shared.clients.railway import DeploymentState, Railway
-from shared.config import RailwayToken
+from shared.clients.railway.client import DeploymentState, Railway
+from shared.core.outcome import Fail, Rejected
+from shared.core.run import Rollback, Run, Stage, Target, Verdict
 from shared.errors import Conflict, Unavailable, UnknownOutcome
-from shared.outcome import Fail, Rejected
-from shared.ports import Create
-from shared.run import Rollback, Run, Stage, Target, Verdict
-from shared.services import Services
-from shared.verification import Sight
+from shared.runtime.config import RailwayToken
+from shared.runtime.ports import Create
+from shared.runtime.services import Services
 
 Replacement = tuple[Any, str, Any]
 
@@ -123,13 +123,13 @@ async def _look_away(*_: Any, **__: Any) -> int:
 
 @mutant("a claim does not look at the lease", 4)
 def _no_lease() -> list[Replacement]:
-    claim = shared.pipeline.claim
-    return [(shared.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
+    claim = shared.core.pipeline.claim
+    return [(shared.core.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
 
 
 @mutant("a worker that lost its lease saves all the same", 25)
 def _lease_not_checked() -> list[Replacement]:
-    return [(shared.stage, "_owner", lambda _: "anybody")]
+    return [(shared.runtime.stage, "_owner", lambda _: "anybody")]
 
 
 @mutant("merges that no webhook told of are not looked for", 94)
@@ -144,8 +144,8 @@ def _not_redelivered() -> list[Replacement]:
 
 @mutant("a stage waits on beyond its deadline", 9)
 def _no_deadline() -> list[Replacement]:
-    judge = shared.pipeline.judge
-    return [(shared.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
+    judge = shared.core.pipeline.judge
+    return [(shared.core.pipeline, "judge", lambda run, *rest: judge(replace(run, deadline=None), *rest))]
 
 
 @mutant("a merge that is heard of late replaces a newer one", 56)
@@ -153,8 +153,8 @@ def _late_merge() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, verified=()))
 
-    found = shared.targets.newer
-    return [(shared.targets, "newer", newer)]
+    found = shared.core.targets.newer
+    return [(shared.core.targets, "newer", newer)]
 
 
 @mutant("merges that wait are deployed one after the other", 0)
@@ -162,19 +162,21 @@ def _not_superseded() -> list[Replacement]:
     def newer(run: Run, target: Target) -> tuple[str, ...]:
         return found(run, replace(target, queue=()))
 
-    found = shared.targets.newer
-    return [(shared.targets, "newer", newer)]
+    found = shared.core.targets.newer
+    return [(shared.core.targets, "newer", newer)]
 
 
 @mutant("the next stage is woken before the run is saved", 0)
 def _publish_first() -> list[Replacement]:
     async def save(claim: Any, outcome: Any) -> Any:
         terms = claim.terms
-        await claim._services.publish(shared.pipeline.apply(claim.run, await claim.target(), outcome, terms).messages)
+        await claim._services.publish(
+            shared.core.pipeline.apply(claim.run, await claim.target(), outcome, terms).messages
+        )
         return await conclude(claim, outcome)
 
-    conclude = shared.stage.Claim.conclude
-    return [(shared.stage.Claim, "conclude", save)]
+    conclude = shared.runtime.stage.Claim.conclude
+    return [(shared.runtime.stage.Claim, "conclude", save)]
 
 
 @mutant("no deployment of the commit is looked for before making one", 22)
@@ -200,7 +202,7 @@ def _no_wake_at() -> list[Replacement]:
     def forget(document: Any) -> Any:
         return replace(document, wake_at=None)
 
-    return [(one, "scheduled", forget) for one in (shared.outbox, shared.pipeline)]
+    return [(one, "scheduled", forget) for one in (shared.core.notices, shared.core.pipeline)]
 
 
 @mutant("the head that was judged is not named to GitHub", 28)
@@ -216,43 +218,43 @@ def _no_head() -> list[Replacement]:
 
 @mutant("a run that has ended keeps its target", 0)
 def _no_release() -> list[Replacement]:
-    return [(shared.targets, "release", lambda target, *_: (target, ()))]
+    return [(shared.core.targets, "release", lambda target, *_: (target, ()))]
 
 
 @mutant("two workers tell people at once", 0)
 def _no_notify_lease() -> list[Replacement]:
-    claim = shared.outbox.claim
-    return [(shared.outbox, "claim", lambda document, *rest: claim(replace(document, notify_lease=None), *rest))]
+    claim = shared.core.notices.claim
+    return [(shared.core.notices, "claim", lambda document, *rest: claim(replace(document, notify_lease=None), *rest))]
 
 
 @mutant("what exists already is created under another name", 0)
 def _create_twice() -> list[Replacement]:
-    start = shared.starting.start
+    start = shared.runs.start.start
 
     async def insist(services: Any, run: Run) -> None:
         await start(services, run)
         with contextlib.suppress(Conflict):
-            begun = shared.pipeline.begin(run, services.terms(run.target))
+            begun = shared.core.pipeline.begin(run, services.terms(run.target))
             await services.store.commit(Create(replace(begun.run, id=f"{run.id}-{services.token()}")))
 
-    return [(shared.starting, "start", insist), (shared.answering, "start", insist)]
+    return [(shared.runs.start, "start", insist), (shared.runs.answering, "start", insist)]
 
 
 @mutant("a rollback that fails is rolled back", 37)
 def _rollback_of_rollback() -> list[Replacement]:
-    give_up = shared.pipeline._not_restored
+    give_up = shared.core.pipeline._not_restored
 
     def again(run: Run, rollback: Rollback, target: Target, message: str, terms: Any) -> Any:
         if run.stage is Stage.ROLLBACK:
             return give_up(run, rollback, target, message, terms)
-        return shared.pipeline._enter(replace(run, rollback=rollback), Stage.ROLLBACK, message, terms)
+        return shared.core.pipeline._enter(replace(run, rollback=rollback), Stage.ROLLBACK, message, terms)
 
-    return [(shared.pipeline, "_not_restored", again)]
+    return [(shared.core.pipeline, "_not_restored", again)]
 
 
 @mutant("not being able to look counts as unhealthy", 76)
 def _inconclusive_fails() -> list[Replacement]:
-    conclude = shared.verification.conclude
+    conclude = functions.verify.checks.conclude
 
     def judge(run: Run, checks: Any, *rest: Any) -> Any:
         unseen = {"health": Verdict.FAIL, "version": Verdict.NOT_RUN}
@@ -267,7 +269,7 @@ def _inconclusive_fails() -> list[Replacement]:
 
 @mutant("quarantine and hold are ignored", 27)
 def _no_quarantine() -> list[Replacement]:
-    return [(shared.targets, "refusal", lambda run, target: None)]
+    return [(shared.core.targets, "refusal", lambda run, target: None)]
 
 
 @mutant("a process that dies acknowledges its message", 6)
@@ -290,64 +292,66 @@ def _no_sweep() -> list[Replacement]:
 
 @mutant("attempts are never used up", 7)
 def _endless() -> list[Replacement]:
-    claim = shared.pipeline.claim
+    claim = shared.core.pipeline.claim
 
     def again(run: Run, *rest: Any) -> Any:
         return claim(replace(run, attempts=0), *rest)
 
-    return [(shared.pipeline, "claim", again)]
+    return [(shared.core.pipeline, "claim", again)]
 
 
 @mutant("the queue is never called", 0)
 def _no_turns() -> list[Replacement]:
-    return [(shared.targets, "call_next", lambda target: (target, ()))]
+    return [(shared.core.targets, "call_next", lambda target: (target, ()))]
 
 
 @mutant("a target that is taken is taken again", 0)
 def _no_mutual_exclusion() -> list[Replacement]:
-    take = shared.targets.take
+    take = shared.core.targets.take
 
     def through(run: Run, target: Target, now: Any, **adopting: Any) -> Any:
         return take(run, replace(target, active=None), now, **adopting)
 
-    return [(shared.targets, "take", through)]
+    return [(shared.core.targets, "take", through)]
 
 
 @mutant("a lock is ignored", 25)
 def _no_lock() -> list[Replacement]:
-    take = shared.targets.take
+    take = shared.core.targets.take
 
     def through(run: Run, target: Target, now: Any, **adopting: Any) -> Any:
         taken = take(run, replace(target, lock=None), now, **adopting)
         return replace(taken, lock=target.lock) if isinstance(taken, Target) else taken
 
-    return [(shared.targets, "take", through)]
+    return [(shared.core.targets, "take", through)]
 
 
 @mutant("history is overwritten", 0)
 def _short_history() -> list[Replacement]:
-    return [(shared.pipeline, "KEPT_HISTORY", 3)]
+    return [(shared.core.pipeline, "KEPT_HISTORY", 3)]
 
 
 @mutant("nobody is told how a run ended", 0)
 def _untold() -> list[Replacement]:
-    owe = shared.pipeline.owe
+    owe = shared.core.pipeline.owe
     silent = {"failed", "succeeded", "rolled_back"}
-    return [(shared.pipeline, "owe", lambda run, event, now: run if event in silent else owe(run, event, now))]
+    return [(shared.core.pipeline, "owe", lambda run, event, now: run if event in silent else owe(run, event, now))]
 
 
 @mutant("a vendor's words are shown unmasked", 71)
 def _unmasked() -> list[Replacement]:
-    from shared.clients import github_answers, railway  # noqa: PLC0415 - only to be changed
+    from shared.clients.github import answers as github_answers  # noqa: PLC0415 - only to be changed
+    from shared.clients.railway import client as railway  # noqa: PLC0415 - only to be changed
 
-    return [(one, "redact", str) for one in (github_answers, railway, shared.stage)]
+    return [(one, "redact", str) for one in (github_answers, railway, shared.runtime.stage)]
 
 
 @mutant("the log shows a vendor's words unmasked", 71)
 def _plain_log() -> list[Replacement]:
-    from shared.clients import github_answers, railway  # noqa: PLC0415 - only to be changed
+    from shared.clients.github import answers as github_answers  # noqa: PLC0415 - only to be changed
+    from shared.clients.railway import client as railway  # noqa: PLC0415 - only to be changed
 
-    return [(one, "redact", str) for one in (github_answers, railway, shared.log)]
+    return [(one, "redact", str) for one in (github_answers, railway, shared.runtime.log)]
 
 
 @mutant("whatever n8n answers with 200 counts as delivered", 37)
@@ -387,8 +391,8 @@ def _unknown_is_final() -> list[Replacement]:
 
 @mutant("a worker that tells too long ends the lease of the next", 121)
 def _settles_for_others() -> list[Replacement]:
-    settle = shared.outbox.settle
-    return [(shared.outbox, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
+    settle = shared.core.notices.settle
+    return [(shared.core.notices, "settle", lambda document, results, now, owner=None: settle(document, results, now))]
 
 
 @mutant("what was verified is not recorded", 0)
@@ -396,7 +400,7 @@ def _wrong_record() -> list[Replacement]:
     def standing(target: Target, *_: Any) -> Target:
         return target
 
-    return [(shared.targets, "standing", standing)]
+    return [(shared.core.targets, "standing", standing)]
 
 
 @mutant("nobody compares what serves with what is recorded", 16)
@@ -406,7 +410,7 @@ def _no_comparison() -> list[Replacement]:
 
 @mutant("nobody is told of a drift", 16)
 def _untold_drift() -> list[Replacement]:
-    return [(shared.sweeping.drift, "owe", lambda target, *_: target)]
+    return [(functions.sweep.drift, "owe", lambda target, *_: target)]
 
 
 @mutant("nobody listens whether GitHub still tells", 259)
@@ -416,12 +420,12 @@ def _no_listening() -> list[Replacement]:
 
 @mutant("nobody is told of a silence", 259)
 def _untold_silence() -> list[Replacement]:
-    return [(shared.sweeping.deafness, "owe", lambda target, *_: target)]
+    return [(functions.sweep.webhook_silence, "owe", lambda target, *_: target)]
 
 
 @mutant("what fails on probation stays", 23)
 def _no_probation() -> list[Replacement]:
-    return [(shared.sweeping.health, "take_back_if_due", _look_away)]
+    return [(functions.sweep.health, "take_back_if_due", _look_away)]
 
 
 @mutant("what is about to be done is not saved first", 0)
@@ -429,12 +433,12 @@ def _no_intent() -> list[Replacement]:
     async def forget(claim: Any, **changes: Any) -> None:
         claim.run = replace(claim.run, **changes)
 
-    return [(shared.stage.Claim, "checkpoint", forget)]
+    return [(shared.runtime.stage.Claim, "checkpoint", forget)]
 
 
 @mutant("whoever set a label is taken for somebody who may deploy", 7)
 def _anybodys_label() -> list[Replacement]:
-    return [(shared.labelling, "MAY_DEPLOY", frozenset({"admin", "write", "read", "none"}))]
+    return [(shared.runs.deploy_label, "MAY_DEPLOY", frozenset({"admin", "write", "read", "none"}))]
 
 
 @mutant("a label is never looked at", 3)
@@ -460,11 +464,11 @@ def _label_again() -> list[Replacement]:
         again = replace(run.trigger, id=f"{run.trigger.id} {services.token()}")
         return replace(run, id=f"{run.id}-{services.token()}", trigger=again)
 
-    new = shared.labelling.new_run
-    answers = shared.labelling._answers
+    new = shared.runs.deploy_label.new_run
+    answers = shared.runs.deploy_label._answers
     return [
-        (shared.labelling, "new_run", anew),
-        (shared.labelling, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
+        (shared.runs.deploy_label, "new_run", anew),
+        (shared.runs.deploy_label, "_answers", lambda run, *rest: answers(run, *rest) and not run.status.terminal),
     ]
 
 
@@ -479,17 +483,17 @@ def _skipped_all_the_same() -> list[Replacement]:
 
 @mutant("an approval has no more time than a build", 73)
 def _impatient() -> list[Replacement]:
-    return [(shared.pipeline, "_changes_clocks", lambda run, outcome: False)]
+    return [(shared.core.pipeline, "_changes_clocks", lambda run, outcome: False)]
 
 
 @mutant("every merge is deployed to every service", 25)
 def _touches_everything() -> list[Replacement]:
-    return [(shared.touching, "touched", lambda patterns, files: True)]
+    return [(functions.merge.touched_files, "touched", lambda patterns, files: True)]
 
 
 @mutant("no merge has anything for a service", 12)
 def _touches_nothing() -> list[Replacement]:
-    return [(shared.touching, "touched", lambda patterns, files: False)]
+    return [(functions.merge.touched_files, "touched", lambda patterns, files: False)]
 
 
 @mutant("one refusal deploys what a merge does not touch", 247)
@@ -497,8 +501,8 @@ def _in_doubt_at_once() -> list[Replacement]:
     async def touches(*which: Any, **_: Any) -> bool:
         return bool(await ask(*which, refused_long=True))
 
-    ask = shared.touching.touches
-    return [(shared.touching, "touches", touches)]
+    ask = functions.merge.touched_files.touches
+    return [(functions.merge.touched_files, "touches", touches)]
 
 
 @mutant("what was held back and went live all the same stays listed", 653)
@@ -510,18 +514,18 @@ def _listed_for_ever() -> list[Replacement]:
             return 0
         return await strike_off(services, glance, place)
 
-    strike_off = shared.sweeping.held_back._strike_off
-    return [(shared.sweeping.held_back, "_strike_off", others)]
+    strike_off = functions.sweep.held_back._strike_off
+    return [(functions.sweep.held_back, "_strike_off", others)]
 
 
 @mutant("a version that nobody looked at is called healthy", 286)
 def _blindly_healthy() -> list[Replacement]:
-    return [(shared.verification, "_state", lambda _: "healthy")]
+    return [(functions.verify.checks, "_state", lambda _: "healthy")]
 
 
 @mutant("the sweep wakes what sleeps", 10)
 def _wakes() -> list[Replacement]:
-    return [(shared.sweeping.health, "unwatched", lambda target, policy: None)]
+    return [(functions.sweep.health, "unwatched", lambda target, policy: None)]
 
 
 @mutant("a process that ends between the ticks of its schedule has failed", 47)
@@ -543,29 +547,29 @@ def _ended_worker() -> list[Replacement]:
     def trusting(sight: Sight) -> Any:
         return railway(replace(sight, deployment=replace(sight.deployment, stopped=False)))
 
-    railway = shared.verification._railway
-    return [(shared.verification, "_railway", trusting)]
+    railway = functions.verify.checks._railway
+    return [(functions.verify.checks, "_railway", trusting)]
 
 
 @mutant("a merge that is kept back is forgotten", 27)
 def _held_back_and_forgotten() -> list[Replacement]:
-    return [(shared.targets, "keep_back", lambda target, run, now: target)]
+    return [(shared.core.targets, "keep_back", lambda target, run, now: target)]
 
 
 @mutant("one refusal ends the run", 25)
 def _one_refusal() -> list[Replacement]:
-    judge = shared.pipeline.judge
+    judge = shared.core.pipeline.judge
 
     def at_once(run: Run, outcome: Any, terms: Any) -> Any:
         judged = judge(run, outcome, terms)
         return Fail(judged.code, judged.message) if isinstance(judged, Rejected) else judged
 
-    return [(shared.pipeline, "judge", at_once)]
+    return [(shared.core.pipeline, "judge", at_once)]
 
 
 @mutant("refusals are never forgotten", 25)
 def _counted_for_ever() -> list[Replacement]:
-    apply = shared.pipeline.apply
+    apply = shared.core.pipeline.apply
 
     def remembering(run: Run, *rest: Any) -> Any:
         after = apply(run, *rest)
@@ -574,44 +578,44 @@ def _counted_for_ever() -> list[Replacement]:
         kept = replace(after.run, refused_since=run.refused_since, refusals=run.refusals)
         return replace(after, run=kept)
 
-    return [(shared.pipeline, "apply", remembering)]
+    return [(shared.core.pipeline, "apply", remembering)]
 
 
 @mutant("a run that gives up leaves the target free", 26)
 def _left_free() -> list[Replacement]:
-    return [(shared.pipeline, "may_be_live", lambda *_: False)]
+    return [(shared.core.pipeline, "may_be_live", lambda *_: False)]
 
 
 @mutant("nobody is told that what is live is not verified", 26)
 def _untold_unverified() -> list[Replacement]:
-    return [(shared.texts, "_severity", lambda *_: "info")]
+    return [(shared.runs.texts, "_severity", lambda *_: "info")]
 
 
 @mutant("a new head's checks are taken as they are", 21)
 def _no_settling() -> list[Replacement]:
-    return [(shared.gate, "_settling", lambda *_: None)]
+    return [(shared.runs.gate, "_settling", lambda *_: None)]
 
 
 @mutant("a workflow that has listed no check is not waited for", 49)
 def _unlisted() -> list[Replacement]:
-    awaited = shared.gate._is_awaited
-    return [(shared.gate, "_is_awaited", lambda suite, *rest: bool(suite.check_runs) and awaited(suite, *rest))]
+    awaited = shared.runs.gate._is_awaited
+    return [(shared.runs.gate, "_is_awaited", lambda suite, *rest: bool(suite.check_runs) and awaited(suite, *rest))]
 
 
 @mutant("a workflow of which a check has passed is taken for ended", 1)
 def _one_check_is_enough() -> list[Replacement]:
-    awaited = shared.gate._is_awaited
-    return [(shared.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
+    awaited = shared.runs.gate._is_awaited
+    return [(shared.runs.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
 
 
 @mutant("whoever moves the head is followed", 120)
 def _follows_anybody() -> list[Replacement]:
-    return [(shared.gate, "is_same_head", lambda *_: True)]
+    return [(shared.runs.gate, "is_same_head", lambda *_: True)]
 
 
 @mutant("a domain is looked at wherever it leads", 58)
 def _any_domain() -> list[Replacement]:
-    return [(shared.clients.railway, "_doubt", lambda _: "")]
+    return [(shared.clients.railway.client, "_doubt", lambda _: "")]
 
 
 @mutant("what Railway's edge says by itself counts against the version", 76)
@@ -655,7 +659,7 @@ def _always_lost() -> list[Replacement]:
     def unchecked(run: Run, deployment: DeploymentState) -> Any:
         return noted(run, replace(deployment, health_check=""))
 
-    noted = shared.health_check.noted
+    noted = shared.runs.railway_health_check.noted
     return [(module(stage), "noted", unchecked) for stage in ("monitor", "verify")]
 
 
@@ -671,7 +675,7 @@ def _strict_lists() -> list[Replacement]:
 
 @mutant("a check that cannot be read has passed", 66)
 def _hidden_passes() -> list[Replacement]:
-    from shared.clients import github_pull_request  # noqa: PLC0415 - only to be changed
+    from shared.clients.github import pull_request as github_pull_request  # noqa: PLC0415 - only to be changed
 
     passed = replace(github_pull_request._HIDDEN, state="passed")
     return [(github_pull_request, "_HIDDEN", passed)]
@@ -682,12 +686,12 @@ def _unknown_id() -> list[Replacement]:
     async def nobody(*_: Any) -> None:
         return None
 
-    return [(shared.repositories.Repositories, "with_id", nobody)]
+    return [(shared.runs.repositories.Repositories, "with_id", nobody)]
 
 
 @mutant("nobody is told of a new name", 6)
 def _untold_rename() -> list[Replacement]:
-    return [(shared.repositories, "owe", lambda target, *_: target)]
+    return [(shared.runs.repositories, "owe", lambda target, *_: target)]
 
 
 @mutant("whoever has the name is taken for the repository", 70)
@@ -700,8 +704,8 @@ def _mistaken() -> list[Replacement]:
     async def unknown(*_: Any) -> None:
         return None
 
-    meant = shared.repositories.meant
-    return [(module("dispatch"), "meant", by_name), (shared.repositories.Repositories, "of", unknown)]
+    meant = shared.runs.repositories.meant
+    return [(module("dispatch"), "meant", by_name), (shared.runs.repositories.Repositories, "of", unknown)]
 
 
 @mutant("a command is not carried out without its reaction", 0)
@@ -710,13 +714,13 @@ def _no_reaction() -> list[Replacement]:
         await services.github.react(places[0].repository, comment.comment_id)
         return True
 
-    return [(shared.answering, "_react", insist)]
+    return [(shared.runs.answering, "_react", insist)]
 
 
 @mutant("what a webhook says of a comment is believed", 4)
 def _believed() -> list[Replacement]:
     async def believe(_services: Any, event: Any, _places: Any) -> Any:
-        return shared.answering.GivenCommand(
+        return shared.runs.answering.GivenCommand(
             comment_id=event.comment_id,
             number=event.number,
             author=event.author,
@@ -726,7 +730,7 @@ def _believed() -> list[Replacement]:
             confused=0,
         )
 
-    return [(shared.answering, "_read", believe)]
+    return [(shared.runs.answering, "_read", believe)]
 
 
 @mutant("anybody gives commands", 4)
@@ -734,17 +738,17 @@ def _anybody() -> list[Replacement]:
     async def yes(*_: Any) -> bool:
         return True
 
-    return [(shared.answering, "_may_command", yes)]
+    return [(shared.runs.answering, "_may_command", yes)]
 
 
 @mutant("a comment that was edited counts", 134)
 def _edited() -> list[Replacement]:
-    return [(shared.answering, "_outdated", lambda *_: None)]
+    return [(shared.runs.answering, "_outdated", lambda *_: None)]
 
 
 @mutant("a fork is merged at whatever head it has", 1)
 def _any_head() -> list[Replacement]:
-    return [(shared.answering, "_unconfirmed", lambda *_: None)]
+    return [(shared.runs.answering, "_unconfirmed", lambda *_: None)]
 
 
 @mutant("a label deploys a fork", 3)
@@ -753,7 +757,7 @@ def _fork_by_label() -> list[Replacement]:
         pull = await services.github.pull_request(repository, number)
         for place in services.config.in_repository(repository):
             if place.policy.deploy_label and pull.carries(place.policy.deploy_label) and pull.state == "open":
-                await shared.labelling._start(services, place, replace(pull, from_fork=False))
+                await shared.runs.deploy_label._start(services, place, replace(pull, from_fork=False))
         return True
 
     return [(module("dispatch"), "labelled", as_if_ours)]
@@ -765,14 +769,14 @@ def _believed_merge() -> list[Replacement]:
         pull = await services.github.pull_request(repository, number)
         merged = replace(pull, merged=True, merge_sha=pull.merge_sha or pull.head_sha)
         for place in services.config.in_repository(repository):
-            await shared.starting.deploy_merged(services, place, merged, merged.merge_sha)
+            await shared.runs.start.deploy_merged(services, place, merged, merged.merge_sha)
 
     return [(module("dispatch"), "merged", believe)]
 
 
 @mutant("a pause stops nobody who has the target", 263)
 def _pause_unread() -> list[Replacement]:
-    return [(shared.pipeline, "paused", lambda *_: None)]
+    return [(shared.core.pipeline, "paused", lambda *_: None)]
 
 
 @mutant("a paused target is taken", 43)
@@ -781,5 +785,5 @@ def _pause_untaken() -> list[Replacement]:
         found = take(run, replace(target, pause=None), now, adopting=adopting)
         return replace(found, pause=target.pause) if isinstance(found, Target) else found
 
-    take = shared.targets.take
-    return [(shared.targets, "take", taken)]
+    take = shared.core.targets.take
+    return [(shared.core.targets, "take", taken)]

@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from local import packages
+from local.packaging import packages
 
 ROOT = Path(__file__).parents[2]
 FILTER = "tests/plan.tftest.hcl"

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from terraform.planning import Plan
 from unit.functions.scene import Scene, opened
 
-from local.vendors import REPOSITORY
-from shared import log
+from local.world.vendors import REPOSITORY
 from shared.cloud.channel import explain
 from shared.cloud.firestore import READS
+from shared.core.run import Stage, Status
 from shared.errors import SignalboxError
-from shared.run import Stage, Status
+from shared.runtime import log
 
 TERRAFORM = Path(__file__).parents[2] / "terraform"
 _TERM = re.compile(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from local import packages
-from shared import config
+from local.packaging import packages
+from shared.runtime import config
 
 EXAMPLES = Path(__file__).parents[2] / "terraform" / "examples"
 

@@ -10,10 +10,11 @@ from msgspec import Struct
 from terraform.planning import Plan, Resource
 from terraform.usage import Use
 
-from local import packages, topology
+from local import topology
+from local.packaging import packages
 from local.topology import Function
-from shared import config
-from shared.secrets import RAILWAY_API
+from shared.runtime import config
+from shared.runtime.secrets import RAILWAY_API
 
 PROJECT = "acme-project"
 TOPOLOGY = topology.load()

@@ -11,15 +11,17 @@ import pytest
 from google.pubsub_v1.types import DeadLetterPolicy, PushConfig, Subscription
 from terraform.planning import Plan, Resource
 
-from local import packages, topology
+from local import topology
 from local.doctor.google import _differences
-from local.emulated_topics import push_subscription
+from local.emulation.topics import push_subscription
+from local.packaging import packages
 from local.topology import Function
-from shared import cloud, config, secrets, settings
+from shared import cloud
 from shared.cloud.indexes import COLLECTIONS, COMPOSITE_INDEXES, Index
-from shared.policy import DAY
-from shared.run import Run, Target
-from shared.settings import Settings
+from shared.core.policy import DAY
+from shared.core.run import Run, Target
+from shared.runtime import config, secrets, settings
+from shared.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "acme-project"

@@ -23,10 +23,10 @@ from local.simulation.execution import current
 from local.simulation.lean import replaced
 from local.simulation.simulation import simulate
 from local.simulation.store import TroubledStore
-from shared.clients.github_app import GitHubApp
-from shared.policy import Policy
-from shared.run import QueueEntry, Stage, Status, Target
-from shared.secrets import GITHUB_APP_PRIVATE_KEY, NAMES, RAILWAY_API, Secrets
+from shared.clients.github.app import GitHubApp
+from shared.core.policy import Policy
+from shared.core.run import QueueEntry, Stage, Status, Target
+from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, NAMES, RAILWAY_API, Secrets
 
 SEEDS = range(40)
 STAGES = [stage for stage in Stage if stage is not Stage.DONE]

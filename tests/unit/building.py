@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.clients.railway import DeploymentState
-from shared.errors import Code
-from shared.pipeline import Pace, Terms
-from shared.policy import Policy
-from shared.run import (
+from shared.clients.railway.client import DeploymentState
+from shared.core.pipeline import Pace, Terms
+from shared.core.policy import Policy
+from shared.core.reasons import Reason
+from shared.core.run import (
     Deployment,
     HistoryEntry,
     Kind,
@@ -69,7 +69,7 @@ def a_run(stage: Stage = Stage.MERGE, **changes: Any) -> Run:
         "status": Status.RUNNING,
         "attempts": 1,
         "deployment": Deployment(id="d-new", url="https://web.example") if deployed else None,
-        "rollback": Rollback(reason=Code.ROLLED_BACK_BY_COMMAND) if changes.get("kind") is Kind.ROLLBACK else None,
+        "rollback": Rollback(reason=Reason.ROLLED_BACK_BY_COMMAND) if changes.get("kind") is Kind.ROLLBACK else None,
         "lease": Lease("worker", at(60)),
         "stage_due": at(150),
         "wake_at": at(150),
@@ -85,7 +85,7 @@ def a_run(stage: Stage = Stage.MERGE, **changes: Any) -> Run:
 def a_way_back(**changes: Any) -> Rollback:
     """A rollback to the old version that Railway has begun."""
     given: dict[str, Any] = {
-        "reason": Code.UNHEALTHY,
+        "reason": Reason.UNHEALTHY,
         "to": a_version(),
         "needed": True,
         "deployment_id": "d-back",

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import IMPATIENT, ScriptedStore
 
-from shared.amend import COLLISIONS, amend
+from shared.core.run import Target
 from shared.errors import Conflict, TransientError, Unavailable
-from shared.run import Target
+from shared.runtime.update import COLLISIONS, amend
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ from click.testing import CliRunner, Result
 from unit.functions.scene import RecordingBus
 
 from local.cli.github import github
-from local.clock import VirtualClock
-from local.secrets import EnvironmentSecrets
-from local.store import SqliteStore
-from local.vendors import APP_ID, REPOSITORY, make_keys
+from local.emulation.secrets import EnvironmentSecrets
+from local.emulation.store import SqliteStore
+from local.world.clock import VirtualClock
 from local.world.faults import Fault
-from local.world.github import GitHubWorld
-from shared import services
-from shared.config import Config
-from shared.ports import Backend
-from shared.services import Services
-from shared.settings import Settings
+from local.world.github.server import GitHubWorld
+from local.world.vendors import APP_ID, REPOSITORY, make_keys
+from shared.runtime import services
+from shared.runtime.config import Config
+from shared.runtime.ports import Backend
+from shared.runtime.services import Services
+from shared.runtime.settings import Settings
 
 KEYS = make_keys()
 

@@ -43,4 +43,4 @@ def test_a_command_that_plays_nothing_does_not_load_the_emulation(name: str) -> 
         [sys.executable, "-c", LOADED, name], check=True, capture_output=True, text=True
     ).stdout.split()
     assert "local.cli.runs" in loaded or "local.cli.doctor" in loaded
-    assert {"local.host", "local.world.github", "flask"}.isdisjoint(loaded)
+    assert {"local.emulation.host", "local.world.github.server", "flask"}.isdisjoint(loaded)

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from rich.console import Console
 from unit.building import a_run, a_target, at
 
-from local.backend import DOCUMENTS
 from local.cli import output
 from local.cli.runs import runs
-from local.place import Left, leave_behind
-from local.store import SqliteStore
-from shared import config
-from shared.ports import Create, Document
-from shared.run import HeldBack, Hold, Serving
+from local.emulation.backend import DOCUMENTS
+from local.emulation.store import SqliteStore
+from local.operating.workplace import Left, leave_behind
+from shared.core.run import HeldBack, Hold, Serving
+from shared.runtime import config
+from shared.runtime.ports import Create, Document
 
 CONFIGURATION = """
 [repositories."acme/shop".services.web]

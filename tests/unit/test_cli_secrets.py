@@ -24,11 +24,11 @@ from rpc import Refusal, Server, serving
 from local.cli import main
 from local.cli import secrets as commands
 from local.doctor import Finding, Subject
-from local.rotation import kinds
-from local.rotation.versions import GoogleVersions, Version
-from shared import config
+from local.operating.rotation import kinds
+from local.operating.rotation.versions import GoogleVersions, Version
 from shared.errors import Refused, SecretMissing, Unauthorized
-from shared.secrets import LIFETIME
+from shared.runtime import config
+from shared.runtime.secrets import LIFETIME
 
 TOML = """
 [n8n]

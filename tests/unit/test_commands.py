@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.building import terms
 
-from shared.commands import (
+from shared.core.reasons import Reason
+from shared.runs.commands import (
     USAGE,
     Command,
     Deploy,
@@ -25,8 +26,7 @@ from shared.commands import (
     parse,
     split_reason,
 )
-from shared.config import TargetConfig
-from shared.errors import Code
+from shared.runtime.config import TargetConfig
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -157,7 +157,7 @@ def test_what_somebody_quotes_is_not_their_command(body, line):
 def test_a_pull_request_into_another_branch_is_told_which_are_deployed(name, branch, message):
     refused = choose_on(branch, name, [web, replace(staging, branch="develop")])
 
-    assert refused == Unusable(Code.BRANCH_NOT_DEPLOYED, message)
+    assert refused == Unusable(Reason.BRANCH_NOT_DEPLOYED, message)
 
 
 @pytest.mark.parametrize("branch", ["main", "next"])
@@ -165,7 +165,7 @@ def test_a_target_that_does_not_exist_is_answered_with_those_that_do(branch):
     refused = choose_on(branch, "nowhere", [web, replace(staging, branch="develop")])
 
     assert refused == Unusable(
-        Code.TARGET_AMBIGUOUS, "`nowhere` is no target here; there are: `web/production`, `web/staging`"
+        Reason.TARGET_AMBIGUOUS, "`nowhere` is no target here; there are: `web/production`, `web/staging`"
     )
 
 
@@ -194,7 +194,7 @@ def test_a_target_that_does_not_exist_is_answered_with_those_that_do(branch):
 )
 def test_what_is_not_understood_is_answered_with_the_usage(line, message):
     assert is_command(line)
-    assert parse(line) == Unusable(Code.COMMAND_INVALID, message, USAGE[line.split()[0][1:]])
+    assert parse(line) == Unusable(Reason.COMMAND_INVALID, message, USAGE[line.split()[0][1:]])
 
 
 @pytest.mark.parametrize("word", USAGE)
@@ -277,7 +277,7 @@ def test_the_target_named_else_the_only_one_else_the_only_production(name, candi
     ],
 )
 def test_what_is_not_clear_is_never_guessed(name, candidates, message):
-    assert choose(name, candidates) == Unusable(Code.TARGET_AMBIGUOUS, message)
+    assert choose(name, candidates) == Unusable(Reason.TARGET_AMBIGUOUS, message)
 
 
 @pytest.mark.parametrize(
@@ -304,4 +304,4 @@ def test_a_target_alone_is_no_reason_to_lock_another(line):
     assert isinstance(lock, Lock)
     refused = split_reason(lock, [web, staging])
     assert isinstance(refused, Unusable)
-    assert refused.code is Code.COMMAND_INVALID
+    assert refused.code is Reason.COMMAND_INVALID

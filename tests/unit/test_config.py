@@ -7,9 +7,9 @@ import tomllib
 
 import pytest
 
-from shared.config import N8n, Railway, load, parse
+from shared.core.policy import Policy
 from shared.errors import ConfigError
-from shared.policy import Policy
+from shared.runtime.config import N8n, Railway, load, parse
 
 SMALLEST = """
 [repositories."acme/shop".services.api]

@@ -13,23 +13,26 @@ import pytest
 from unit.building import a_run, a_target
 from unit.functions.scene import opened
 
-from local import emulators, topology
-from local.backend import DIRECTORY
+from functions.notify import weekly_report
+from local import topology
 from local.cli import MODULES, main
 from local.cli.workflows import workflows
-from local.engines import KINDS
-from local.scenarios import SCENARIOS
+from local.demo.scenarios import SCENARIOS
+from local.emulation import emulators
+from local.emulation.backend import DIRECTORY
+from local.emulation.backends import KINDS
+from local.n8n import files
+from local.n8n.opening import API_KEY
 from local.simulation.invariants import documents, health, outside, railway, refusals, rest
-from local.workflows import files
-from local.workflows.opening import API_KEY
-from shared import config, outbox, report, secrets, texts, weeks
 from shared.cloud import DATABASE, FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
-from shared.commands import USAGE
-from shared.errors import Code
-from shared.policy import Policy
-from shared.run import Health
-from shared.settings import Settings
-from shared.texts import ADVICE
+from shared.core import notices, weeks
+from shared.core.policy import Policy
+from shared.core.reasons import Reason
+from shared.core.run import Health
+from shared.runs import texts
+from shared.runs.commands import USAGE
+from shared.runtime import config, secrets
+from shared.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,9 +105,9 @@ def test_secrets_are_documented(name: str) -> None:
     assert f"| `{name}` |" in page("docs/configuration.md")
 
 
-@pytest.mark.parametrize("code", Code)
-def test_reasons_are_documented_with_their_next_step(code: Code) -> None:
-    assert f"| `{code}` | {ADVICE[code]} |" in page("docs/reasons.md")
+@pytest.mark.parametrize("reason", Reason)
+def test_reasons_are_documented_with_their_next_step(reason: Reason) -> None:
+    assert f"| `{reason}` | {reason.sentence} | {reason.advice} |" in page("docs/reasons.md")
 
 
 @pytest.mark.parametrize("usage", USAGE.values())
@@ -144,7 +147,7 @@ def test_what_n8n_gets_is_documented_field_by_field(heading: str, payload: dict[
 async def test_what_n8n_gets_of_a_week_is_documented_field_by_field() -> None:
     async with opened() as scene:
         assert fields_under("The weekly report") == list(
-            await report.weekly(scene.services, weeks.event_of(scene.clock.now()))
+            await weekly_report.weekly(scene.services, weeks.event_of(scene.clock.now()))
         )
 
 
@@ -162,7 +165,7 @@ def test_what_may_be_said_of_n8n_is_documented(key: str) -> None:
 def test_the_events_that_n8n_hears_of_are_documented() -> None:
     rows = "\n".join(line for line in page("docs/n8n.md").splitlines() if line.startswith("| `event` |"))
     assert set(re.findall(r"`([a-z_]+)`", rows)) - {"event"} == {
-        event for event, to in outbox.CHANNELS.items() if {outbox.N8N, outbox.ANALYSIS, outbox.REPORT} & set(to)
+        event for event, to in notices.CHANNELS.items() if {notices.N8N, notices.ANALYSIS, notices.REPORT} & set(to)
     }
 
 

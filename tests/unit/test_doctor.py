@@ -14,16 +14,16 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import START, TARGET, Scene, opened
 
+from functions.webhooks.github import listened_to
 from local.doctor import Finding, Project, Subject, examine, look_at
 from local.doctor.github import LISTENED_TO, NEEDED
-from local.registering.manifest import NOWHERE
-from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
+from local.github_app.manifest import NOWHERE
 from local.world.faults import Fault
-from local.world.github_access import EVENTS, PERMISSIONS
-from local.world.railway_deployment import CustomDomain
-from shared.config import Config
-from shared.github_webhook import listened_to
-from shared.run import Target
+from local.world.github.access import EVENTS, PERMISSIONS
+from local.world.railway.deployment import CustomDomain
+from local.world.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
+from shared.core.run import Target
+from shared.runtime.config import Config
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ MANIFEST = (
 async def scene() -> AsyncIterator[Scene]:
     """A project at work: a webhook of each vendor has arrived."""
     async with opened() as scene:
-        settings(scene, signalbox_backend="local.backend:open_backend")
+        settings(scene, signalbox_backend="local.emulation.backend:open_backend")
         scene.open_pull_request()
         await scene.github.tick()
         await scene.save(Target(id=TARGET, verified=(scene.serving(),), heard={"railway": START}))
@@ -541,7 +541,7 @@ def environment(folder: Path, text: str, **more: str) -> dict[str, str]:
     return {
         **made_up_secrets(),
         "GITHUB_APP_ID": APP_ID,
-        "SIGNALBOX_BACKEND": "local.backend:open_backend",
+        "SIGNALBOX_BACKEND": "local.emulation.backend:open_backend",
         "SIGNALBOX_CONFIG": str(path),
         "SIGNALBOX_LOCAL_DIR": str(folder / "store"),
         **more,

@@ -23,7 +23,7 @@ from unit.functions.scene import opened
 from local import topology
 from local.doctor import Finding, Project, Subject, examine, findings
 from local.doctor.google import checks
-from local.emulated_topics import push_subscription, topic_path
+from local.emulation.topics import push_subscription, topic_path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "acme"

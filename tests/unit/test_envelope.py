@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from shared import envelope
-from shared.envelope import Envelope, PubsubMessage
+from shared.core.outcome import Message
 from shared.errors import BadInput
-from shared.outcome import Message
+from shared.runtime import envelope
+from shared.runtime.envelope import Envelope, PubsubMessage
 
 WRAPPED = {
     "message": {

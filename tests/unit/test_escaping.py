@@ -25,12 +25,9 @@ from unit.hostile_corpus import PIECES
 
 from local import cli
 from local.cli import output
-from local.timeline import Expectation, Line
-from shared import escaping, log, texts
-from shared.commands import Unusable, choose, parse
-from shared.errors import Code, Refused
-from shared.escaping import code, code_block, html, json_text, line, lines, link, markdown, terminal
-from shared.run import (
+from local.demo.timeline import Expectation, Line
+from shared.core.reasons import Reason
+from shared.core.run import (
     Check,
     Failure,
     Health,
@@ -43,6 +40,11 @@ from shared.run import (
     Verdict,
     Verification,
 )
+from shared.errors import Refused
+from shared.runs import texts
+from shared.runs.commands import Unusable, choose, parse
+from shared.runtime import escaping, log
+from shared.runtime.escaping import code, code_block, html, json_text, line, lines, link, markdown, terminal
 
 CONSOLE = "https://console.example"
 OWN = "https://shop.up.railway.app"
@@ -180,7 +182,7 @@ def failed(piece: str, **changes: Any) -> Run:
         status=Status.FAILED,
         pull_request=pull,
         history=(HistoryEntry(NOON, Stage.VERIFY, Status.FAILED, piece),) * 2,
-        error=Failure(stage=Stage.VERIFY, code=Code.UNHEALTHY, message=piece, log_tail=(piece, piece)),
+        error=Failure(stage=Stage.VERIFY, code=Reason.UNHEALTHY, message=piece, log_tail=(piece, piece)),
         **changes,
     )
 

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from shared import events
-from shared.errors import BadInput
-from shared.events import (
+from functions.webhooks import payload
+from shared.core.events import (
     ChecksReported,
     CommentWritten,
     DeploymentChanged,
@@ -21,6 +20,8 @@ from shared.events import (
     PullRequestMerged,
     PullRequestOpened,
 )
+from shared.errors import BadInput
+from shared.runtime import envelope
 
 
 def numbers_of(kind: type[Event]) -> dict[str, st.SearchStrategy[int]]:
@@ -40,7 +41,7 @@ TOO_DEEP = b'{"type":"checks_reported","repository":"acme/shop","more":' + b"[" 
 
 @given(some_events)
 def test_what_is_sent_arrives(event):
-    assert events.decode(events.encode(event)) == event
+    assert envelope.decode_event(envelope.encode_event(event)) == event
 
 
 @pytest.mark.parametrize(
@@ -62,25 +63,25 @@ def test_what_is_sent_arrives(event):
 )
 def test_the_names_on_the_wire_stay(event, kind):
     """A message of the version before this one may still be in the queue."""
-    assert msgspec.json.decode(events.encode(event))["type"] == kind
+    assert msgspec.json.decode(envelope.encode_event(event))["type"] == kind
 
 
 def test_fields_of_a_later_version_are_passed_over():
     later = b'{"type":"checks_reported","repository":"acme/shop","head_sha":"1","more":{"a":[1]}}'
 
-    assert events.decode(later) == ChecksReported(repository="acme/shop", head_sha="1")
+    assert envelope.decode_event(later) == ChecksReported(repository="acme/shop", head_sha="1")
 
 
 @given(st.binary())
 def test_junk_is_bad_input(data):
     with pytest.raises(BadInput, match="not an event"):
-        events.decode(data)
+        envelope.decode_event(data)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=20))
 def test_json_that_is_no_event_is_bad_input(value):
     with pytest.raises(BadInput):
-        events.decode(msgspec.json.encode(value))
+        envelope.decode_event(msgspec.json.encode(value))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_json_that_is_no_event_is_bad_input(value):
 )
 def test_what_cannot_be_used_is_bad_input(data):
     with pytest.raises(BadInput):
-        events.decode(data)
+        envelope.decode_event(data)
 
 
 class Inner(Struct):
@@ -113,7 +114,7 @@ class Outer(Struct):
 
 class TestParse:
     def test_the_body_as_a_struct(self):
-        assert events.parse(b'{"inner":{"id":1},"more":2}', Outer) == Outer(inner=Inner(id=1))
+        assert payload.parse(b'{"inner":{"id":1},"more":2}', Outer) == Outer(inner=Inner(id=1))
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -131,7 +132,7 @@ class TestParse:
     )
     def test_the_field_is_named(self, body, field):
         with pytest.raises(BadInput) as caught:
-            events.parse(body, Outer)
+            payload.parse(body, Outer)
 
         assert caught.value.field == field
         assert str(caught.value).startswith(f"{field}: " if field else ("body: ", "the body is not JSON"))
@@ -139,6 +140,6 @@ class TestParse:
     @pytest.mark.parametrize(("body", "field"), [(b"{}", "outer.inner"), (b"[]", "outer"), (b"{", "outer")])
     def test_a_part_is_named_with_where_it_stands(self, body, field):
         with pytest.raises(BadInput) as caught:
-            events.parse(body, Outer, "outer")
+            payload.parse(body, Outer, "outer")
 
         assert caught.value.field == field

@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import pytest
 
-from local.workflows import executing
-from local.workflows.api import Api, Execution
-from local.workflows.executing import execute
+from local.n8n import executing
+from local.n8n.api import Api, Execution
+from local.n8n.executing import execute
 from shared.clients.n8n import N8n
 from shared.errors import Unavailable, UnknownOutcome
 

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import config, forgiving, settings
-from shared.config import parse
 from shared.errors import ConfigError
+from shared.runtime import config, forgiving, settings
+from shared.runtime.config import parse
 
 UUID = "0b5e1f6c-28d4-4a3b-9c1e-7f00aa112233"
 DASHBOARD = f"https://railway.com/project/{UUID}/service/ABC-1?environmentId=env-1"

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from unit.building import HEAD, terms
 
-from shared.clients.github import RequiredCheck
-from shared.clients.github_pull_request import CheckState, PullRequestState
-from shared.clients.github_suites import SuiteState
-from shared.errors import Code
-from shared.gate import REPORTS_WITHIN, Behind, Look, asked_by_label, is_same_head, judge, shortfall
-from shared.outcome import Fail, Retry, Wait
-from shared.policy import Policy
+from shared.clients.github.client import RequiredCheck
+from shared.clients.github.pull_request import CheckState, PullRequestState
+from shared.clients.github.suites import SuiteState
+from shared.core.outcome import Fail, Retry, Wait
+from shared.core.policy import Policy
+from shared.core.reasons import Reason
+from shared.runs.gate import REPORTS_WITHIN, Behind, Look, asked_by_label, is_same_head, judge, shortfall
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 OLD = NOW - timedelta(days=1)
@@ -77,7 +77,7 @@ def judged(required=(), ignored=(), first=NOW, policy=None, **changes):
 
 
 def waiting_for(names: str) -> Wait:
-    return Wait(message=f"waiting for {names}", wake_in=45, otherwise=Code.CHECKS_TIMEOUT)
+    return Wait(message=f"waiting for {names}", wake_in=45, otherwise=Reason.CHECKS_TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_nothing_stands_in_the_way(changes):
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"state": "closed"}, Code.PULL_REQUEST_CLOSED),
-        ({"draft": True}, Code.PULL_REQUEST_DRAFT),
-        ({"mergeable": False}, Code.NOT_MERGEABLE),
-        ({"merge_queue": True}, Code.MERGE_REFUSED),
-        ({"review": "changes_requested"}, Code.CHANGES_REQUESTED),
-        ({"review": "review_required"}, Code.REVIEW_REQUIRED),
-        ({"checks": checks(build="failed")}, Code.CHECKS_FAILED),
+        ({"state": "closed"}, Reason.PULL_REQUEST_CLOSED),
+        ({"draft": True}, Reason.PULL_REQUEST_DRAFT),
+        ({"mergeable": False}, Reason.NOT_MERGEABLE),
+        ({"merge_queue": True}, Reason.MERGE_REFUSED),
+        ({"review": "changes_requested"}, Reason.CHANGES_REQUESTED),
+        ({"review": "review_required"}, Reason.REVIEW_REQUIRED),
+        ({"checks": checks(build="failed")}, Reason.CHECKS_FAILED),
     ],
 )
 @pytest.mark.parametrize("mergeable", [True, None], ids=["computed", "computing"])
@@ -110,9 +110,9 @@ def test_what_waiting_does_not_mend(changes, code, mergeable):
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"draft": True}, Code.PULL_REQUEST_DRAFT),
-        ({"review": "review_required"}, Code.REVIEW_REQUIRED),
-        ({"review": "changes_requested"}, Code.CHANGES_REQUESTED),
+        ({"draft": True}, Reason.PULL_REQUEST_DRAFT),
+        ({"review": "review_required"}, Reason.REVIEW_REQUIRED),
+        ({"review": "changes_requested"}, Reason.CHANGES_REQUESTED),
     ],
 )
 def test_what_people_may_still_change_is_waited_for_by_the_patient(changes, code):
@@ -139,7 +139,7 @@ def test_a_closed_pull_request_is_that_before_anything_else():
     refused = judged(state="closed", draft=True, mergeable=False, checks=checks(build="failed"))
 
     assert isinstance(refused, Fail)
-    assert refused.code is Code.PULL_REQUEST_CLOSED
+    assert refused.code is Reason.PULL_REQUEST_CLOSED
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_closed_pull_request_is_that_before_anything_else():
             {"build": "failed", "unit": "pending", "lint": "failed"},
             ["e2e"],
             [],
-            Fail(Code.CHECKS_FAILED, "failed: build (failure), lint (failure)"),
+            Fail(Reason.CHECKS_FAILED, "failed: build (failure), lint (failure)"),
         ),
         (
             {"build": "passed", "flaky": "failed", "slow": "pending"},
@@ -166,7 +166,7 @@ def test_a_closed_pull_request_is_that_before_anything_else():
             ["flaky", "slow", "absent"],
             None,
         ),
-        ({"build": "failed"}, [], ["flaky"], Fail(Code.CHECKS_FAILED, "failed: build (failure)")),
+        ({"build": "failed"}, [], ["flaky"], Fail(Reason.CHECKS_FAILED, "failed: build (failure)")),
     ],
 )
 def test_checks(reported, required, ignored, verdict):
@@ -175,7 +175,7 @@ def test_checks(reported, required, ignored, verdict):
 
 def test_the_same_check_of_two_apps_passes_only_when_both_do():
     assert judged(checks=(*checks(build="passed"), *checks(build="failed"))) == Fail(
-        Code.CHECKS_FAILED, "failed: build (failure)"
+        Reason.CHECKS_FAILED, "failed: build (failure)"
     )
 
 
@@ -188,7 +188,7 @@ def test_github_computes_whether_it_can_be_merged_when_first_asked():
 def test_the_reason_shows_how_a_check_ended(conclusion):
     failed = judged(checks=(a_check("tests", "failed", conclusion=conclusion),))
 
-    assert failed == Fail(Code.CHECKS_FAILED, f"failed: tests ({conclusion})")
+    assert failed == Fail(Reason.CHECKS_FAILED, f"failed: tests ({conclusion})")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_what_is_announced_is_waited_for(suite, named, reported):
     verdict = judged(checks=checks(**reported), suites=(suite,))
 
     assert isinstance(verdict, Wait)
-    assert (verdict.otherwise, named in verdict.message) == (Code.CHECKS_TIMEOUT, True)
+    assert (verdict.otherwise, named in verdict.message) == (Reason.CHECKS_TIMEOUT, True)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_workflow_under_way_holds_beside_named_checks_too():
 def test_a_workflow_that_ended_without_a_check_is_red(conclusion):
     failed = judged(suites=(a_suite("completed", conclusion=conclusion),))
 
-    assert failed == Fail(Code.CHECKS_FAILED, f"failed: GitHub Actions ({conclusion})")
+    assert failed == Fail(Reason.CHECKS_FAILED, f"failed: GitHub Actions ({conclusion})")
 
 
 def test_a_workflow_cancelled_for_a_newer_one_is_not_red():
@@ -271,8 +271,8 @@ def test_a_workflow_cancelled_for_a_newer_one_is_not_red():
     ("ended", "verdict"),
     [
         (ago(10), waiting_for("tests (cancelled, not started again yet)")),
-        (ago(REPORTS_WITHIN), Fail(Code.CHECKS_FAILED, "failed: tests (cancelled)")),
-        (None, Fail(Code.CHECKS_FAILED, "failed: tests (cancelled)")),
+        (ago(REPORTS_WITHIN), Fail(Reason.CHECKS_FAILED, "failed: tests (cancelled)")),
+        (None, Fail(Reason.CHECKS_FAILED, "failed: tests (cancelled)")),
     ],
 )
 def test_a_cancelled_check_is_waited_for_a_while(ended, verdict):
@@ -322,7 +322,7 @@ def test_a_branch_that_must_be_up_to_date_is_updated_where_that_is_wanted():
     assert judged(merge_state="behind", checks=checks(slow="pending"), policy={"update_branch": True}) == Behind()
     waiting = judged(merge_state="behind")
     assert isinstance(waiting, Wait)
-    assert (waiting.otherwise, "up to date" in waiting.message) == (Code.MERGE_REFUSED, True)
+    assert (waiting.otherwise, "up to date" in waiting.message) == (Reason.MERGE_REFUSED, True)
 
 
 def test_a_red_branch_is_not_updated():

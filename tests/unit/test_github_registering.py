@@ -17,17 +17,17 @@ import pytest
 from click.testing import CliRunner, Result
 from vendors.github import OPERATIONS
 
+from functions.webhooks import github
 from local.cli.github_app import github_app
 from local.doctor.github import LISTENED_TO, NEEDED, PATH
-from local.registering import credentials
-from local.registering.manifest import NOWHERE, WORKFLOWS, manifest
-from local.registering.page import Page
-from local.serving import bind, served, url_of
-from local.world.github import GitHubWorld
-from local.world.github_access import EVENTS
-from shared import github_webhook
-from shared.clients.github_manifest import NewApp
-from shared.clock import SystemClock
+from local.emulation.serving import bind, served, url_of
+from local.github_app import credentials
+from local.github_app.manifest import NOWHERE, WORKFLOWS, manifest
+from local.github_app.page import Page
+from local.world.github.access import EVENTS
+from local.world.github.server import GitHubWorld
+from shared.clients.github.manifest import NewApp
+from shared.runtime.clock import SystemClock
 
 LEVELS = ("read", "write")
 NONE: Mapping[str, str] = {}
@@ -99,9 +99,9 @@ def test_it_asks_for_exactly_the_permissions_that_are_used() -> None:
 
 
 def test_it_asks_for_exactly_the_events_that_are_heard() -> None:
-    heard = {event for event in HEARD_WITH if github_webhook.listened_to(event, b"{}")}
+    heard = {event for event in HEARD_WITH if github.listened_to(event, b"{}")}
     assert made()["default_events"] == list(LISTENED_TO)
-    assert set(LISTENED_TO) == heard == set(github_webhook._READERS) == set(github_webhook._LISTENED) == set(EVENTS)
+    assert set(LISTENED_TO) == heard == set(github._READERS) == set(github._LISTENED) == set(EVENTS)
 
 
 def test_each_event_comes_with_a_permission_that_it_asks_for() -> None:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.building import NOON
 
-from local.world.github import GitHubWorld
-from shared import github_webhook
-from shared.errors import BadInput
-from shared.events import (
+from functions.webhooks import github
+from functions.webhooks.github import content, is_signature, listened_to
+from functions.webhooks.signed_body import Signatures
+from local.world.github.server import GitHubWorld
+from shared.core.events import (
     ChecksReported,
     CommentWritten,
     PullRequestChanged,
@@ -26,8 +27,7 @@ from shared.events import (
     PullRequestOpened,
     RepositoryMoved,
 )
-from shared.github_webhook import content, is_signature, listened_to
-from shared.webhook_body import Signatures
+from shared.errors import BadInput
 
 REPO = "acme/shop"
 SECRET, BODY = "It's a Secret to Everybody", b"Hello, World!"
@@ -39,7 +39,7 @@ EVENTS = ["pull_request", "pull_request_review", "check_suite", "status", "issue
 
 def normalise(event, body):
     """Without the repository's id, which is in each."""
-    found = github_webhook.normalise(event, body)
+    found = github.normalise(event, body)
     return found and replace(found, repository_id=None)
 
 
@@ -316,7 +316,7 @@ class TestRepository:
         world.comment(REPO, 1, "/deploy", "mona")
         world.report_status(REPO, 1, "ci/build", "success")
 
-        found = [github_webhook.normalise(event, sent(world, event)) for event in ("issue_comment", "status")]
+        found = [github.normalise(event, sent(world, event)) for event in ("issue_comment", "status")]
 
         assert {event.repository_id for event in found} == {world.repository(REPO).id}
 

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import IMPATIENT, STAGING, START, TARGET, Scene, opened
 
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from functions.dispatch.arrivals import EVERY, hear
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.core.events import DeploymentChanged, PullRequestChanged
+from shared.core.run import Target
 from shared.errors import Conflict
-from shared.events import DeploymentChanged, PullRequestChanged
-from shared.hearing import EVERY, hear
-from shared.run import Target
 
 RAILWAY = DeploymentChanged(
     environment_id=ENVIRONMENT, service_id=SERVICE, deployment_id="d1", event="deployment.failed"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.imports import Import, imports_of, reach
+from local.packaging.imports import Import, imports_of, reach
 from shared.errors import ConfigError
 
 SOURCE = """
@@ -20,7 +20,7 @@ else:
     from shared import envelope
 
 class Client:
-    from shared.run import *
+    from shared.core.run import *
 
     async def call(self):
         def deeper():
@@ -43,11 +43,11 @@ def test_imports_are_found_wherever_they_stand_except_where_only_type_checkers_l
         ("os", False),
         ("google.auth", False),
         ("typing.TYPE_CHECKING", False),
-        ("shared.log", False),
-        ("shared.envelope", False),
-        ("shared.run", False),
+        ("shared.runtime.log", False),
+        ("shared.runtime.envelope", False),
+        ("shared.core.run", False),
         ("jwt", True),
-        ("shared.clients.github", True),
+        ("shared.clients.github.client", True),
     ]
     assert found[-2] == Import("jwt", None, True, 16)
 
@@ -66,7 +66,7 @@ def test_modules_are_reached_through_others_and_with_their_packages(tmp_path: Pa
     written(tmp_path, "shared/d.py", "from shared import a\n\ndef use():\n    import shared.later, shared.never")
     written(tmp_path, "shared/later.py", "")
     written(tmp_path, "shared/never.py", "import nothing")
-    written(tmp_path, "shared/alone.py", "")
+    written(tmp_path, "shared/runs/reply_lease.py", "")
 
     # When some of what is imported later may be followed
     reached = reach(main, tmp_path, also=(), follow=lambda module: module != "shared.never")
@@ -80,7 +80,10 @@ def test_modules_are_reached_through_others_and_with_their_packages(tmp_path: Pa
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("import local.bus", r"main\.py:1: imports local\.bus, which no package holds: local/ is not deployed"),
+        (
+            "import local.emulation.bus",
+            r"main\.py:1: imports local\.bus, which no package holds: local/ is not deployed",
+        ),
         ("from functions.merge import main", r"imports functions\.merge\.main, which no package holds"),
         ("def f():\n    from local import bus", r"main\.py:2: imports local\.bus"),
         ("from shared.nonsense import thing", r"main\.py:1: there is no module shared\.nonsense"),

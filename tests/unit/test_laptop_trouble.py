@@ -17,16 +17,16 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from local import sqlite
-from local.backend import DOCUMENTS, MESSAGES
-from local.folder import make_folder, write
-from local.journal import Journal, Subscription
-from local.place import Left, leave_behind
-from local.serving import bind, served
-from local.store import SqliteStore
+from local.emulation import sqlite
+from local.emulation.backend import DOCUMENTS, MESSAGES
+from local.emulation.folder import make_folder, write
+from local.emulation.journal import Journal, Subscription
+from local.emulation.serving import bind, served
+from local.emulation.store import SqliteStore
+from local.operating.workplace import Left, leave_behind
+from shared.core.run import Target
 from shared.errors import ConfigError, Refused, SignalboxError, Unavailable
-from shared.ports import Create
-from shared.run import Target
+from shared.runtime.ports import Create
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 CONFIG = """

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import Struct
 
-from shared import log
+from shared.core.run import Stage
 from shared.errors import ConfigError, Unavailable
-from shared.redaction import MASK, remember
-from shared.run import Stage
-from shared.settings import Settings
+from shared.runtime import log
+from shared.runtime.redaction import MASK, remember
+from shared.runtime.settings import Settings
 
 SECRET = "tr0ub4dor-and-3"
 SETTINGS = Settings(google_cloud_project="acme-prod", signalbox_log_level="DEBUG")
@@ -309,7 +309,7 @@ def test_no_secret_gets_into_a_line(stream, leak):
 
 def test_a_record_that_cannot_be_formatted_shows_nothing_of_itself(stream, capsys, monkeypatch):
     root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [h for h in root.handlers if type(h).__module__ == "shared.log"])
+    monkeypatch.setattr(root, "handlers", [h for h in root.handlers if type(h).__module__ == "shared.runtime.log"])
 
     logging.getLogger("httpx").warning("%d items", SECRET)
 

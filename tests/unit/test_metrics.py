@@ -10,22 +10,10 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import NEW, TARGET, Scene, opened
 
-from shared.errors import Code
-from shared.pipeline import Transition
-from shared.replay import Request, replay
-from shared.run import (
-    Deployment,
-    Failure,
-    HistoryEntry,
-    Hold,
-    Kind,
-    Lock,
-    QueueEntry,
-    Run,
-    Stage,
-    Status,
-    Target,
-)
+from shared.core.pipeline import Transition
+from shared.core.reasons import Reason
+from shared.core.replay import Request, replay
+from shared.core.run import Deployment, Failure, HistoryEntry, Hold, Kind, Lock, QueueEntry, Run, Stage, Status, Target
 
 
 @pytest.fixture
@@ -77,7 +65,7 @@ async def test_with_nothing_to_count_there_is_no_rate_and_no_median(scene: Scene
 
 
 async def test_deployments_are_counted_by_how_they_ended_and_timed_when_they_held(scene: Scene) -> None:
-    failure = Failure(code=Code.UNHEALTHY, message="503", stage=Stage.VERIFY)
+    failure = Failure(code=Reason.UNHEALTHY, message="503", stage=Stage.VERIFY)
     await scene.save(
         ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 10), (Stage.DEPLOY, 5), (Stage.VERIFY, 85)),
         ended(scene, "b", Status.SUCCEEDED, (Stage.MERGE, 20), (Stage.DEPLOY, 5), (Stage.VERIFY, 275)),
@@ -108,8 +96,8 @@ async def test_a_stage_that_was_entered_twice_is_timed_in_all(scene: Scene) -> N
 
 async def test_what_was_not_deployed_is_neither_success_nor_failure(scene: Scene) -> None:
     good = ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 10), (Stage.VERIFY, 90))
-    quiet = ended(scene, "b", Status.NOT_DEPLOYED, (Stage.MERGE, 0.1), reason=Code.NOTHING_TO_DEPLOY)
-    held = ended(scene, "c", Status.NOT_DEPLOYED, (Stage.MERGE, 0.1), reason=Code.TARGET_HELD, deployment=None)
+    quiet = ended(scene, "b", Status.NOT_DEPLOYED, (Stage.MERGE, 0.1), reason=Reason.NOTHING_TO_DEPLOY)
+    held = ended(scene, "c", Status.NOT_DEPLOYED, (Stage.MERGE, 0.1), reason=Reason.TARGET_HELD, deployment=None)
     await scene.save(good, quiet, held)
     shown = await summary(scene)
     assert (shown["by_status"], shown["by_reason"]) == ({"succeeded": 1, "not_deployed": 2}, {})
@@ -138,7 +126,7 @@ async def test_a_good_run_that_is_replayed_later_does_not_move_the_median(scene:
 
 async def test_a_replay_that_fails_erases_no_success(scene: Scene) -> None:
     good = ended(scene, "a", Status.SUCCEEDED, (Stage.MERGE, 1), (Stage.VERIFY, 2))
-    failure = Failure(code=Code.QUARANTINED, message="no", stage=Stage.DEPLOY)
+    failure = Failure(code=Reason.QUARANTINED, message="no", stage=Stage.DEPLOY)
     await scene.save(await replayed(scene, good, 60, Status.FAILED, 3, error=failure))
     shown = await summary(scene)
     assert (shown["by_status"], shown["by_reason"]) == ({"succeeded": 1, "failed": 1}, {"quarantined": 1})

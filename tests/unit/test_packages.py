@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from local import packages, topology
+from local import topology
 from local.cli import main
-from local.packages import GRANTED, ROOT, Package
+from local.packaging import packages
+from local.packaging.packages import GRANTED, ROOT, Package
 from shared.errors import ConfigError
 
 NAMES = [function.name for function in topology.load().functions]
@@ -120,7 +121,7 @@ def test_a_package_holds_the_function_what_it_shares_and_the_settings(made: dict
     assert others == {"main.py", "signalbox.toml", "requirements.txt"}
     for path in held.keys() - others:
         assert held[path] == (ROOT / path).read_bytes()
-    assert {"shared", "shared.cloud", "shared.services"} <= modules(made[name])
+    assert {"shared", "shared.cloud", "shared.runtime.services"} <= modules(made[name])
 
 
 def test_sources_are_all_that_shared_consists_of() -> None:
@@ -139,21 +140,24 @@ def test_other_settings_can_be_put_in(made: dict[str, Package], tmp_path: Path) 
 
 ABSENT = {
     "webhooks": (
-        {"shared.clients", "shared.cloud.firestore", "shared.stage"},
+        {"shared.clients", "shared.cloud.firestore", "shared.runtime.stage"},
         {"google-cloud-firestore", "google-cloud-core", "httpx", "httpcore", "pyjwt"},
     ),
     "console": (
-        {"shared.clients", "shared.cloud.pubsub", "shared.cloud.secrets", "shared.stage"},
+        {"shared.clients", "shared.cloud.pubsub", "shared.cloud.secrets", "shared.runtime.stage"},
         {"google-cloud-pubsub", "google-cloud-secret-manager", "opentelemetry-sdk", "httpx", "pyjwt"},
     ),
-    "dispatch": ({"shared.clients.railway", "shared.clients.probe", "shared.clients.n8n", "shared.stage"}, set()),
+    "dispatch": (
+        {"shared.clients.railway.client", "shared.clients.probe", "shared.clients.n8n", "shared.runtime.stage"},
+        set(),
+    ),
     "merge": ({"shared.clients.probe", "shared.clients.n8n"}, set()),
-    "deploy": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),
-    "monitor": ({"shared.clients.github", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
-    "verify": ({"shared.clients.github", "shared.clients.n8n"}, {"pyjwt"}),
-    "rollback": ({"shared.clients.github", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
-    "notify": ({"shared.clients.railway", "shared.clients.probe", "shared.stage"}, set()),
-    "sweep": ({"shared.clients.n8n", "shared.stage"}, set()),
+    "deploy": ({"shared.clients.github.client", "shared.clients.n8n"}, {"pyjwt"}),
+    "monitor": ({"shared.clients.github.client", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
+    "verify": ({"shared.clients.github.client", "shared.clients.n8n"}, {"pyjwt"}),
+    "rollback": ({"shared.clients.github.client", "shared.clients.n8n", "shared.clients.probe"}, {"pyjwt"}),
+    "notify": ({"shared.clients.railway.client", "shared.clients.probe", "shared.runtime.stage"}, set()),
+    "sweep": ({"shared.clients.n8n", "shared.runtime.stage"}, set()),
 }
 LOCAL_ONLY = {"rich", "pyyaml", "graphql-core", "pygments", "markdown-it-py"}
 

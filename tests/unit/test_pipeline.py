@@ -22,11 +22,11 @@ from unit.building import (
     terms,
 )
 
-from shared import pipeline, targets
-from shared.errors import Code
-from shared.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Retry, Wait
-from shared.pipeline import NOTIFY, Refusal
-from shared.run import (
+from shared.core import pipeline, targets
+from shared.core.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Retry, Wait
+from shared.core.pipeline import NOTIFY, Refusal
+from shared.core.reasons import Reason
+from shared.core.run import (
     Check,
     Deployment,
     Failure,
@@ -54,15 +54,15 @@ ENDED = [
     Status.NOT_DEPLOYED,
 ]
 BAD = [
-    Code.BUILD_FAILED,
-    Code.DEPLOY_FAILED,
-    Code.DEPLOY_SKIPPED,
-    Code.DEPLOY_CRASHED,
-    Code.DEPLOY_TIMEOUT,
-    Code.UNHEALTHY,
-    Code.WRONG_VERSION,
+    Reason.BUILD_FAILED,
+    Reason.DEPLOY_FAILED,
+    Reason.DEPLOY_SKIPPED,
+    Reason.DEPLOY_CRASHED,
+    Reason.DEPLOY_TIMEOUT,
+    Reason.UNHEALTHY,
+    Reason.WRONG_VERSION,
 ]
-OTHERWISE = [Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE, Code.LABEL_REMOVED]
+OTHERWISE = [Reason.DEPLOYMENT_REPLACED, Reason.NEWER_MERGE, Reason.LABEL_REMOVED]
 """Reasons to end without having failed."""
 NOTIFIES = Message(NOTIFY, RUN)
 END_CHANNELS = ("comment", "deployment", "n8n")
@@ -70,7 +70,7 @@ ANALYSED = ("failed", "rolled_back", "rollback_failed")
 
 
 def wait(**changes) -> Wait:
-    return Wait(**{"message": "not yet", "wake_in": 60, "otherwise": Code.DEPLOY_TIMEOUT} | changes)
+    return Wait(**{"message": "not yet", "wake_in": 60, "otherwise": Reason.DEPLOY_TIMEOUT} | changes)
 
 
 def keys(event: str, *channels: str) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ class TestTaken:
         assert pipeline.taken(run, terms()) is run
 
 
-COMMANDED = Code.ROLLED_BACK_BY_COMMAND
+COMMANDED = Reason.ROLLED_BACK_BY_COMMAND
 RESTORED = f"it answers; {MERGE[:7]} is quarantined, and nothing is deployed automatically until somebody asks"
 
 
@@ -263,12 +263,12 @@ class TestAdvance:
     @pytest.mark.parametrize(
         ("kind", "reason", "needed", "status", "event", "message"),
         [
-            (Kind.DEPLOY, Code.UNHEALTHY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
+            (Kind.DEPLOY, Reason.UNHEALTHY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
             (Kind.ROLLBACK, COMMANDED, True, Status.SUCCEEDED, "rolled_back", RESTORED),
-            (Kind.ROLLBACK, Code.UNHEALTHY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
+            (Kind.ROLLBACK, Reason.UNHEALTHY, True, Status.ROLLED_BACK, "rolled_back", RESTORED),
             (
                 Kind.DEPLOY,
-                Code.UNHEALTHY,
+                Reason.UNHEALTHY,
                 False,
                 Status.FAILED,
                 "failed",
@@ -277,7 +277,7 @@ class TestAdvance:
             (Kind.ROLLBACK, COMMANDED, False, Status.SUCCEEDED, "succeeded", "that version serves already"),
             (
                 Kind.ROLLBACK,
-                Code.UNHEALTHY,
+                Reason.UNHEALTHY,
                 False,
                 Status.SUCCEEDED,
                 "succeeded",
@@ -302,7 +302,7 @@ class TestAdvance:
         assert (target.hold is not None) == needed
 
     def test_a_rolled_back_run_still_says_why(self):
-        why = Failure(code=Code.UNHEALTHY, message="503", stage=Stage.VERIFY)
+        why = Failure(code=Reason.UNHEALTHY, message="503", stage=Stage.VERIFY)
 
         after = apply(a_run(Stage.VERIFY, rollback=a_way_back(), error=why), Advance("it answers"))
 
@@ -328,27 +328,29 @@ class TestWait:
 
     @pytest.mark.parametrize(("now", "ends"), [(at(539.9), False), (at(540), True), (at(1000), True)])
     def test_waiting_past_the_deadline_is_failing(self, now, ends):
-        after = apply(a_run(Stage.MERGE), wait(otherwise=Code.CHECKS_TIMEOUT), now=now)
+        after = apply(a_run(Stage.MERGE), wait(otherwise=Reason.CHECKS_TIMEOUT), now=now)
 
         assert after.run.status.terminal is ends
         if ends:
             assert after.run.error == Failure(
-                code=Code.CHECKS_TIMEOUT, message="time ran out: not yet", stage=Stage.MERGE
+                code=Reason.CHECKS_TIMEOUT, message="time ran out: not yet", stage=Stage.MERGE
             )
 
     def test_what_the_last_look_saw_is_kept(self):
         seen = Verification(checks=(Check("health", Verdict.FAIL, "503"),), failures=2)
 
-        after = apply(a_run(Stage.VERIFY), wait(otherwise=Code.UNHEALTHY, changes={"verification": seen}), now=at(540))
+        after = apply(
+            a_run(Stage.VERIFY), wait(otherwise=Reason.UNHEALTHY, changes={"verification": seen}), now=at(540)
+        )
 
         assert after.run.stage is Stage.ROLLBACK
         assert after.run.verification == seen
 
     def test_in_the_queue_time_running_out_is_the_queue_s(self):
-        after = apply(a_run(status=Status.QUEUED), wait(otherwise=Code.CHECKS_TIMEOUT), now=at(540))
+        after = apply(a_run(status=Status.QUEUED), wait(otherwise=Reason.CHECKS_TIMEOUT), now=at(540))
 
         assert after.run.error is not None
-        assert after.run.error.code is Code.QUEUE_TIMEOUT
+        assert after.run.error.code is Reason.QUEUE_TIMEOUT
 
     def test_a_run_that_was_called_and_is_not_ready_lets_others_go_first(self):
         called = a_target(active=RUN, queue=queued("next"))
@@ -438,7 +440,7 @@ class TestRetry:
 
         assert after.run.status is Status.FAILED
         assert after.run.error == Failure(
-            code=Code.VENDOR_UNAVAILABLE, message="time ran out: Railway: 502", stage=Stage.DEPLOY
+            code=Reason.VENDOR_UNAVAILABLE, message="time ran out: Railway: 502", stage=Stage.DEPLOY
         )
         assert not after.again, "the run has ended: the message is served"
 
@@ -458,7 +460,7 @@ class TestRetry:
         assert after.run.status.terminal is ends
         if ends:
             assert after.run.error is not None
-            assert after.run.error.code is Code.ATTEMPTS_EXHAUSTED
+            assert after.run.error.code is Reason.ATTEMPTS_EXHAUSTED
             assert after.run.error.message == f"tried {attempts} times: KeyError"
 
     def test_a_run_in_the_queue_stays_there(self):
@@ -472,7 +474,7 @@ class TestRetry:
 
 
 class TestEnqueue:
-    behind = Enqueue("queued behind other", Code.QUEUE_TIMEOUT)
+    behind = Enqueue("queued behind other", Reason.QUEUE_TIMEOUT)
 
     @pytest.mark.parametrize(
         ("stage", "kind"), [(Stage.MERGE, Kind.DEPLOY), (Stage.ROLLBACK, Kind.ROLLBACK)], ids=["deploy", "rollback"]
@@ -525,7 +527,7 @@ class TestEnqueue:
     def test_a_locked_target_is_given_up_by_the_run_that_was_called(self):
         locked = a_target(active=RUN, lock=Lock(by="ada", reason="the fair", at=NOON))
 
-        after = apply(a_run(status=Status.QUEUED), Enqueue("locked", Code.TARGET_LOCKED), locked)
+        after = apply(a_run(status=Status.QUEUED), Enqueue("locked", Reason.TARGET_LOCKED), locked)
 
         assert (after.target.active, after.target.queue) == (None, queued(RUN))
 
@@ -534,7 +536,7 @@ class TestEnqueue:
 
         assert apply(run, self.behind, a_target(active="other")).run.stage_due == at(100)
 
-    @pytest.mark.parametrize("code", [Code.QUEUE_TIMEOUT, Code.TARGET_LOCKED])
+    @pytest.mark.parametrize("code", [Reason.QUEUE_TIMEOUT, Reason.TARGET_LOCKED])
     def test_nobody_queues_for_ever(self, code):
         busy = a_target(active="other", queue=queued("earlier", RUN))
 
@@ -554,7 +556,7 @@ class TestEnqueue:
 class TestFail:
     tail = ("error: no such module",)
 
-    @pytest.mark.parametrize("code", [c for c in Code if c not in {*BAD, *OTHERWISE}])
+    @pytest.mark.parametrize("code", [c for c in Reason if c not in {*BAD, *OTHERWISE}])
     @pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY])
     def test_most_failures_end_the_run_and_free_the_target(self, stage, code):
         live = stage in (Stage.MONITOR, Stage.VERIFY)
@@ -576,7 +578,7 @@ class TestFail:
         assert after.target.verified == a_target().verified
         assert after.messages == (Message("merge", "next"), NOTIFIES)
 
-    @pytest.mark.parametrize("code", [Code.ATTEMPTS_EXHAUSTED, Code.VENDOR_UNAVAILABLE, Code.VENDOR_REFUSED])
+    @pytest.mark.parametrize("code", [Reason.ATTEMPTS_EXHAUSTED, Reason.VENDOR_UNAVAILABLE, Reason.VENDOR_REFUSED])
     def test_giving_up_on_a_deployment_that_nobody_saw_looks_at_what_serves(self, code):
         run = a_run(Stage.DEPLOY, deployment=Deployment(requested_at=NOON))
 
@@ -617,7 +619,7 @@ class TestFail:
     def test_a_refused_deployment_leaves_nothing_behind(self):
         run = a_run(Stage.DEPLOY, deployment=Deployment(requested_at=at(-1)))
 
-        after = apply(run, Fail(Code.DEPLOY_REFUSED, "no such commit", changes={"deployment": None}))
+        after = apply(run, Fail(Reason.DEPLOY_REFUSED, "no such commit", changes={"deployment": None}))
 
         assert (after.run.status, after.run.deployment) == (Status.FAILED, None)
 
@@ -626,7 +628,7 @@ class TestFail:
     def test_whose_deployment_was_replaced_stands_aside(self, kind, rollback):
         run = a_run(Stage.MONITOR, kind=kind, deployment=Deployment(id="d-new"), rollback=rollback)
 
-        after = apply(run, Fail(Code.DEPLOYMENT_REPLACED, "somebody deployed"), a_target(queue=queued("next")))
+        after = apply(run, Fail(Reason.DEPLOYMENT_REPLACED, "somebody deployed"), a_target(queue=queued("next")))
 
         assert after.run.status is Status.SUPERSEDED
         assert after.run.owed == end_keys("superseded")
@@ -635,17 +637,17 @@ class TestFail:
 
     @pytest.mark.parametrize("target", [a_target(), a_target(active="other", queue=queued(RUN))])
     def test_a_label_that_was_taken_off_cancels_the_run_and_leaves_the_queue(self, target):
-        after = apply(a_run(), Fail(Code.LABEL_REMOVED, "not there any more"), target)
+        after = apply(a_run(), Fail(Reason.LABEL_REMOVED, "not there any more"), target)
 
-        assert (after.run.status, after.run.error.code) == (Status.CANCELLED, Code.LABEL_REMOVED)
+        assert (after.run.status, after.run.error.code) == (Status.CANCELLED, Reason.LABEL_REMOVED)
         assert after.run.owed == keys("cancelled", *END_CHANNELS)
         assert (after.target.active, after.target.queue) == (None if target.active == RUN else "other", ())
 
     @pytest.mark.parametrize("target", [a_target(), a_target(active="other", queue=queued(RUN))])
     def test_what_a_newer_merge_brings_along_ends_and_leaves_the_queue(self, target):
-        after = apply(a_run(commit_sha=MERGE), Fail(Code.NEWER_MERGE, "in another"), target)
+        after = apply(a_run(commit_sha=MERGE), Fail(Reason.NEWER_MERGE, "in another"), target)
 
-        assert (after.run.status, after.run.error.code) == (Status.SUPERSEDED, Code.NEWER_MERGE)
+        assert (after.run.status, after.run.error.code) == (Status.SUPERSEDED, Reason.NEWER_MERGE)
         assert after.run.owed == end_keys("superseded")
         assert (after.target.active, after.target.queue) == (None if target.active == RUN else "other", ())
 
@@ -668,10 +670,10 @@ class TestFail:
         assert after.messages == (NOTIFIES,)
 
     def test_somebody_else_s_deployment_does_not_hide_why_ours_failed(self):
-        failure = Failure(code=Code.BUILD_FAILED, message="no", stage=Stage.MONITOR)
-        run = a_run(Stage.ROLLBACK, error=failure, rollback=Rollback(reason=Code.BUILD_FAILED))
+        failure = Failure(code=Reason.BUILD_FAILED, message="no", stage=Stage.MONITOR)
+        run = a_run(Stage.ROLLBACK, error=failure, rollback=Rollback(reason=Reason.BUILD_FAILED))
 
-        after = apply(run, Fail(Code.DEPLOYMENT_REPLACED, "of somebody else"), a_target())
+        after = apply(run, Fail(Reason.DEPLOYMENT_REPLACED, "of somebody else"), a_target())
 
         assert (after.run.status, after.run.error) == (Status.FAILED, failure)
         assert after.run.owed == end_keys("failed")
@@ -680,7 +682,7 @@ class TestFail:
         told = {key: Notified(NOON, "sent") for key in end_keys("failed")}
         run = a_run(Stage.MERGE, attempt=2, notified=told)
 
-        after = apply(run, Fail(Code.CHECKS_FAILED, "test"), a_target())
+        after = apply(run, Fail(Reason.CHECKS_FAILED, "test"), a_target())
 
         assert after.run.owed == end_keys("failed@2")
 
@@ -688,14 +690,14 @@ class TestFail:
         run = a_run(Stage.ROLLBACK, rollback=a_way_back())
         locked = a_target(lock=Lock(by="ada", reason="the fair", at=NOON))
 
-        after = apply(run, Fail(Code.ROLLBACK_REFUSED, "no"), locked)
+        after = apply(run, Fail(Reason.ROLLBACK_REFUSED, "no"), locked)
 
         assert after.target.lock.reason == "rollback_refused: no; locked before by ada: the fair"
 
     def test_finding_no_way_back_locks_the_target(self):
-        run = a_run(Stage.ROLLBACK, deployment=Deployment(id="d-new"), rollback=Rollback(reason=Code.UNHEALTHY))
+        run = a_run(Stage.ROLLBACK, deployment=Deployment(id="d-new"), rollback=Rollback(reason=Reason.UNHEALTHY))
 
-        after = apply(run, Fail(Code.ROLLBACK_TARGET_MISSING, "none is known"))
+        after = apply(run, Fail(Reason.ROLLBACK_TARGET_MISSING, "none is known"))
 
         assert after.target is not None
         assert after.target.lock is not None
@@ -704,7 +706,7 @@ class TestFail:
     def test_when_the_old_version_never_stopped_serving_nothing_is_locked(self):
         serves = a_way_back(needed=False, requested_at=None)
 
-        after = apply(a_run(Stage.VERIFY, rollback=serves), Fail(Code.UNHEALTHY, "503"))
+        after = apply(a_run(Stage.VERIFY, rollback=serves), Fail(Reason.UNHEALTHY, "503"))
 
         assert after.run.owed == end_keys("rollback_failed")
         assert after.target is not None
@@ -712,10 +714,10 @@ class TestFail:
 
     @pytest.mark.parametrize("needed", [None, False], ids=["undecided", "not needed"])
     def test_a_rollback_asked_for_that_began_nothing_only_fails(self, needed):
-        way = Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, needed=needed)
+        way = Rollback(reason=Reason.ROLLED_BACK_BY_COMMAND, needed=needed)
         run = a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=way)
 
-        after = apply(run, Fail(Code.ROLLBACK_TARGET_MISSING, "none is known"), a_target(queue=queued("next")))
+        after = apply(run, Fail(Reason.ROLLBACK_TARGET_MISSING, "none is known"), a_target(queue=queued("next")))
 
         assert after.run.owed == end_keys("failed")
         assert after.target is not None
@@ -724,50 +726,52 @@ class TestFail:
     def test_a_rollback_asked_for_that_was_begun_and_fails_locks_the_target(self):
         run = a_run(Stage.MONITOR, kind=Kind.ROLLBACK, rollback=a_way_back())
 
-        after = apply(run, Fail(Code.DEPLOY_CRASHED, "crashed"))
+        after = apply(run, Fail(Reason.DEPLOY_CRASHED, "crashed"))
 
         assert after.run.owed == end_keys("rollback_failed")
         assert after.target is not None
         assert after.target.lock is not None
 
-    @pytest.mark.parametrize(("needed", "code"), [(True, Code.ROLLBACK_UNVERIFIED), (False, Code.VERIFY_INCONCLUSIVE)])
+    @pytest.mark.parametrize(
+        ("needed", "code"), [(True, Reason.ROLLBACK_UNVERIFIED), (False, Reason.VERIFY_INCONCLUSIVE)]
+    )
     def test_not_being_able_to_look_at_what_was_restored_is_not_nothing_was_rolled_back(self, needed, code):
         run = a_run(Stage.VERIFY, rollback=a_way_back(needed=needed))
 
-        after = apply(run, Fail(Code.VERIFY_INCONCLUSIVE, "no connection"))
+        after = apply(run, Fail(Reason.VERIFY_INCONCLUSIVE, "no connection"))
 
         assert after.run.error is not None
         assert after.run.error.code is code
         assert after.run.history[-1].message == f"{code}: no connection"
 
-    @pytest.mark.parametrize("outcome", [wait(otherwise=Code.ROLLBACK_TIMEOUT), Retry("Railway: 502")])
+    @pytest.mark.parametrize("outcome", [wait(otherwise=Reason.ROLLBACK_TIMEOUT), Retry("Railway: 502")])
     def test_a_way_back_that_takes_too_long_locks_the_target(self, outcome):
-        run = a_run(Stage.ROLLBACK, deployment=Deployment(id="d-new"), rollback=Rollback(reason=Code.UNHEALTHY))
+        run = a_run(Stage.ROLLBACK, deployment=Deployment(id="d-new"), rollback=Rollback(reason=Reason.UNHEALTHY))
 
         after = apply(run, outcome, now=at(540))
 
         assert after.target is not None
         assert after.target.lock is not None
         assert after.run.error is not None
-        assert after.run.error.code in (Code.ROLLBACK_TIMEOUT, Code.VENDOR_UNAVAILABLE)
+        assert after.run.error.code in (Reason.ROLLBACK_TIMEOUT, Reason.VENDOR_UNAVAILABLE)
 
     def test_what_people_were_told_of_is_not_owed_again(self):
         run = a_run(owed=("started:comment",), notify_due=at(300), notified={"failed:n8n": Notified(at(-9), "sent")})
 
-        after = apply(run, Fail(Code.CHECKS_FAILED, "red"))
+        after = apply(run, Fail(Reason.CHECKS_FAILED, "red"))
 
         assert after.run.owed == ("started:comment", "failed:comment", "failed:deployment", "failed:analysis")
         assert after.run.notify_due == after.run.wake_at == NOON
 
 
 class TestJudge:
-    @pytest.mark.parametrize("outcome", [Advance("done"), Fail(Code.CHECKS_FAILED, "red")])
+    @pytest.mark.parametrize("outcome", [Advance("done"), Fail(Reason.CHECKS_FAILED, "red")])
     def test_what_is_decided_stays_so(self, outcome):
         run = a_run(status=Status.QUEUED, attempts=99)
 
         assert pipeline.judge(run, outcome, terms(at(9999))) is outcome
 
-    @pytest.mark.parametrize("outcome", [wait(), Retry("502"), Enqueue("queued", Code.QUEUE_TIMEOUT)])
+    @pytest.mark.parametrize("outcome", [wait(), Retry("502"), Enqueue("queued", Reason.QUEUE_TIMEOUT)])
     def test_in_time_everything_may_go_on(self, outcome):
         assert pipeline.judge(a_run(status=Status.QUEUED), outcome, terms(at(539))) is outcome
 
@@ -786,8 +790,8 @@ class TestJudge:
         (Stage.VERIFY, Advance("healthy"), True),
         (Stage.VERIFY, wait(), False),
         (Stage.MERGE, Retry("502"), False),
-        (Stage.MERGE, Enqueue("queued", Code.QUEUE_TIMEOUT), True),
-        (Stage.MERGE, Fail(Code.CHECKS_FAILED, "red"), True),
+        (Stage.MERGE, Enqueue("queued", Reason.QUEUE_TIMEOUT), True),
+        (Stage.MERGE, Fail(Reason.CHECKS_FAILED, "red"), True),
     ],
 )
 def test_the_target_is_read_only_where_the_outcome_concerns_it(stage, outcome, touches):
@@ -804,7 +808,7 @@ def test_a_hold_after_a_rollback_holds_the_run_that_is_called_next():
     asked = targets.take(a_run(id="next", trigger=a_trigger("command")), after.target, NOON)
 
     assert isinstance(refused, NotDeployed)
-    assert refused.code is Code.TARGET_HELD
+    assert refused.code is Reason.TARGET_HELD
     assert not isinstance(asked, Fail | Enqueue)
     assert (asked.active, asked.hold) == ("next", None)
 
@@ -825,7 +829,7 @@ def test_the_version_of_the_target_is_what_the_run_deployed():
     assert after.target.address == "https://web.example"
 
 
-WAITS = Wait(message="Railway: needs approval", wake_in=60, otherwise=Code.DEPLOY_TIMEOUT, suspends=True)
+WAITS = Wait(message="Railway: needs approval", wake_in=60, otherwise=Reason.DEPLOY_TIMEOUT, suspends=True)
 GOES_ON = replace(WAITS, message="Railway: building", suspends=False)
 
 
@@ -847,11 +851,12 @@ def test_an_approval_that_does_not_come_in_its_time_is_a_timeout():
     waiting = a_run(Stage.MONITOR, suspended_since=at(-1000), deadline=NOON)
     after = apply(waiting, WAITS).run
     assert after.error is not None
-    assert (after.error.code, after.suspended_since) == (Code.DEPLOY_TIMEOUT, None)
+    assert (after.error.code, after.suspended_since) == (Reason.DEPLOY_TIMEOUT, None)
 
 
 @pytest.mark.parametrize(
-    ("code", "event", "kept"), [(Code.TARGET_HELD, "held_back", 1), (Code.NOTHING_TO_DEPLOY, "nothing_to_deploy", 0)]
+    ("code", "event", "kept"),
+    [(Reason.TARGET_HELD, "held_back", 1), (Reason.NOTHING_TO_DEPLOY, "nothing_to_deploy", 0)],
 )
 def test_what_is_not_deployed_ends_without_an_error_and_frees_the_target(code, event, kept):
     run = a_run(commit_sha=MERGE, deployment=Deployment(awaited_since=NOON))
@@ -864,7 +869,7 @@ def test_what_is_not_deployed_ends_without_an_error_and_frees_the_target(code, e
 
 
 def test_a_hold_keeps_a_merge_back_once_and_a_label_that_merged_nothing_not_at_all():
-    held = NotDeployed(Code.TARGET_HELD, "held back")
+    held = NotDeployed(Reason.TARGET_HELD, "held back")
     first = apply(a_run(commit_sha=MERGE), held, a_target())
     assert first.target is not None
     again = apply(a_run(commit_sha=MERGE), held, first.target)
@@ -884,7 +889,7 @@ def test_the_queue_gives_a_stage_no_time_that_it_has_used(called, left, kept):
     """Found by simulation: two that let each other go first waited for ever, each time with all of their time."""
     # Given one whose stage had some time left when it was queued
     waiting = a_run(Stage.MERGE, status=Status.WAITING, deadline=NOON + timedelta(seconds=left))
-    standing = apply(waiting, Enqueue("queued behind other", Code.QUEUE_TIMEOUT), a_target(active="other")).run
+    standing = apply(waiting, Enqueue("queued behind other", Reason.QUEUE_TIMEOUT), a_target(active="other")).run
     assert standing.status is Status.QUEUED
 
     # When an hour later its turn has come, or it finds that it is not ready

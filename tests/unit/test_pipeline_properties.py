@@ -12,29 +12,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_trigger, a_version, a_way_back, at, terms
 
-from shared import outbox, pipeline, targets
-from shared import texts as texts_of
-from shared.errors import Code
-from shared.outcome import Advance, Enqueue, Fail, Message, Outcome, Rejected, Retry, Wait
-from shared.pipeline import NOTIFY, Terms
-from shared.run import (
-    Deployment,
-    Kind,
-    Lock,
-    QueueEntry,
-    Run,
-    Stage,
-    Status,
-    Target,
-    Verification,
-)
+from shared.core import notices, pipeline, targets
+from shared.core.outcome import Advance, Enqueue, Fail, Message, Outcome, Rejected, Retry, Wait
+from shared.core.pipeline import NOTIFY, Terms
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Kind, Lock, QueueEntry, Run, Stage, Status, Target, Verification
+from shared.runs import texts as texts_of
 
 OTHER = "production-pr43-bbbbbbbbbb"
 LONGEST = 1800 + 120 + 900 + 600 + 600 + 900 + 600
 """All the stages of a run that deploys and goes back, with the default policy."""
 
 texts = st.sampled_from(["building", "502", "all well"])
-codes = st.sampled_from(list(Code))
+codes = st.sampled_from(list(Reason))
 waits = st.builds(
     Wait,
     message=texts,
@@ -44,7 +34,7 @@ waits = st.builds(
 )
 retries = st.builds(Retry, texts, st.none() | st.floats(0.5, 5000))
 fails = st.builds(Fail, codes, texts)
-rejections = st.builds(Rejected, texts, st.sampled_from([Code.VENDOR_REFUSED, Code.DEPLOY_REFUSED]))
+rejections = st.builds(Rejected, texts, st.sampled_from([Reason.VENDOR_REFUSED, Reason.DEPLOY_REFUSED]))
 refusing = waits | retries | fails | rejections
 
 
@@ -55,7 +45,7 @@ def advance(run: Run, needed: bool) -> Advance:
     if run.stage is Stage.DEPLOY:
         return Advance("started", {"deployment": Deployment(id="d-new")})
     if run.stage is Stage.ROLLBACK:
-        reason = run.rollback.reason if run.rollback else Code.UNHEALTHY
+        reason = run.rollback.reason if run.rollback else Reason.UNHEALTHY
         return Advance("back", {"rollback": a_way_back(reason=reason, needed=needed)})
     return Advance("well", {"verification": Verification(healthy_since=NOON)} if run.stage is Stage.VERIFY else {})
 
@@ -146,9 +136,9 @@ class OneRun(RuleBasedStateMachine):
 
     @rule()
     def somebody_is_told(self) -> None:
-        claimed = outbox.claim(self.run, "notifier", self.now)
+        claimed = notices.claim(self.run, "notifier", self.now)
         assert claimed is not None
-        self.run = outbox.settle(claimed, dict.fromkeys(claimed.owed, outbox.SENT), self.now)
+        self.run = notices.settle(claimed, dict.fromkeys(claimed.owed, notices.SENT), self.now)
 
     @precondition(lambda self: self.target.active == OTHER)
     @rule()
@@ -241,7 +231,7 @@ def lived(kind: Kind, answers: st.SearchStrategy[Outcome | None], data: st.DataO
     kind=st.sampled_from(list(Kind)),
     data=st.data(),
     wake_in=st.floats(20, 5000),
-    otherwise=st.sampled_from([Code.DEPLOY_TIMEOUT, Code.VERIFY_INCONCLUSIVE, Code.CHECKS_TIMEOUT]),
+    otherwise=st.sampled_from([Reason.DEPLOY_TIMEOUT, Reason.VERIFY_INCONCLUSIVE, Reason.CHECKS_TIMEOUT]),
 )
 def test_whoever_waits_and_fails_and_tries_again_ends_in_time(kind, data, wake_in, otherwise):
     wait = Wait(message="not yet", wake_in=wake_in, otherwise=otherwise)
@@ -256,7 +246,7 @@ def test_whoever_waits_and_fails_and_tries_again_ends_in_time(kind, data, wake_i
 @settings(max_examples=20, deadline=None)
 @given(kind=st.sampled_from(list(Kind)), data=st.data(), wake_in=st.floats(20, 5000))
 def test_a_run_that_only_waits_ends_at_the_very_deadline_of_its_stage(kind, data, wake_in):
-    wait = Wait(message="not yet", wake_in=wake_in, otherwise=Code.VENDOR_UNAVAILABLE)
+    wait = Wait(message="not yet", wake_in=wake_in, otherwise=Reason.VENDOR_UNAVAILABLE)
 
     _, ended, executions = lived(kind, st.just(wait), data)
 
@@ -304,7 +294,7 @@ def test_the_shell_need_not_read_a_target_that_is_not_touched(
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_rollback_that_fails_in_any_stage_and_way_ends_the_run(kind):
     for stage in (Stage.ROLLBACK, Stage.MONITOR, Stage.VERIFY):
-        for code in Code:
+        for code in Reason:
             run = a_run(stage, kind=kind, deployment=Deployment(id="d-new"), rollback=a_way_back())
             assert pipeline.apply(run, a_target(), Fail(code, "no"), terms()).run.status.terminal
 
@@ -312,7 +302,7 @@ def test_a_rollback_that_fails_in_any_stage_and_way_ends_the_run(kind):
 @settings(max_examples=60, deadline=None)
 @given(kind=st.sampled_from(list(Kind)), data=st.data(), wake_in=st.floats(20, 5000))
 def test_whoever_is_refused_now_and_then_ends_all_the_same(kind, data, wake_in):
-    wait = Wait(message="not yet", wake_in=wake_in, otherwise=Code.VERIFY_INCONCLUSIVE)
+    wait = Wait(message="not yet", wake_in=wake_in, otherwise=Reason.VERIFY_INCONCLUSIVE)
     answers = st.sampled_from([wait, Rejected("no"), Retry("502"), None])
 
     run, ended, _ = lived(kind, answers, data)
@@ -335,11 +325,11 @@ def test_a_refusal_counts_once_it_has_lasted_and_not_before(kind, patience, poll
     now = NOON
     for looks in range(1, 10_000):
         given_terms = terms(now, refusal_patience=patience, poll=poll)
-        judged = pipeline.judge(run, Rejected("no", Code.DEPLOY_REFUSED), given_terms)
+        judged = pipeline.judge(run, Rejected("no", Reason.DEPLOY_REFUSED), given_terms)
         lasted = (now - NOON).total_seconds()
         assert isinstance(judged, Fail) == (lasted >= patience and looks >= 3)
         if isinstance(judged, Fail):
-            assert judged.code is Code.DEPLOY_REFUSED
+            assert judged.code is Reason.DEPLOY_REFUSED
             assert lasted <= patience + 2 * max(poll, 5)
             return
         run = pipeline.apply(run, a_target(), Rejected("no"), given_terms).run
@@ -347,16 +337,25 @@ def test_a_refusal_counts_once_it_has_lasted_and_not_before(kind, patience, poll
         now = run.stage_due
 
 
-LOOKED = {Code.BUILD_FAILED, Code.DEPLOY_FAILED, Code.DEPLOY_SKIPPED, Code.DEPLOYMENT_REPLACED, Code.NEWER_MERGE}
+LOOKED = {
+    Reason.BUILD_FAILED,
+    Reason.DEPLOY_FAILED,
+    Reason.DEPLOY_SKIPPED,
+    Reason.DEPLOYMENT_REPLACED,
+    Reason.NEWER_MERGE,
+}
 """Reasons of a run that knows that nothing of its own is live."""
 
 
 LONG_REFUSED = {"refusals": 5, "refused_since": at(-3600)}
 GIVING_UP = [
-    *(Fail(code, "so it is") for code in Code if code is not Code.LABEL_REMOVED),
+    *(Fail(code, "so it is") for code in Reason if code is not Reason.LABEL_REMOVED),
     Retry("502"),
     Rejected("Not Authorized"),
-    *(Wait(message="not yet", wake_in=60, otherwise=code) for code in (Code.DEPLOY_TIMEOUT, Code.VERIFY_INCONCLUSIVE)),
+    *(
+        Wait(message="not yet", wake_in=60, otherwise=code)
+        for code in (Reason.DEPLOY_TIMEOUT, Reason.VERIFY_INCONCLUSIVE)
+    ),
 ]
 NOTHING_BEGUN = a_way_back(needed=None, requested_at=None)
 
@@ -389,7 +388,9 @@ def test_who_gives_up_never_leaves_its_own_free_and_unsaid(outcome, refused):
         assert texts_of.notification(after.run, event, "")["severity"] == "critical"
 
 
-@pytest.mark.parametrize("code", [Code.VENDOR_REFUSED, Code.QUEUE_TIMEOUT, Code.ATTEMPTS_EXHAUSTED, Code.TARGET_HELD])
+@pytest.mark.parametrize(
+    "code", [Reason.VENDOR_REFUSED, Reason.QUEUE_TIMEOUT, Reason.ATTEMPTS_EXHAUSTED, Reason.TARGET_HELD]
+)
 @pytest.mark.parametrize("stage", [Stage.MERGE, Stage.DEPLOY])
 @pytest.mark.parametrize("auto_deploy", ["adopt", "off"])
 @pytest.mark.parametrize("source", ["merge", "command"])
@@ -399,7 +400,7 @@ def test_what_railway_deploys_by_itself_is_not_left_unsaid(code, stage, auto_dep
     after = pipeline.apply(run, a_target(), Fail(code, "no"), terms(auto_deploy=auto_deploy))
 
     merged = source == "merge" or stage is Stage.DEPLOY
-    held = auto_deploy == "adopt" and merged and code is not Code.TARGET_HELD
+    held = auto_deploy == "adopt" and merged and code is not Reason.TARGET_HELD
     assert after.target is not None
     assert (after.target.hold is not None) == after.run.left_unverified == held
 
@@ -408,11 +409,11 @@ def test_what_railway_deploys_by_itself_is_not_left_unsaid(code, stage, auto_dep
 @pytest.mark.parametrize("source", ["health", "command"])
 def test_a_rollback_that_was_not_begun_is_said_as_what_it_is(needed, source):
     # given a rollback that could not be asked for: one by command, or of what lost its health on probation
-    reason = Code.UNHEALTHY if source == "health" else Code.ROLLED_BACK_BY_COMMAND
+    reason = Reason.UNHEALTHY if source == "health" else Reason.ROLLED_BACK_BY_COMMAND
     back = a_way_back(reason=reason, needed=needed, requested_at=None)
     run = a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=back, trigger=a_trigger(source))
 
-    after = pipeline.apply(run, a_target(), Fail(Code.VENDOR_REFUSED, "no"), terms())
+    after = pipeline.apply(run, a_target(), Fail(Reason.VENDOR_REFUSED, "no"), terms())
 
     # then what is known to be bad is locked, what lost its health held, and what somebody only wished away left
     assert after.target is not None

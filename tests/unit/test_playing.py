@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from local.playing import SHORTEST_DEADLINE, emulated
-from shared.config import Config, parse
+from local.emulation.played_config import SHORTEST_DEADLINE, emulated
+from shared.core.policy import Policy
 from shared.errors import ConfigError
-from shared.policy import Policy
+from shared.runtime.config import Config, parse
 
 FILE = """
 [policy]

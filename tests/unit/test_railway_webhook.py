@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.webhooks.railway import normalise, sent_with
+from shared.core.events import DeploymentChanged
 from shared.errors import BadInput
-from shared.events import DeploymentChanged
-from shared.railway_webhook import normalise, sent_with
 
 SECRET = "a-long-shared-secret"
 

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit import secret_corpus
 
-from shared import redaction
-from shared.redaction import MASK, names_secret, redact, remember
-from shared.secret_shapes import SHAPES, Shape
+from shared.runtime import redaction
+from shared.runtime.redaction import MASK, names_secret, redact, remember
+from shared.runtime.secret_shapes import SHAPES, Shape
 
 PEM = """-----BEGIN RSA PRIVATE KEY-----
 MIIEpAIBAAKCAQEAsecretsecretsecretsecretsecretsecretsecretline01

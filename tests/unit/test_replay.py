@@ -6,12 +6,24 @@ import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, a_run, a_target, a_way_back, at, terms
 
-from shared import attempts
-from shared.errors import Code
-from shared.outcome import Fail, Message
-from shared.pipeline import Transition
-from shared.replay import Request, replay
-from shared.run import Deployment, Failure, HistoryEntry, Hold, Kind, Quarantine, Rollback, Run, Stage, Status, Target
+from shared.core import attempts
+from shared.core.outcome import Fail, Message
+from shared.core.pipeline import Transition
+from shared.core.reasons import Reason
+from shared.core.replay import Request, replay
+from shared.core.run import (
+    Deployment,
+    Failure,
+    HistoryEntry,
+    Hold,
+    Kind,
+    Quarantine,
+    Rollback,
+    Run,
+    Stage,
+    Status,
+    Target,
+)
 
 ADA = Request(by="ada")
 DEPLOYED = Deployment(id="d-new", baseline=("d-old",), requested_at=NOON)
@@ -19,7 +31,7 @@ DEPLOYED = Deployment(id="d-new", baseline=("d-old",), requested_at=NOON)
 
 def finished(stage: Stage = Stage.MONITOR, status: Status = Status.FAILED, **changes: object) -> Run:
     """A run that failed at the stage."""
-    failure = Failure(code=Code.BUILD_FAILED, message="no", stage=stage)
+    failure = Failure(code=Reason.BUILD_FAILED, message="no", stage=stage)
     given = {"status": status, "error": failure, "deployment": DEPLOYED, "commit_sha": MERGE, **changes}
     return a_run(Stage.DONE, **given)
 
@@ -87,17 +99,17 @@ def test_after_the_deployment_it_is_what_is_looked_at(stage: Stage) -> None:
 
 
 def test_a_way_back_begins_anew_for_the_old_reason() -> None:
-    run = finished(rollback=replace(a_way_back(), reason=Code.UNHEALTHY, to_commit="abcdef1"))
+    run = finished(rollback=replace(a_way_back(), reason=Reason.UNHEALTHY, to_commit="abcdef1"))
 
     after = begun(run, request=Request(by="ada", stage=Stage.ROLLBACK)).run
 
-    assert after.rollback == Rollback(reason=Code.UNHEALTHY, to_commit="abcdef1")
+    assert after.rollback == Rollback(reason=Reason.UNHEALTHY, to_commit="abcdef1")
 
 
 def test_a_way_back_may_begin_where_there_was_none() -> None:
     after = begun(finished(), request=Request(by="ada", stage=Stage.ROLLBACK)).run
 
-    assert after.rollback == Rollback(reason=Code.ROLLED_BACK_BY_COMMAND)
+    assert after.rollback == Rollback(reason=Reason.ROLLED_BACK_BY_COMMAND)
 
 
 def test_the_target_is_taken_at_once_but_by_the_merge_which_does_so_itself() -> None:
@@ -109,16 +121,16 @@ def test_the_target_is_taken_at_once_but_by_the_merge_which_does_so_itself() -> 
 def test_a_busy_target_is_not_waited_for() -> None:
     fail = refused(finished(), a_target(active="other"))
 
-    assert (fail.code, fail.message) == (Code.NOT_REPLAYABLE, "the target is not free: queued behind other")
+    assert (fail.code, fail.message) == (Reason.NOT_REPLAYABLE, "the target is not free: queued behind other")
 
 
 def test_a_hold_is_for_automatic_runs_and_a_quarantine_is_not() -> None:
     held = a_target(active=None, hold=Hold(reason="bad", at=NOON, run_id="x"))
     assert begun(finished(), held).run.stage is Stage.MONITOR
 
-    bad = Quarantine(commit_sha=MERGE, run_id="x", reason=Code.UNHEALTHY, at=NOON)
+    bad = Quarantine(commit_sha=MERGE, run_id="x", reason=Reason.UNHEALTHY, at=NOON)
     quarantined = a_target(active=None, quarantined=(bad,))
-    assert refused(finished(), quarantined).code is Code.QUARANTINED
+    assert refused(finished(), quarantined).code is Reason.QUARANTINED
     assert begun(finished(), quarantined, Request(by="ada", force="it was the database")).run.stage is Stage.MONITOR
 
 
@@ -136,7 +148,7 @@ def test_a_hold_is_for_automatic_runs_and_a_quarantine_is_not() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(run: Run, stage: Stage | None) -> None:
-    assert refused(run, request=Request(by="ada", stage=stage)).code is Code.NOT_REPLAYABLE
+    assert refused(run, request=Request(by="ada", stage=stage)).code is Reason.NOT_REPLAYABLE
 
 
 def test_each_attempt_has_the_whole_time_of_its_stage() -> None:
@@ -164,7 +176,7 @@ def test_each_attempt_keeps_how_it_ended_and_how_long_it_took() -> None:
         (one.attempt, one.status, one.reason, one.deployed, one.began_at, one.ended_at, one.stage_seconds)
         for one in third.run.attempts_ended
     ] == [
-        (1, Status.FAILED, Code.BUILD_FAILED, True, at(-60), at(0), {"done": 0.0, "monitor": 60.0}),
+        (1, Status.FAILED, Reason.BUILD_FAILED, True, at(-60), at(0), {"done": 0.0, "monitor": 60.0}),
         (2, Status.SUCCEEDED, None, True, at(600), at(630), {"monitor": 0.0, "verify": 30.0}),
     ]
 
@@ -181,7 +193,7 @@ def test_of_a_run_from_before_that_was_kept_the_history_tells_when_the_attempt_b
 
 def test_what_a_replay_begins_with_knows_nothing_of_what_was_not_deployed() -> None:
     quiet = finished(status=Status.NOT_DEPLOYED, error=None, deployment=None)
-    run = begun(replace(quiet, reason=Code.NOTHING_TO_DEPLOY, touches=False)).run
+    run = begun(replace(quiet, reason=Reason.NOTHING_TO_DEPLOY, touches=False)).run
 
     assert (run.stage, run.reason, run.touches) == (Stage.MERGE, None, None)
 

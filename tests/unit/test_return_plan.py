@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from unit.building import MERGE, OLD, OLDER, a_deployment, a_run, a_target, a_version, at
 
-from shared.errors import Code
-from shared.outcome import Fail, Wait
-from shared.return_plan import NothingToDo, Return, plan
-from shared.run import Deployment, Kind, Rollback, Stage
+from functions.rollback.plan import NothingToDo, Return, plan
+from shared.core.outcome import Fail, Wait
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Kind, Rollback, Stage
 
 new = a_deployment("d-new", "SUCCESS", commit_sha=MERGE)
 new_crashed = a_deployment("d-new", "CRASHED", commit_sha=MERGE)
@@ -70,7 +70,7 @@ class TestAfterABadDeployment:
     def test_somebody_else_s_deployment_is_left_alone(self, active):
         decision = plan(self.run(), both, active, (strange, new, old_kept))
 
-        assert decision == Fail(Code.DEPLOYMENT_REPLACED, "deployment d-strang of somebody else serves; left alone")
+        assert decision == Fail(Reason.DEPLOYMENT_REPLACED, "deployment d-strang of somebody else serves; left alone")
 
     def test_somebody_else_s_deployment_that_does_not_serve_does_not_matter(self):
         failed = a_deployment("d-strange", "FAILED")
@@ -86,26 +86,26 @@ class TestAfterABadDeployment:
         decision = plan(self.run(), nothing_verified, (strange,), (strange, new_crashed))
 
         assert isinstance(decision, Fail)
-        assert decision.code is Code.DEPLOYMENT_REPLACED
+        assert decision.code is Reason.DEPLOYMENT_REPLACED
 
     def test_without_a_deployment_of_its_own_what_serves_is_somebody_else_s(self):
         decision = plan(a_run(Stage.ROLLBACK, deployment=None), nothing_verified, (unnamed,), (unnamed,))
 
         assert isinstance(decision, Fail)
-        assert decision.code is Code.DEPLOYMENT_REPLACED
+        assert decision.code is Reason.DEPLOYMENT_REPLACED
 
     @pytest.mark.parametrize("active", [(), (new,), (new_crashed,)])
     def test_there_is_no_way_back_from_a_first_deployment(self, active):
         decision = plan(self.run(), nothing_verified, active, (new,))
 
         assert decision == Fail(
-            Code.ROLLBACK_TARGET_MISSING, "no verified deployment of this target is known to return to"
+            Reason.ROLLBACK_TARGET_MISSING, "no verified deployment of this target is known to return to"
         )
 
 
 class TestAskedFor:
     def run(self, to_commit: str | None = None):
-        way = Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, to_commit=to_commit)
+        way = Rollback(reason=Reason.ROLLED_BACK_BY_COMMAND, to_commit=to_commit)
         return a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=way)
 
     current = a_target(verified=(a_version("d-new", MERGE), a_version(), a_version("d-older", OLDER)))
@@ -129,7 +129,7 @@ class TestAskedFor:
         assert decision.to == a_version()
 
     def test_a_command_that_waited_for_a_deployment_that_was_taken_back_is_done(self):
-        way = Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, unless=OLD)
+        way = Rollback(reason=Reason.ROLLED_BACK_BY_COMMAND, unless=OLD)
         run = a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK, rollback=way)
 
         assert plan(run, both, (old,), (old, older_kept)) == NothingToDo(a_version())
@@ -162,4 +162,4 @@ class TestAskedFor:
     def test_nowhere_to_return_to(self, wanted, message):
         alone = a_target(verified=(a_version("d-new", MERGE),))
 
-        assert plan(self.run(wanted), alone, (new,), (new,)) == Fail(Code.ROLLBACK_TARGET_MISSING, message)
+        assert plan(self.run(wanted), alone, (new,), (new,)) == Fail(Reason.ROLLBACK_TARGET_MISSING, message)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.clock import VirtualClock
-from local.secrets import EnvironmentSecrets
-from shared.clock import SystemClock
+from local.emulation.secrets import EnvironmentSecrets
+from local.world.clock import VirtualClock
 from shared.errors import SecretMissing, Unavailable
-from shared.redaction import MASK, redact
-from shared.secrets import LIFETIME, NAMES, Secrets
+from shared.runtime.clock import SystemClock
+from shared.runtime.redaction import MASK, redact
+from shared.runtime.secrets import LIFETIME, NAMES, Secrets
 
 
 class Source:

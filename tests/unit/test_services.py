@@ -15,16 +15,16 @@ import httpx
 import pytest
 from unit.functions.scene import TARGET, RecordingBus, Scene, ScriptedStore, opened
 
-from local.clock import VirtualClock
-from local.secrets import EnvironmentSecrets
-from shared import config, log
+from local.emulation.secrets import EnvironmentSecrets
+from local.world.clock import VirtualClock
+from shared.core.outcome import Message
+from shared.core.pipeline import Pace
+from shared.core.policy import Policy
 from shared.errors import ConfigError, TransientError
-from shared.outcome import Message
-from shared.pipeline import Pace
-from shared.policy import Policy
-from shared.ports import Backend
-from shared.services import Services, current, install, open_services, prepare
-from shared.settings import Settings
+from shared.runtime import config, log
+from shared.runtime.ports import Backend
+from shared.runtime.services import Services, current, install, open_services, prepare
+from shared.runtime.settings import Settings
 
 CONFIG = """
 [repositories."acme/shop".services.web]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import ConfigError
-from shared.settings import Settings, read
+from shared.runtime.settings import Settings, read
 
 
 def test_what_is_not_set_has_its_default():
@@ -15,7 +15,7 @@ def test_what_is_not_set_has_its_default():
 
 def test_a_field_is_read_from_the_variable_of_its_name():
     environ = {
-        "SIGNALBOX_BACKEND": "local.backend:open_backend",
+        "SIGNALBOX_BACKEND": "local.emulation.backend:open_backend",
         "SIGNALBOX_REDELIVERY": "1.5",
         "SIGNALBOX_ALLOW_LOOPBACK": "true",
         "GITHUB_APP_ID": "12345",
@@ -23,7 +23,7 @@ def test_a_field_is_read_from_the_variable_of_its_name():
 
     settings = read(environ)
 
-    assert settings.signalbox_backend == "local.backend:open_backend"
+    assert settings.signalbox_backend == "local.emulation.backend:open_backend"
     assert settings.signalbox_redelivery == 1.5
     assert settings.signalbox_allow_loopback is True
     assert settings.github_app_id == "12345"

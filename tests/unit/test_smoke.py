@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from unit.functions.scene import Scene, opened
 
 from local.cli.smoke_test import smoke_test
-from local.smoke import BETWEEN, problems
+from local.operating.smoke import BETWEEN, problems
 
 CONSOLE, WEBHOOK = "https://console.test", "https://webhooks.test/github-webhook"
 Answers = Callable[[httpx.Request], httpx.Response]

@@ -17,10 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from unit.functions.scene import IMPATIENT, NEW, OTHER, TARGET, Crash, Scene, opened
 
-from shared import outbox, stage
-from shared.amend import amend
+from shared.core import notices
+from shared.core.outcome import Advance, Enqueue, Outcome, Wait
+from shared.core.pipeline import Pace
+from shared.core.reasons import Reason
+from shared.core.run import Lease, Run, Stage, Status, Target
 from shared.errors import (
-    Code,
     Final,
     NotFound,
     RateLimited,
@@ -30,11 +32,10 @@ from shared.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from shared.outcome import Advance, Enqueue, Outcome, Wait
-from shared.pipeline import Pace
-from shared.run import Lease, Run, Stage, Status, Target
-from shared.services import Services
-from shared.stage import Claim, LeaseLost
+from shared.runtime import stage
+from shared.runtime.services import Services
+from shared.runtime.stage import Claim, LeaseLost
+from shared.runtime.update import amend
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def advance(claim: Claim, services: Services) -> Outcome:
 
 
 async def wait(claim: Claim, services: Services) -> Outcome:
-    return Wait(message="not yet", wake_in=10, otherwise=Code.CHECKS_TIMEOUT)
+    return Wait(message="not yet", wake_in=10, otherwise=Reason.CHECKS_TIMEOUT)
 
 
 def raising(error: BaseException) -> stage.Handler:
@@ -283,7 +284,7 @@ async def test_attempts_used_up_end_the_run_without_another_try(scene: Scene) ->
     assert (await push(run.id, raising(AssertionError("called")))).status_code == 200
     after = await scene.run(run.id)
     assert after.error is not None
-    assert (after.status, after.error.code) == (Status.FAILED, Code.ATTEMPTS_EXHAUSTED)
+    assert (after.status, after.error.code) == (Status.FAILED, Reason.ATTEMPTS_EXHAUSTED)
 
 
 async def test_a_message_that_kills_every_worker_cannot_leave_its_run_stuck(scene: Scene) -> None:
@@ -362,7 +363,7 @@ async def test_what_is_certain_ends_the_run_in_the_vendors_words(scene: Scene) -
     assert after.error is not None
     assert (after.status, after.error.code, after.error.message) == (
         Status.FAILED,
-        Code.VENDOR_REFUSED,
+        Reason.VENDOR_REFUSED,
         "no such thing",
     )
 
@@ -404,7 +405,7 @@ async def test_a_refusal_that_lasts_ends_the_run_in_the_vendors_words(scene: Sce
     assert lasted >= scene.services.terms(TARGET).policy.refusal_patience
     assert looks >= 3
     assert after.error is not None
-    assert after.error.code is Code.VENDOR_REFUSED
+    assert after.error.code is Reason.VENDOR_REFUSED
     assert after.error.message == f"refused {looks} times in {lasted:.0f} s: Not Authorized"
 
 
@@ -464,7 +465,7 @@ async def test_a_run_whose_target_is_no_longer_configured_ends(scene: Scene) -> 
     assert (await push(run.id, raising(AssertionError("called")))).status_code == 200
     after = await scene.run(run.id)
     assert after.error is not None
-    assert (after.status, after.error.code) == (Status.FAILED, Code.TARGET_UNKNOWN)
+    assert (after.status, after.error.code) == (Status.FAILED, Reason.TARGET_UNKNOWN)
 
 
 # Run and target, and who else writes
@@ -473,7 +474,7 @@ async def test_a_run_whose_target_is_no_longer_configured_ends(scene: Scene) -> 
 async def test_the_end_of_a_run_frees_its_target_and_calls_the_next_in_one_commit(scene: Scene) -> None:
     run = scene.new_run(Stage.MERGE)
     waiting = replace(run, id="production-pr2-next", status=Status.QUEUED)
-    target = outbox.scheduled(Target(id=TARGET, active=run.id))
+    target = notices.scheduled(Target(id=TARGET, active=run.id))
     await scene.save(run, waiting, target)
     await push(waiting.id, enqueue)
     assert [entry.run_id for entry in (await scene.target()).queue] == [waiting.id]
@@ -486,15 +487,15 @@ async def test_the_end_of_a_run_frees_its_target_and_calls_the_next_in_one_commi
 
 
 async def enqueue(claim: Claim, services: Services) -> Outcome:
-    return Enqueue("queued behind another", Code.QUEUE_TIMEOUT)
+    return Enqueue("queued behind another", Reason.QUEUE_TIMEOUT)
 
 
 async def test_what_notify_wrote_meanwhile_is_kept(scene: Scene) -> None:
-    run = outbox.owe(scene.new_run(Stage.MERGE), "started", scene.clock.now())
+    run = notices.owe(scene.new_run(Stage.MERGE), "started", scene.clock.now())
     await scene.save(run)
 
     async def told(document: Run) -> Run:
-        return outbox.settle(document, {"started:comment": outbox.SENT}, scene.clock.now())
+        return notices.settle(document, {"started:comment": notices.SENT}, scene.clock.now())
 
     async def meanwhile(claim: Claim, services: Services) -> Outcome:
         fresh = await scene.run(run.id)
@@ -504,7 +505,7 @@ async def test_what_notify_wrote_meanwhile_is_kept(scene: Scene) -> None:
     assert (await push(run.id, meanwhile)).status_code == 200
     after = await scene.run(run.id)
     assert (after.stage, after.commit_sha) == (Stage.DEPLOY, OTHER)
-    assert after.notified["started:comment"].outcome == outbox.SENT
+    assert after.notified["started:comment"].outcome == notices.SENT
     assert after.owed == ("merged:comment",)
 
 

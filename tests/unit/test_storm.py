@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from local.storm import Storm
+from local.demo.duplicator import Storm
 
 
 class Function:

@@ -21,14 +21,14 @@ from unit.building import (
     terms,
 )
 
-from shared import targets
-from shared.errors import Code
-from shared.outcome import Enqueue, Fail, Message, NotDeployed
-from shared.run import Deployment, Health, Hold, Kind, Lock, Quarantine, QueueEntry, Stage, Target
+from shared.core import targets
+from shared.core.outcome import Enqueue, Fail, Message, NotDeployed
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Health, Hold, Kind, Lock, Quarantine, QueueEntry, Stage, Target
 
 LOCK = Lock(by="mona", reason="audit", at=at(-60))
 HOLD = Hold(reason="another run was rolled back", at=at(-60), run_id="another")
-QUARANTINE = Quarantine(commit_sha=MERGE, run_id="another", reason=Code.UNHEALTHY, at=at(-60))
+QUARANTINE = Quarantine(commit_sha=MERGE, run_id="another", reason=Reason.UNHEALTHY, at=at(-60))
 POLICY = terms().policy
 
 merged = a_run(commit_sha=MERGE)
@@ -54,13 +54,13 @@ class TestTake:
     @pytest.mark.parametrize("run", [merged, commanded, forced, going_back])
     def test_a_busy_target_is_queued_for(self, run):
         assert targets.take(run, a_target(active="other", lock=LOCK), NOON) == Enqueue(
-            "queued behind other", Code.QUEUE_TIMEOUT
+            "queued behind other", Reason.QUEUE_TIMEOUT
         )
 
     @pytest.mark.parametrize("run", [merged, commanded, forced])
     def test_a_locked_target_is_queued_for(self, run):
         assert targets.take(run, a_target(active=None, lock=LOCK), NOON) == Enqueue(
-            "queued: the target is locked: audit", Code.TARGET_LOCKED
+            "queued: the target is locked: audit", Reason.TARGET_LOCKED
         )
 
     def test_a_lock_does_not_stop_the_way_back(self):
@@ -73,7 +73,7 @@ class TestTake:
     def test_a_held_target_refuses_what_nobody_asked_for_just_now(self, run, active):
         refused = targets.take(run, a_target(active=active, hold=HOLD), NOON)
 
-        assert refused == NotDeployed(Code.TARGET_HELD, "the target is held: another run was rolled back")
+        assert refused == NotDeployed(Reason.TARGET_HELD, "the target is held: another run was rolled back")
 
     @pytest.mark.parametrize("active", [None, RUN], ids=["free", "called from the queue"])
     def test_a_deployment_asked_for_lifts_the_hold(self, active):
@@ -91,7 +91,7 @@ class TestTake:
     def test_a_quarantined_commit_is_refused(self, run, active):
         refused = targets.take(run, a_target(active=active, quarantined=(QUARANTINE,)), NOON)
 
-        assert refused == Fail(Code.QUARANTINED, "2222222 was rolled back by another")
+        assert refused == Fail(Reason.QUARANTINED, "2222222 was rolled back by another")
 
     @pytest.mark.parametrize("run", [forced, going_back, a_run(), a_run(commit_sha=OLD)])
     def test_a_reason_overrides_the_quarantine_and_other_commits_have_none(self, run):
@@ -185,7 +185,7 @@ class TestStanding:
     run = a_run(Stage.VERIFY, deployment=Deployment(id="d-new", url="https://web.example", migrates=True))
 
     def test_what_was_verified_is_the_current_version_and_lifts_what_stood_in_its_way(self):
-        other = Quarantine(commit_sha=OLDER, run_id="x", reason=Code.UNHEALTHY, at=NOON)
+        other = Quarantine(commit_sha=OLDER, run_id="x", reason=Reason.UNHEALTHY, at=NOON)
         before = a_target(hold=HOLD, rollbacks_in_a_row=2, quarantined=(QUARANTINE, other), lock=LOCK)
 
         after = targets.standing(before, self.run, NOON)
@@ -228,7 +228,7 @@ class TestRestored:
         after = self.restored(a_target(verified=(a_version(migrates=True), a_version("d-older", OLDER))))
 
         assert after.verified == (a_version("d-back", OLD, run_id=RUN, at=NOON), a_version("d-older", OLDER))
-        assert after.quarantined == (Quarantine(commit_sha=MERGE, run_id=RUN, reason=Code.UNHEALTHY, at=NOON),)
+        assert after.quarantined == (Quarantine(commit_sha=MERGE, run_id=RUN, reason=Reason.UNHEALTHY, at=NOON),)
         assert after.hold == Hold(reason=f"{RUN} was rolled back: unhealthy", at=NOON, run_id=RUN)
         assert after.rollbacks_in_a_row == 1
 
@@ -262,7 +262,7 @@ class TestRestored:
 
     def test_a_commit_is_quarantined_once_and_the_newest_twenty_are_kept(self):
         others = tuple(
-            Quarantine(commit_sha=f"{n:040x}", run_id="x", reason=Code.UNHEALTHY, at=NOON) for n in range(19)
+            Quarantine(commit_sha=f"{n:040x}", run_id="x", reason=Reason.UNHEALTHY, at=NOON) for n in range(19)
         )
 
         again = self.restored(a_target(quarantined=(*others, QUARANTINE)))

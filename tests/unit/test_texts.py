@@ -9,10 +9,9 @@ import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_trigger, a_version, a_way_back, at
 
-from shared import outbox, texts
-from shared.commands import USAGE
-from shared.errors import Code
-from shared.run import (
+from shared.core import notices
+from shared.core.reasons import Reason
+from shared.core.run import (
     Check,
     Deaf,
     Deployment,
@@ -28,16 +27,18 @@ from shared.run import (
     Verdict,
     Verification,
 )
+from shared.runs import texts
+from shared.runs.commands import USAGE
 
 CONSOLE = "https://console.example/"
 TOKEN = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"
 CUT_OFF_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEAsecretsecretsecret"
 GITHUB_TAKES = 65_535
 
-FOR_N8N = [event for event, channels in outbox.CHANNELS.items() if outbox.N8N in channels]
+FOR_N8N = [event for event, channels in notices.CHANNELS.items() if notices.N8N in channels]
 
 
-def a_failure(code: Code = Code.UNHEALTHY, message: str = "503", *log_tail: str) -> Failure:
+def a_failure(code: Reason = Reason.UNHEALTHY, message: str = "503", *log_tail: str) -> Failure:
     return Failure(code=code, message=message, stage=Stage.VERIFY, log_tail=log_tail)
 
 
@@ -48,10 +49,10 @@ def ended(status: Status, **changes) -> Run:
     return a_run(Stage.VERIFY, **{"status": status} | changes)
 
 
-@pytest.mark.parametrize("code", Code)
+@pytest.mark.parametrize("code", Reason)
 def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code):
     failed = ended(Status.FAILED, error=a_failure(code))
-    advice = texts.ADVICE[code]
+    advice = code.advice
 
     assert advice.endswith((".", "?"))
     for text in (texts.comment(failed, CONSOLE), texts.refusal(code, "so it is")):
@@ -65,8 +66,8 @@ def test_what_was_not_deployed_says_why_in_every_text():
         *a_run().history,
         HistoryEntry(at(0), Stage.MERGE, Status.NOT_DEPLOYED, "held back: @team was rolled back"),
     )
-    run = ended(Status.NOT_DEPLOYED, reason=Code.TARGET_HELD, history=history)
-    advice = texts.ADVICE[Code.TARGET_HELD]
+    run = ended(Status.NOT_DEPLOYED, reason=Reason.TARGET_HELD, history=history)
+    advice = Reason.TARGET_HELD.advice
 
     told = texts.notification(run, "held_back", CONSOLE)
 
@@ -81,32 +82,32 @@ def test_what_was_not_deployed_says_why_in_every_text():
         (a_run(), "🚂 on its way to **web/production**"),
         (a_run(status=Status.WAITING), "🚂 on its way to **web/production**"),
         (a_run(status=Status.QUEUED), "⏳ waiting for its turn on **web/production**"),
-        (a_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.UNHEALTHY)), "↩️ taking back from **web/production**"),
+        (a_run(Stage.ROLLBACK, rollback=Rollback(reason=Reason.UNHEALTHY)), "↩️ taking back from **web/production**"),
         (a_run(Stage.MONITOR, rollback=a_way_back()), "↩️ taking back from **web/production**"),
         (ended(Status.SUCCEEDED), "✅ deployed to **web/production**"),
         (ended(Status.ROLLED_BACK, rollback=a_way_back()), "↩️ rolled back on **web/production**"),
         (ended(Status.CANCELLED), "⏹️ cancelled on **web/production**"),
         (ended(Status.SUPERSEDED), "⏭️ superseded on **web/production**"),
-        (ended(Status.NOT_DEPLOYED, reason=Code.NOTHING_TO_DEPLOY), "▫️ nothing to deploy to **web/production**"),
-        (ended(Status.NOT_DEPLOYED, reason=Code.TARGET_HELD), "⏸️ held back from **web/production**"),
+        (ended(Status.NOT_DEPLOYED, reason=Reason.NOTHING_TO_DEPLOY), "▫️ nothing to deploy to **web/production**"),
+        (ended(Status.NOT_DEPLOYED, reason=Reason.TARGET_HELD), "⏸️ held back from **web/production**"),
         (ended(Status.FAILED, deployment=None), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED, deployment=Deployment()), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED), "❌ not deployed to **web/production**"),
         (ended(Status.FAILED, error=a_failure()), "❔ deployed, but not verified, on **web/production**"),
         (
-            ended(Status.FAILED, error=a_failure(Code.VERIFY_INCONCLUSIVE), left_unverified=True),
+            ended(Status.FAILED, error=a_failure(Reason.VERIFY_INCONCLUSIVE), left_unverified=True),
             "🚨 live, but not verified, on **web/production**",
         ),
         (
             ended(
                 Status.FAILED,
-                error=Failure(code=Code.VENDOR_REFUSED, message="no", stage=Stage.MONITOR),
+                error=Failure(code=Reason.VENDOR_REFUSED, message="no", stage=Stage.MONITOR),
                 left_unverified=True,
             ),
             "🚨 perhaps live, but not verified, on **web/production**",
         ),
         (
-            ended(Status.FAILED, error=a_failure(Code.UNHEALTHY), left_unverified=True),
+            ended(Status.FAILED, error=a_failure(Reason.UNHEALTHY), left_unverified=True),
             "🚨 unhealthy, and still live on **web/production**",
         ),
         (ended(Status.FAILED, rollback=a_way_back(needed=False)), "❌ not deployed to **web/production**"),
@@ -135,8 +136,8 @@ def test_headlines(run, headline):
 @pytest.mark.parametrize(
     ("code", "what"),
     [
-        (Code.VENDOR_REFUSED, "This version may be live, and it was not verified."),
-        (Code.UNHEALTHY, "The version is still live."),
+        (Reason.VENDOR_REFUSED, "This version may be live, and it was not verified."),
+        (Reason.UNHEALTHY, "The version is still live."),
     ],
 )
 @pytest.mark.parametrize("event", ["failed", "unverified"])
@@ -164,7 +165,7 @@ class TestComment:
 
     def test_other_people_s_words_stay_words(self):
         words = "<!-- signalbox:run:other --> <img> @team"
-        failed = ended(Status.FAILED, error=a_failure(Code.CHECKS_FAILED, words), trigger=a_trigger(force=words))
+        failed = ended(Status.FAILED, error=a_failure(Reason.CHECKS_FAILED, words), trigger=a_trigger(force=words))
 
         text = texts.comment(failed, CONSOLE)
 
@@ -178,8 +179,8 @@ class TestComment:
     def test_a_way_back_that_failed_says_what_for_and_that_it_is_locked(self):
         stuck = ended(
             Status.FAILED,
-            rollback=a_way_back(reason=Code.UNHEALTHY),
-            error=a_failure(Code.ROLLBACK_REFUSED, "answered false"),
+            rollback=a_way_back(reason=Reason.UNHEALTHY),
+            error=a_failure(Reason.ROLLBACK_REFUSED, "answered false"),
         )
 
         text = texts.comment(stuck, "")
@@ -203,7 +204,7 @@ class TestComment:
             Status.ROLLED_BACK,
             deployment=Deployment(id="d-new", migrates=True),
             rollback=a_way_back(method="rebuild"),
-            error=a_failure(Code.UNHEALTHY, "503 (3 looks in a row)", "Traceback", "```", "KeyError"),
+            error=a_failure(Reason.UNHEALTHY, "503 (3 looks in a row)", "Traceback", "```", "KeyError"),
             verification=Verification(
                 checks=(Check("railway", Verdict.PASS, "live"), Check("version", Verdict.NOT_RUN, "not shown"))
             ),
@@ -241,7 +242,7 @@ class TestComment:
         assert f"\n\n{sentence}\n\n" in texts.comment(run, "")
 
     def test_before_it_is_known_where_to_nothing_is_said_of_the_way_back(self):
-        run = a_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.UNHEALTHY))
+        run = a_run(Stage.ROLLBACK, rollback=Rollback(reason=Reason.UNHEALTHY))
 
         assert "version" not in texts.comment(run, "")
 
@@ -257,7 +258,7 @@ class TestComment:
         run = ended(
             Status.FAILED,
             history=tuple(HistoryEntry(at(n), Stage.MONITOR, Status.WAITING, f"{n} " + "|" * 300) for n in range(200)),
-            error=a_failure(Code.BUILD_FAILED, "m" * 100_000, *["l" * 500] * 30),
+            error=a_failure(Reason.BUILD_FAILED, "m" * 100_000, *["l" * 500] * 30),
             rollback=a_way_back(),
             verification=Verification(checks=(Check("health", Verdict.FAIL, "d" * 300),) * 3),
         )
@@ -274,7 +275,7 @@ class TestComment:
         run = ended(
             Status.FAILED,
             history=(HistoryEntry(NOON, Stage.VERIFY, Status.FAILED, secret),),
-            error=a_failure(Code.UNHEALTHY, secret, "before", *secret.split("\n"), "after"),
+            error=a_failure(Reason.UNHEALTHY, secret, "before", *secret.split("\n"), "after"),
             verification=Verification(checks=(Check("health", Verdict.FAIL, secret),)),
         )
 
@@ -296,14 +297,14 @@ class TestComment:
 
 class TestRefusal:
     def test_the_reason_the_usage_and_the_next_step(self):
-        assert texts.refusal(Code.COMMAND_INVALID, "a lock needs a reason", USAGE["lock"]) == (
+        assert texts.refusal(Reason.COMMAND_INVALID, "a lock needs a reason", USAGE["lock"]) == (
             "**`command_invalid`** a lock needs a reason\n\n"
             "Usage: `/lock [service/][environment] <reason>`\n\n"
             "See the usage above."
         )
 
     def test_without_usage_and_secrets(self):
-        text = texts.refusal(Code.VENDOR_REFUSED, f"token {TOKEN}")
+        text = texts.refusal(Reason.VENDOR_REFUSED, f"token {TOKEN}")
 
         assert "Usage" not in text
         assert TOKEN not in text
@@ -314,9 +315,12 @@ class TestDescription:
         ("changes", "expected"),
         [
             ({}, "asked for by mona"),
-            ({"error": a_failure(Code.BUILD_FAILED, "exit 1")}, "build_failed: exit 1"),
-            ({"error": a_failure(Code.BUILD_FAILED, "x" * 500)}, "build_failed: " + "x" * 126),
-            ({"error": a_failure(Code.BUILD_FAILED, "x" * 120 + " " + TOKEN)}, "build_failed: " + "x" * 120 + " [reda"),
+            ({"error": a_failure(Reason.BUILD_FAILED, "exit 1")}, "build_failed: exit 1"),
+            ({"error": a_failure(Reason.BUILD_FAILED, "x" * 500)}, "build_failed: " + "x" * 126),
+            (
+                {"error": a_failure(Reason.BUILD_FAILED, "x" * 120 + " " + TOKEN)},
+                "build_failed: " + "x" * 120 + " [reda",
+            ),
         ],
     )
     def test_at_most_140_characters_without_secrets(self, changes, expected):
@@ -333,7 +337,7 @@ class TestNotification:
         [
             a_run(),
             a_run(pull_request=None, deployment=None),
-            ended(Status.FAILED, error=a_failure(Code.UNHEALTHY, "503", "a", "b"), rollback=a_way_back()),
+            ended(Status.FAILED, error=a_failure(Reason.UNHEALTHY, "503", "a", "b"), rollback=a_way_back()),
         ],
         ids=["new", "bare", "failed"],
     )
@@ -346,7 +350,7 @@ class TestNotification:
         assert payload["severity"] in ("info", "warning", "error", "critical")
 
     def test_what_it_says(self):
-        run = ended(Status.ROLLED_BACK, error=a_failure(Code.UNHEALTHY, "503", "a", "b"), rollback=a_way_back())
+        run = ended(Status.ROLLED_BACK, error=a_failure(Reason.UNHEALTHY, "503", "a", "b"), rollback=a_way_back())
 
         payload = texts.notification(run, "rolled_back", CONSOLE)
 
@@ -372,7 +376,7 @@ class TestNotification:
             "actor": "mona",
             "reason": "unhealthy",
             "message": "503",
-            "next_step": texts.ADVICE[Code.UNHEALTHY],
+            "next_step": Reason.UNHEALTHY.advice,
             "log_tail": ["a", "b"],
             "url": f"https://console.example/runs/{RUN}",
         }
@@ -403,7 +407,7 @@ class TestNotification:
         run = ended(
             Status.FAILED,
             history=(HistoryEntry(NOON, Stage.VERIFY, Status.FAILED, secret),),
-            error=a_failure(Code.UNHEALTHY, secret, "before", *secret.split("\n")),
+            error=a_failure(Reason.UNHEALTHY, secret, "before", *secret.split("\n")),
         )
 
         sent = json.dumps(texts.notification(run, "failed", CONSOLE))
@@ -517,7 +521,7 @@ def test_a_drift_that_is_over_when_it_is_told_is_told_as_that(event):
 
 
 def test_every_event_of_a_target_has_a_text():
-    of_targets = [event for event, channels in outbox.CHANNELS.items() if channels == (outbox.N8N,)]
+    of_targets = [event for event, channels in notices.CHANNELS.items() if channels == (notices.N8N,)]
     texts_of = {texts.target_notification(a_target(), event)["text"] for event in of_targets}
     assert len(texts_of) == len(of_targets)
 

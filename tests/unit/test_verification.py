@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, OLD, a_deployment, a_run, a_version, a_way_back, at, terms
 
+from functions.verify.checks import Sight, assess, conclude
 from shared.clients.probe import Answer
-from shared.errors import Code
-from shared.outcome import Advance, Fail, Wait
-from shared.run import Check, Stage, Verdict, Verification
-from shared.verification import Sight, assess, conclude
+from shared.core.outcome import Advance, Fail, Wait
+from shared.core.reasons import Reason
+from shared.core.run import Check, Stage, Verdict, Verification
 
 PASS, FAIL, INCONCLUSIVE, NOT_RUN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NOT_RUN
 IN_TEN_MINUTES = at(600)
@@ -162,7 +162,7 @@ class TestEdge:
         outcome = self.judge(Verification(failures=0), **EDGE)
 
         assert isinstance(outcome, Wait)
-        assert (outcome.message, outcome.otherwise) == (f"not listening yet: {EDGE_SAYS}", Code.UNHEALTHY)
+        assert (outcome.message, outcome.otherwise) == (f"not listening yet: {EDGE_SAYS}", Reason.UNHEALTHY)
         seen = outcome.changes["verification"]
         assert [check.verdict for check in seen.checks] == [PASS, INCONCLUSIVE, INCONCLUSIVE]
         assert (seen.failures, seen.answered) == (0, False)
@@ -207,7 +207,7 @@ class TestEdge:
     def test_no_connection_stays_a_question_when_time_is_up(self):
         outcome = self.judge(None, reached=False, healthy=False, status=None, commit=None, detail="not reached")
 
-        assert outcome.otherwise is Code.VERIFY_INCONCLUSIVE
+        assert outcome.otherwise is Reason.VERIFY_INCONCLUSIVE
 
 
 class TestAddress:
@@ -244,7 +244,7 @@ class TestWell:
         assert outcome == Wait(
             message="healthy; to stay so for 300 s",
             wake_in=60,
-            otherwise=Code.VERIFY_INCONCLUSIVE,
+            otherwise=Reason.VERIFY_INCONCLUSIVE,
             changes={
                 "verification": Verification(checks=ALL_WELL, healthy_since=NOON, looked_at=NOON),
                 "deadline": at(300 + 300),
@@ -303,7 +303,7 @@ class TestWell:
         assert isinstance(again, Wait)
         assert again.changes["verification"].healthy_since == at(260)
         assert "deadline" not in again.changes, "what never stays healthy has an end"
-        assert again.otherwise is Code.UNHEALTHY
+        assert again.otherwise is Reason.UNHEALTHY
 
     def test_the_time_in_which_nothing_was_seen_is_no_bake(self):
         before = Verification(checks=ALL_WELL, healthy_since=NOON, looked_at=at(60))
@@ -331,7 +331,7 @@ class TestOverlap:
         assert outcome == Wait(
             message="version: 3333333 answers instead of 2222222",
             wake_in=60,
-            otherwise=Code.WRONG_VERSION,
+            otherwise=Reason.WRONG_VERSION,
             changes={"verification": Verification(checks=self.checks, failures=failures, looked_at=NOON)},
         )
 
@@ -342,7 +342,7 @@ class TestOverlap:
         assert isinstance(outcome, Fail) is fails
         assert outcome.changes["verification"].failures == failures + 1
         if fails:
-            assert outcome.code is Code.WRONG_VERSION
+            assert outcome.code is Reason.WRONG_VERSION
 
 
 class TestFailing:
@@ -359,12 +359,12 @@ class TestFailing:
         seen = Verification(checks=self.checks, failures=failures + 1, looked_at=NOON, relapses=relapses)
         if fails:
             said = f"503 Service Unavailable ({failures + 1} looks in a row)"
-            assert outcome == Fail(Code.UNHEALTHY, said, changes={"verification": seen})
+            assert outcome == Fail(Reason.UNHEALTHY, said, changes={"verification": seen})
         else:
             assert outcome == Wait(
                 message="health: 503 Service Unavailable",
                 wake_in=60,
-                otherwise=Code.UNHEALTHY,
+                otherwise=Reason.UNHEALTHY,
                 changes={"verification": seen},
             )
 
@@ -378,13 +378,13 @@ class TestFailing:
         outcome = looked((railway_unclear, no_version, sick))
 
         assert isinstance(outcome, Wait)
-        assert outcome.otherwise is Code.UNHEALTHY
+        assert outcome.otherwise is Reason.UNHEALTHY
 
     def test_the_wrong_version_s_illness_is_not_ours(self):
         outcome = looked((railway_well, old_answers, sick), failures=2)
 
         assert isinstance(outcome, Wait)
-        assert outcome.otherwise is Code.WRONG_VERSION
+        assert outcome.otherwise is Reason.WRONG_VERSION
 
 
 class TestUnclear:
@@ -404,7 +404,7 @@ class TestUnclear:
         assert outcome == Wait(
             message=message,
             wake_in=60,
-            otherwise=Code.VERIFY_INCONCLUSIVE,
+            otherwise=Reason.VERIFY_INCONCLUSIVE,
             changes={
                 "verification": Verification(checks=checks, failures=failures, healthy_since=at(-60), looked_at=NOON)
             },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.watch_paths import matches, problem, touched
+from shared.core.watch_paths import matches, problem, touched
 
 
 @pytest.mark.parametrize(

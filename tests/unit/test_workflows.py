@@ -16,16 +16,16 @@ from starlette.types import Receive, Scope, Send
 from threads import in_a_thread
 
 from local.cli import main
-from local.workflows import delivery, files
-from local.workflows.api import Api
+from local.n8n import delivery, files
+from local.n8n.api import Api
 from local.world.faults import Fault
-from local.world.n8n import CHAT, N8nWorld
-from local.world.n8n_versions import NEWEST, RULES, Version
-from local.world.n8n_webhooks import Webhooks
+from local.world.n8n.server import CHAT, N8nWorld
+from local.world.n8n.versions import NEWEST, RULES, Version
+from local.world.n8n.webhooks import Webhooks
 from local.world.telegram import TelegramWorld
 from shared.clients.n8n import N8n as N8nClient
-from shared.config import N8n
 from shared.errors import ConfigError, Refused
+from shared.runtime.config import N8n
 
 TOKEN, KEY = "the-token-of-the-webhooks", "the-api-key"
 NAMES = ["deployment-notification", "failure-analysis", "pull-request-analysis", "weekly-report"]

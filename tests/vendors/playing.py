@@ -10,8 +10,8 @@ from msgspec import Struct
 from unit.functions.scene import ImpatientLoop, opened
 from vendors.recorder import Exchange, Recorder
 
-from local.scenarios import SCENARIOS
-from local.world.github_hooks import Webhook
+from local.demo.scenarios import SCENARIOS
+from local.world.github.hooks import Webhook
 
 
 class Played(Struct, frozen=True):

@@ -17,7 +17,7 @@ from vendors.github import OPERATIONS, GitHubContract, foreign
 from vendors.playing import played
 from vendors.recorder import Exchange, Recorder
 
-from local.scenarios import SCENARIOS
+from local.demo.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 CLIENT = sorted((ROOT / "shared/clients").glob("github*.py"))
@@ -82,7 +82,7 @@ def test_each_document_is_valid(contract, document):
 
 
 def test_the_simulated_schema_is_a_part_of_githubs(contract):
-    part = build_schema((ROOT / "local/world/github.graphql").read_text())
+    part = build_schema((ROOT / "local/world/github/schema.graphql").read_text())
     assert foreign(part, contract.schema) == []
 
 

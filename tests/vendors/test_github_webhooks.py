@@ -18,11 +18,10 @@ from unit.functions.scene import Scene, opened
 from vendors import packages, report
 from vendors.playing import played
 
-from local.scenarios import SCENARIOS
-from local.vendors import REPOSITORY
-from local.world.github_hooks import Webhook
-from shared import events
-from shared.events import (
+from local.demo.scenarios import SCENARIOS
+from local.world.github.hooks import Webhook
+from local.world.vendors import REPOSITORY
+from shared.core.events import (
     ChecksReported,
     CommentWritten,
     DeploymentChanged,
@@ -31,6 +30,7 @@ from shared.events import (
     PullRequestLabelled,
     PullRequestMerged,
 )
+from shared.runtime import envelope
 
 JSON = dict[str, Any]
 RECEIVED, SENT = "GitHub's webhooks, received", "GitHub's webhooks, simulated"
@@ -97,7 +97,7 @@ async def heard(scene: Scene, event: str, example: JSON) -> Event | None:
     answer = await scene.web.post("/github-webhook", headers=headers, content=body)
     assert answer.is_success, f"{event} {example.get('action')}: {answer.status_code} {answer.text}"
     published = scene.bus.take()
-    found = events.decode(published[0].data) if published else None
+    found = envelope.decode_event(published[0].data) if published else None
     if found is None or isinstance(found, DeploymentChanged) or found.repository != EXAMPLES:
         return None
     assert found.repository_id == example["repository"]["id"]

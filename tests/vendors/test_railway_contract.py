@@ -22,15 +22,15 @@ from vendors import report
 from vendors.railway import ROOT, RailwayContract, clients, documents, foreign, inline_documents
 from vendors.recorder import Exchange, Recorder
 
-from local.scenarios import SCENARIOS
-from local.world.railway_api import load_schema
-from shared.clients import railway_operations, railway_wire
+from local.demo.scenarios import SCENARIOS
+from local.world.railway.api import load_schema
+from shared.clients.railway import operations, wire
 
 NAMED = os.environ.get("SIGNALBOX_RAILWAY_SCHEMA")
 SCHEMA = Path(NAMED) if NAMED else ROOT.parent / "shared/railway-schema.json"
 RAILWAY = "Railway"
 DOCUMENTS = documents()
-DOCUMENT_NAMES = {name for module in (railway_wire, railway_operations) for name in vars(module) if name.isupper()}
+DOCUMENT_NAMES = {name for module in (wire, operations) for name in vars(module) if name.isupper()}
 
 
 @pytest.fixture(scope="session")

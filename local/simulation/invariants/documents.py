@@ -10,9 +10,9 @@ import msgspec
 
 from local.simulation.execution import START, Execution
 from local.simulation.invariants.asking import Found, Question, ask, secrets_in
-from shared import outbox
-from shared.ports import Document
-from shared.run import Kind, Run, Stage, Status, Target
+from shared.core import notices
+from shared.core.run import Kind, Run, Stage, Status, Target
+from shared.runtime.ports import Document
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -120,7 +120,7 @@ def endings_are_told(_: Witness, __: Execution, ___: Document | None, after: Doc
     if not ways:
         yield f"{after.id} ended as {after.status} and nobody is told"
     for event in ways:
-        if missing := {f"{event}:{channel}" for channel in outbox.CHANNELS[event]} - known:
+        if missing := {f"{event}:{channel}" for channel in notices.CHANNELS[event]} - known:
             yield f"{after.id} ended as {after.status} and does not owe {missing}"
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Question
-from shared.run import Stage, Status
+from shared.core.run import Stage, Status
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness

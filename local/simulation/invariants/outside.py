@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from local.simulation.execution import Execution
 from local.simulation.invariants.asking import Found, Question, ask, secrets_in
 from local.simulation.invariants.documents import STAGES
-from local.world.github_model import GITHUB_ACTIONS, PASSED, PullRequest
-from local.world.railway_deployment import Plan
-from shared.run import Kind, Run, Stage
-from shared.targets import AUTOMATIC
+from local.world.github.model import GITHUB_ACTIONS, PASSED, PullRequest
+from local.world.railway.deployment import Plan
+from shared.core.run import Kind, Run, Stage
+from shared.core.targets import AUTOMATIC
 
 if TYPE_CHECKING:
     from local.simulation.bus import Published

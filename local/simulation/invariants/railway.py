@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Found, Question, ask
-from local.world.railway_deployment import Deployment
-from shared import outbox
-from shared.run import Run, Stage, Status
+from local.world.railway.deployment import Deployment
+from shared.core import notices
+from shared.core.run import Run, Stage, Status
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -43,10 +43,10 @@ def lost_health_checks_are_told(witness: Witness) -> Iterator[str]:
 
 def _comment(witness: Witness, run: Run) -> str | None:
     """Of a run whose every notification on its pull request was taken by GitHub."""
-    outcomes = {told.outcome for key, told in run.notified.items() if key.endswith(f":{outbox.COMMENT}")}
+    outcomes = {told.outcome for key, told in run.notified.items() if key.endswith(f":{notices.COMMENT}")}
     comments = witness.vendors.repository.comments.values()
     found = [one.body for one in comments if one.by_app and f"<!-- signalbox:run:{run.id} -->" in one.body]
-    return found[0] if len(found) == 1 and outcomes == {outbox.SENT} else None
+    return found[0] if len(found) == 1 and outcomes == {notices.SENT} else None
 
 
 def _made_by(witness: Witness, run: Run) -> Deployment | None:

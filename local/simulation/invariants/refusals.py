@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Question
-from local.world.railway_deployment import Deployment
-from shared.config import TargetConfig
-from shared.errors import Code
-from shared.run import Run, Status
+from local.world.railway.deployment import Deployment
+from shared.core.reasons import Reason
+from shared.core.run import Run, Status
+from shared.runtime.config import TargetConfig
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
 
-_REFUSED = frozenset({Code.VENDOR_REFUSED, Code.DEPLOY_REFUSED, Code.ROLLBACK_REFUSED})
+_REFUSED = frozenset({Reason.VENDOR_REFUSED, Reason.DEPLOY_REFUSED, Reason.ROLLBACK_REFUSED})
 
 
 def one_refusal_is_no_verdict(witness: Witness) -> Iterator[str]:

@@ -7,21 +7,22 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from functions.sweep.webhook_silence import EARLY
 from local.simulation.execution import START
 from local.simulation.invariants import health, railway, refusals
 from local.simulation.invariants.asking import Found, Question, ask
 from local.simulation.invariants.outside import merged_files, watched
 from local.simulation.place import LABEL
 from local.simulation.railway_habits import WAITS
-from local.vendors import REPOSITORY
-from local.world.github_model import Comment, Labelling, PullRequest, Repository
-from local.world.railway_deployment import Deployment
-from shared import commands, outbox
-from shared.commands import Deploy
-from shared.config import TargetConfig
-from shared.errors import Code
-from shared.run import Kind, Run, Stage, Status, Target
-from shared.sweeping.deafness import EARLY
+from local.world.github.model import Comment, Labelling, PullRequest, Repository
+from local.world.railway.deployment import Deployment
+from local.world.vendors import REPOSITORY
+from shared.core import notices
+from shared.core.reasons import Reason
+from shared.core.run import Kind, Run, Stage, Status, Target
+from shared.runs import commands
+from shared.runs.commands import Deploy
+from shared.runtime.config import TargetConfig
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -174,7 +175,7 @@ def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
         answered = {
             run.target for run in witness.runs() if run.pull_request and run.pull_request.head_sha == pull.head_sha
         }
-        replied = any(Code.NOT_AUTHORIZED in said for said in _comments(witness, event.number))
+        replied = any(Reason.NOT_AUTHORIZED in said for said in _comments(witness, event.number))
         asked = [place.id for place in witness.configured.targets if place.branch == pull.base]
         if not replied and not pull.locked and set(asked) - answered:
             yield f"nobody answered the label on #{event.number}"
@@ -232,7 +233,7 @@ def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
             for one in merged
             if one.target == run.target and repository.compare(run.commit_sha or "", one.commit_sha or "") == "ahead"
         ]
-        if run.error is not None and run.error.code is Code.NEWER_MERGE and not newer:
+        if run.error is not None and run.error.code is Reason.NEWER_MERGE and not newer:
             yield f"{run.id} was superseded, and no newer merge contains {run.commit_sha}"
         if run.trigger.source == "merge" and run.deployment is not None and (turn := _its_turn(run)) is not None:
             brings = (one for one in newer if one.trigger.source == "merge" and one.touches is not False)
@@ -261,7 +262,7 @@ def one_comment_per_run(witness: Witness) -> Iterator[str]:
         found = sum(marker in said for said in _comments(witness, run.pull_request.number))
         if found > 1 + witness.lost[run.id, "comments"]:
             yield f"{run.id} has {found} comments"
-        untold = _pull(witness, run.pull_request.number).locked or run.reason is Code.NOTHING_TO_DEPLOY
+        untold = _pull(witness, run.pull_request.number).locked or run.reason is Reason.NOTHING_TO_DEPLOY
         if found == 0 and not untold:
             yield f"{run.id} has no comment"
 
@@ -286,7 +287,7 @@ def everything_owed_is_told(witness: Witness) -> Iterator[str]:
             yield f"{one.id} still owes {one.owed}"
         for key, notified in one.notified.items():
             event, _, channel = key.rpartition(":")
-            if channel == outbox.N8N and f"{one.id}:{event}" not in keys:
+            if channel == notices.N8N and f"{one.id}:{event}" not in keys:
                 yield f"{one.id} says of {key}: {notified.outcome}, and n8n does not have it"
 
 
@@ -347,7 +348,7 @@ def _live(witness: Witness, place: TargetConfig) -> Deployment | None:
 def what_changes_something_is_deployed(witness: Witness) -> Iterator[str]:
     """Only what touches none of the files that the service watches ends for that reason."""
     for run in witness.runs():
-        if run.reason is not Code.NOTHING_TO_DEPLOY or run.commit_sha is None:
+        if run.reason is not Reason.NOTHING_TO_DEPLOY or run.commit_sha is None:
             continue
         files = merged_files(witness, run.commit_sha)
         skipped = any(
@@ -376,7 +377,7 @@ def what_a_hold_keeps_back_is_listed(witness: Witness) -> Iterator[str]:
     """A merge that a hold kept back is on its target's list until a version that contains it was verified."""
     repository = _repository(witness)
     for run in witness.runs():
-        if run.reason is not Code.TARGET_HELD or run.commit_sha is None:
+        if run.reason is not Reason.TARGET_HELD or run.commit_sha is None:
             continue
         target = witness.target(run.target)
         current = target.current.commit_sha if target.current else ""

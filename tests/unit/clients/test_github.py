@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from local.world.faults import Fault
-from local.world.github import GitHubWorld
-from shared.clients.github import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
-from shared.clients.github_activity import Activity
-from shared.clients.github_app import GitHubApp
-from shared.clients.github_registration import Registration
+from local.world.github.server import GitHubWorld
+from shared.clients.github.activity import Activity
+from shared.clients.github.app import GitHubApp
+from shared.clients.github.client import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
+from shared.clients.github.registration import Registration
+from shared.core.run import Repository
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
-from shared.redaction import redact
-from shared.run import Repository
-from shared.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
+from shared.runtime.redaction import redact
+from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, Secrets
 
 REPO = "acme/shop"
 MARKER = "<!-- signalbox:run -->"

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from unit.clients.test_github import BASE_URL, clock, key, world  # noqa: F401 - the fixtures
 
-from local.registering.manifest import manifest
+from local.github_app.manifest import manifest
 from local.world.faults import Fault
-from local.world.github_access import Problem
-from shared.clients.github_manifest import NewApp, convert
+from local.world.github.access import Problem
+from shared.clients.github.manifest import NewApp, convert
 from shared.errors import NotFound, UnknownOutcome
-from shared.redaction import MASK, redact
+from shared.runtime.redaction import MASK, redact
 
 MANIFEST = manifest(name="Signalbox Acme", homepage="https://github.com/acme", webhook=None, workflows=False)
 

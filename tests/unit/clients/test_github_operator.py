@@ -16,8 +16,8 @@ from unit.clients.test_github import (  # noqa: F401 - the fixtures
     world,
 )
 
-from local.world.github_model import Dispatch
-from shared.clients.github_operator import GitHubOperator, PullRequestExists, WorkflowRun
+from local.world.github.model import Dispatch
+from shared.clients.github.operator import GitHubOperator, PullRequestExists, WorkflowRun
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable, UnknownOutcome
 
 

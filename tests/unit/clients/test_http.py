@@ -14,10 +14,10 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from shared.clients.github_answers import MOST_PAGES, Pages
+from shared.clients.github.answers import MOST_PAGES, Pages
 from shared.clients.http import LARGEST_ANSWER, USER_AGENT, open_client, retry_after, send
 from shared.errors import ConfigError, RateLimited, Unavailable, UnknownOutcome
-from shared.redaction import MASK
+from shared.runtime.redaction import MASK
 
 
 def a_client(answer: Callable[[httpx.Request], httpx.Response], **options) -> httpx.AsyncClient:

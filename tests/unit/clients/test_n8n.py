@@ -11,16 +11,16 @@ import httpx
 import jwt
 import pytest
 
-from local.secrets import EnvironmentSecrets
+from local.emulation.secrets import EnvironmentSecrets
 from local.simulation import loop
 from local.world.faults import Fault
-from local.world.n8n import N8nWorld
-from local.world.n8n_versions import RULES
+from local.world.n8n.server import N8nWorld
+from local.world.n8n.versions import RULES
 from local.world.telegram import TelegramWorld
 from shared.clients.n8n import N8n
-from shared.clock import SystemClock
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
-from shared.secrets import Secrets
+from shared.runtime.clock import SystemClock
+from shared.runtime.secrets import Secrets
 
 TOKEN = "the-secret-that-signs-calls-to-n8n"
 PATH = "signalbox-notification"

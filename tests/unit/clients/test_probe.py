@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from local.clock import VirtualClock
 from local.world.application import Application
-from local.world.railway import RailwayWorld
+from local.world.clock import VirtualClock
+from local.world.railway.server import RailwayWorld
 from shared.clients.health_body import HealthRule
 from shared.clients.probe import Answer, Probe
-from shared.run import Verdict
+from shared.core.run import Verdict
 
 NEW = "a" * 40
 URL = "https://shop.example/health"

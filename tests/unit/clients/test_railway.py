@@ -12,15 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from local.clock import VirtualClock
+from local.world.clock import VirtualClock
 from local.world.faults import Fault
-from local.world.railway import RailwayWorld
-from local.world.railway_deployment import CustomDomain
-from shared.clients.railway import DeploymentState, Railway
-from shared.clients.railway_operations import Listed, Operations, Step, Used
+from local.world.railway.deployment import CustomDomain
+from local.world.railway.server import RailwayWorld
+from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.operations import Listed, Operations, Step, Used
 from shared.errors import Final, NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
-from shared.redaction import MASK, remember
-from shared.secrets import RAILWAY_API, Secrets
+from shared.runtime.redaction import MASK, remember
+from shared.runtime.secrets import RAILWAY_API, Secrets
 
 URL = "https://backboard.railway.test/graphql/v2"
 OLD, NEW = "0" * 40, "a" * 40

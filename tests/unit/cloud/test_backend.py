@@ -15,11 +15,11 @@ from google.pubsub_v1.types import PublishRequest, PublishResponse
 from grpc import StatusCode
 from rpc import Refusal, serving
 
-from shared.clock import SystemClock
 from shared.cloud import open_backend, secrets
+from shared.core.run import Target
 from shared.errors import ConfigError
-from shared.ports import Create
-from shared.run import Target
+from shared.runtime.clock import SystemClock
+from shared.runtime.ports import Create
 
 ACCESS = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
 
@@ -53,7 +53,7 @@ def test_opening_loads_no_client_and_using_one_loads_only_that():
 import asyncio, sys
 from shared.cloud import open_backend
 from shared.errors import Unavailable
-from shared.run import Run
+from shared.core.run import Run
 environ = {"GOOGLE_CLOUD_PROJECT": "acme", "PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}
 loaded = lambda: [name for name in ("grpc", "google.cloud.firestore_v1", "google.pubsub_v1") if name in sys.modules]
 async def main():

@@ -23,9 +23,9 @@ from rpc import Refusal, serving
 from shared.cloud import channel, firestore
 from shared.cloud.documents import decode, value_of
 from shared.cloud.firestore import FirestoreStore
+from shared.core.run import Target
 from shared.errors import ConfigError, Conflict, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
-from shared.ports import Create, Update
-from shared.run import Target
+from shared.runtime.ports import Create, Update
 
 SERVICE = "/google.firestore.v1.Firestore/"
 GET, COMMIT, QUERY = f"{SERVICE}GetDocument", f"{SERVICE}Commit", f"{SERVICE}RunQuery"

@@ -15,18 +15,20 @@ import pytest
 from functions.console import main as console
 from functions.dispatch import main as dispatch
 from functions.sweep import main as sweep
-from local.bus import EmbeddedBus
-from local.clock import VirtualClock
-from local.journal import Journal
-from local.secrets import EnvironmentSecrets
-from local.store import SqliteStore
-from shared import config, metrics, starting
+from local.emulation.bus import EmbeddedBus
+from local.emulation.journal import Journal
+from local.emulation.secrets import EnvironmentSecrets
+from local.emulation.store import SqliteStore
+from local.world.clock import VirtualClock
 from shared.cloud.indexes import COMPOSITE_INDEXES, Index, needed
-from shared.events import ChecksReported, PullRequestChanged
-from shared.ports import Backend
-from shared.run import Run
-from shared.services import Services
-from shared.settings import Settings
+from shared.core.events import ChecksReported, PullRequestChanged
+from shared.core.run import Run
+from shared.runs import metrics
+from shared.runs import start as starting
+from shared.runtime import config
+from shared.runtime.ports import Backend
+from shared.runtime.services import Services
+from shared.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 7, 1, tzinfo=UTC)

@@ -21,35 +21,35 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from local import topology
-from local.clock import VirtualClock
-from local.functions import Router
-from local.secrets import EnvironmentSecrets
-from local.store import SqliteStore
-from local.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, Keys, made_up_secrets, make_keys, variable
+from local.emulation.functions import Router
+from local.emulation.secrets import EnvironmentSecrets
+from local.emulation.store import SqliteStore
 from local.world.application import Application
+from local.world.clock import VirtualClock
 from local.world.faults import Faulty
-from local.world.github import GitHubWorld
-from local.world.n8n import N8nWorld
-from local.world.railway import RailwayWorld
-from shared import config, envelope, events, log, services
-from shared.errors import TransientError, Unavailable
-from shared.outcome import Message
-from shared.pipeline import begin
-from shared.ports import Backend, Condition, Create, Found, Update
-from shared.run import (
-    Deployment,
-    Kind,
-    PullRequest,
-    Run,
-    Stage,
-    Status,
-    Target,
-    Trigger,
-    Verified,
-    target_id,
+from local.world.github.server import GitHubWorld
+from local.world.n8n.server import N8nWorld
+from local.world.railway.server import RailwayWorld
+from local.world.vendors import (
+    APP_ID,
+    ENVIRONMENT,
+    PROJECT,
+    REPOSITORY,
+    SERVICE,
+    Keys,
+    made_up_secrets,
+    make_keys,
+    variable,
 )
-from shared.services import Services
-from shared.settings import Settings
+from shared.core import events
+from shared.core.outcome import Message
+from shared.core.pipeline import begin
+from shared.core.run import Deployment, Kind, PullRequest, Run, Stage, Status, Target, Trigger, Verified, target_id
+from shared.errors import TransientError, Unavailable
+from shared.runtime import config, envelope, log, services
+from shared.runtime.ports import Backend, Condition, Create, Found, Update
+from shared.runtime.services import Services
+from shared.runtime.settings import Settings
 
 D = TypeVar("D", Run, Target)
 
@@ -341,7 +341,7 @@ class Scene:
         return run
 
     async def happen(self, event: events.Event) -> httpx.Response:
-        return await self.push("dispatch", events.encode(event))
+        return await self.push("dispatch", envelope.encode_event(event))
 
     async def sweep(self) -> httpx.Response:
         return await self.web.post("/functions/sweep")

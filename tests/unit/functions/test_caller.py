@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from unit.functions.scene import START, Scene
 
 from local import topology
-from shared.caller import REMOVED
 from shared.errors import Unavailable
+from shared.runtime.caller import REMOVED
 
 TOPOLOGY = topology.load()
 CALLED = [one for one in TOPOLOGY.functions if one.is_called]
@@ -259,7 +259,7 @@ async def test_a_message_comes_again_while_googles_keys_cannot_be_had(
 
 
 async def test_to_check_a_stripped_token_takes_next_to_nothing(checked: Scene) -> None:
-    from shared import caller  # noqa: PLC0415
+    from shared.runtime import caller  # noqa: PLC0415
 
     private(checked)
     authorization = f"Bearer {stripped(token(checked))}"

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import TARGET, Scene
 
-from shared.errors import Code
-from shared.run import Failure, Run, Stage, Status
+from shared.core.reasons import Reason
+from shared.core.run import Failure, Run, Stage, Status
 
 
 async def runs(scene: Scene, count: int, **changes: Any) -> list[Run]:
@@ -54,7 +54,7 @@ async def test_runs_are_listed_newest_first_with_what_a_person_looks_for(scene: 
         status=Status.FAILED,
         pull_request=None,
         history=(),
-        error=Failure(code=Code.UNHEALTHY, message="503", stage=Stage.VERIFY),
+        error=Failure(code=Reason.UNHEALTHY, message="503", stage=Stage.VERIFY),
     )
     await scene.save(failed)
     listed = await get(scene, "/runs")

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, NEW, OLD, OTHER, TARGET, Crash, Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
-from local.world.railway_deployment import Plan
-from shared.errors import Code
-from shared.pipeline import Pace
-from shared.run import Deployment, Hold, Run, Stage, Status, Target
+from local.world.railway.deployment import Plan
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core.pipeline import Pace
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Hold, Run, Stage, Status, Target
 
 DEPLOY = "mutation Deploy"
 
@@ -153,7 +153,7 @@ async def test_railways_refusal_ends_the_run_with_nothing_to_take_back(scene: Sc
     scene.railway.known_commits = {OLD}
     after = await scene.execute(run)
     assert after.error is not None
-    assert (after.status, after.error.code, after.deployment) == (Status.FAILED, Code.DEPLOY_REFUSED, None)
+    assert (after.status, after.error.code, after.deployment) == (Status.FAILED, Reason.DEPLOY_REFUSED, None)
     assert "Commit not found" in after.error.message
     assert (await scene.target()).active is None
 
@@ -163,7 +163,7 @@ async def test_a_token_that_stays_refused_ends_the_run(scene: Scene, run: Run) -
     await scene.execute(run)
     after = await scene.patiently("deploy", run.id)
     assert after.error is not None
-    assert after.error.code is Code.VENDOR_REFUSED
+    assert after.error.code is Reason.VENDOR_REFUSED
 
 
 async def test_a_deployment_of_the_commit_on_its_way_is_adopted(scene: Scene, run: Run) -> None:
@@ -239,7 +239,7 @@ async def test_on_a_held_target_railways_own_deployment_is_followed_and_none_is_
     if railway_deploys:
         assert after.stage is Stage.MONITOR
     else:
-        assert (after.status, after.reason, after.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
+        assert (after.status, after.reason, after.error) == (Status.NOT_DEPLOYED, Reason.TARGET_HELD, None)
         assert made(scene) == []
 
 
@@ -256,7 +256,7 @@ async def test_a_deployment_that_never_shows_runs_out_of_time(scene: Scene, run:
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
     assert after.rollback is not None
-    assert after.rollback.reason is Code.DEPLOY_TIMEOUT
+    assert after.rollback.reason is Reason.DEPLOY_TIMEOUT
 
 
 # The first contact with a target
@@ -348,7 +348,7 @@ async def test_what_was_verified_meanwhile_is_not_written_over(scene: Scene) -> 
 async def test_a_run_without_a_commit_has_nothing_to_deploy(scene: Scene) -> None:
     after = await scene.execute(scene.new_run(Stage.DEPLOY, commit_sha=None))
     assert after.error is not None
-    assert after.error.code is Code.TARGET_UNKNOWN
+    assert after.error.code is Reason.TARGET_UNKNOWN
 
 
 async def test_an_outage_that_outlasts_the_stage_ends_the_run_and_frees_the_target(scene: Scene, run: Run) -> None:
@@ -358,7 +358,7 @@ async def test_an_outage_that_outlasts_the_stage_ends_the_run_and_frees_the_targ
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
     assert after.error is not None
-    assert (after.status, after.error.code) == (Status.FAILED, Code.VENDOR_UNAVAILABLE)
+    assert (after.status, after.error.code) == (Status.FAILED, Reason.VENDOR_UNAVAILABLE)
     assert (await scene.target()).active is None
 
 

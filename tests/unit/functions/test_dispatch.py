@@ -10,12 +10,19 @@ from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
-from shared import events, reviewing
-from shared.errors import Code
-from shared.events import ChecksReported, DeploymentChanged, PullRequestChanged, PullRequestMerged, PullRequestOpened
-from shared.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.core.events import (
+    ChecksReported,
+    DeploymentChanged,
+    PullRequestChanged,
+    PullRequestMerged,
+    PullRequestOpened,
+)
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
+from shared.runs import pull_request_analysis
+from shared.runtime import envelope
 
 HEALTH = "health"
 
@@ -294,7 +301,7 @@ async def test_without_write_access_nothing_is_carried_out_or_replied(scene: Sce
     assert await scene.runs() == []
     assert replace(await scene.target(), heard={}) == Target(id=TARGET)
     line = scene.logged("command refused")[0]
-    assert (line["code"], line["actor"]) == (Code.NOT_AUTHORIZED, who)
+    assert (line["code"], line["actor"]) == (Reason.NOT_AUTHORIZED, who)
     assert scene.calls(scene.github.app, "graphql") == 0
 
 
@@ -387,7 +394,7 @@ async def test_an_edited_or_old_command_is_not_carried_out(scene: Scene, outdate
     await scene.happen(replace(said, body="/deploy"))
 
     assert await scene.runs() == []
-    assert [f"**`{Code.COMMAND_OUTDATED}`**" in reply for reply in scene.comments()] == [True] * replied
+    assert [f"**`{Reason.COMMAND_OUTDATED}`**" in reply for reply in scene.comments()] == [True] * replied
 
 
 # A fork, to which its author may push at any time
@@ -405,7 +412,7 @@ async def test_on_a_fork_deploy_is_answered_with_the_head_to_confirm(scene: Scen
     await scene.happen(scene.say(number, "/deploy"))
 
     [reply] = scene.comments()
-    assert f"**`{Code.HEAD_UNCONFIRMED}`**" in reply
+    assert f"**`{Reason.HEAD_UNCONFIRMED}`**" in reply
     assert f"`/deploy web/production {head}`" in reply
     assert await scene.runs() == []
 
@@ -440,7 +447,7 @@ async def test_what_is_pushed_to_a_fork_after_it_was_confirmed_is_not_merged(sce
 
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.FAILED, Code.HEAD_MOVED)
+    assert (run.status, run.error.code) == (Status.FAILED, Reason.HEAD_MOVED)
     assert not scene.github.pull(REPOSITORY, number).merged
 
 
@@ -454,7 +461,7 @@ async def test_on_a_branch_of_the_repository_a_head_may_be_named(scene: Scene, d
 
     await scene.happen(scene.say(number, "/deploy 0000000"))
     assert len(await scene.runs()) == starts
-    assert f"**`{Code.HEAD_MOVED}`**" in scene.comments()[-1]
+    assert f"**`{Reason.HEAD_MOVED}`**" in scene.comments()[-1]
 
 
 async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) -> None:
@@ -514,7 +521,7 @@ async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Sc
 @pytest.mark.parametrize("body", ["/deploy a b", "/rollback to xyz", "/lock", "/unlock a b", "/deploy --force"])
 async def test_a_command_that_cannot_be_read_is_answered_with_its_usage(scene: Scene, body: str) -> None:
     reply = await command(scene, body)
-    assert f"**`{Code.COMMAND_INVALID}`**" in reply
+    assert f"**`{Reason.COMMAND_INVALID}`**" in reply
     assert f"Usage: `{body.split(maxsplit=1)[0]}" in reply
     assert await scene.runs() == []
 
@@ -522,7 +529,7 @@ async def test_a_command_that_cannot_be_read_is_answered_with_its_usage(scene: S
 async def test_an_unknown_target_is_answered_with_those_there_are(scene: Scene) -> None:
     for body in ("/deploy nowhere", "/rollback nowhere", "/unlock nowhere"):
         reply = await command(scene, body)
-        assert f"**`{Code.TARGET_AMBIGUOUS}`**" in reply
+        assert f"**`{Reason.TARGET_AMBIGUOUS}`**" in reply
         assert "`web/production`" in reply
     assert await scene.runs() == []
 
@@ -537,7 +544,7 @@ async def test_of_several_targets_production_is_meant_unless_another_is_named(sc
 async def test_where_nothing_tells_two_targets_apart_neither_is_taken(scene: Scene) -> None:
     scene.configure(more=STAGING.format(branch="main"))
     reply = await command(scene, "/deploy web")
-    assert f"**`{Code.TARGET_AMBIGUOUS}`**" in reply
+    assert f"**`{Reason.TARGET_AMBIGUOUS}`**" in reply
     reply = await command(scene, "/lock web friday")
     assert (await scene.runs(), "locked" in reply) == ([], False)
 
@@ -549,13 +556,13 @@ async def test_a_second_deploy_while_one_is_under_way_is_refused(scene: Scene) -
     await command(scene, "/deploy")
     run = await scene.the_run()
     reply = await command(scene, "/deploy")
-    assert f"**`{Code.ALREADY_RUNNING}`** `{run.id}`" in reply
+    assert f"**`{Reason.ALREADY_RUNNING}`** `{run.id}`" in reply
     assert len(await scene.runs()) == 1
 
 
 async def test_a_pull_request_closed_without_a_merge_is_not_deployed(scene: Scene) -> None:
     scene.github.close(REPOSITORY, scene.open_pull_request())
-    assert f"**`{Code.PULL_REQUEST_CLOSED}`**" in await command(scene, "/deploy")
+    assert f"**`{Reason.PULL_REQUEST_CLOSED}`**" in await command(scene, "/deploy")
     assert await scene.runs() == []
 
 
@@ -572,7 +579,7 @@ async def test_a_pull_request_into_another_branch_is_not_for_this_target(scene: 
     scene.github.open_pull_request(REPOSITORY, title="Later", author="grace", base="next")
     for body in ("/deploy", "/deploy production"):
         reply = await command(scene, body)
-        assert f"**`{Code.BRANCH_NOT_DEPLOYED}`**" in reply
+        assert f"**`{Reason.BRANCH_NOT_DEPLOYED}`**" in reply
         assert "from `main`: `web/production`" in reply
 
 
@@ -593,9 +600,9 @@ async def test_a_pull_request_that_github_does_not_know_is_a_warning_and_done(sc
 
 async def test_a_pull_request_that_is_younger_than_githubs_servers_is_asked_for_again(scene: Scene) -> None:
     event = PullRequestMerged(repository=REPOSITORY, number=1)
-    early = await scene.push("dispatch", events.encode(event), published_at=scene.clock.now())
+    early = await scene.push("dispatch", envelope.encode_event(event), published_at=scene.clock.now())
     scene.merge(scene.open_pull_request())
-    later = await scene.push("dispatch", events.encode(event), published_at=scene.clock.now())
+    later = await scene.push("dispatch", envelope.encode_event(event), published_at=scene.clock.now())
     assert (early.status_code, later.status_code, len(await scene.runs())) == (503, 200, 1)
 
 
@@ -678,13 +685,13 @@ async def test_a_rollback_starts_a_run_at_the_rollback(scene: Scene) -> None:
     run = await scene.the_run()
     assert (run.kind, run.stage, run.commit_sha) == (Kind.ROLLBACK, Stage.ROLLBACK, None)
     assert run.rollback is not None
-    assert (run.rollback.reason, run.rollback.to_commit) == (Code.ROLLED_BACK_BY_COMMAND, OLD[:10])
+    assert (run.rollback.reason, run.rollback.to_commit) == (Reason.ROLLED_BACK_BY_COMMAND, OLD[:10])
     assert sorted(published(scene)) == [("notify", run.id), ("rollback", run.id)]
 
 
 async def test_a_second_rollback_waits_for_the_first(scene: Scene) -> None:
     assert await command(scene, "/rollback") == ""
-    assert f"**`{Code.ALREADY_RUNNING}`**" in await command(scene, "/rollback")
+    assert f"**`{Reason.ALREADY_RUNNING}`**" in await command(scene, "/rollback")
     assert len(await scene.runs()) == 1
 
 
@@ -857,7 +864,7 @@ async def test_heads_of_forks_are_analysed_at_a_bounded_rate(scene: Scene) -> No
     await scene.settle()
 
     # Then ten heads of the day are analysed
-    assert len(scene.n8n.asked) == reviewing.FORKS_A_DAY
+    assert len(scene.n8n.asked) == pull_request_analysis.FORKS_A_DAY
     assert scene.logged("too many heads of forks today")
 
     # And those of the repository's own branches all the same

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from unit.functions.scene import REPOSITORY, TARGET, Scene
 
-from shared import events
+from shared.core.events import SecretExpiring
 from shared.errors import Unavailable
-from shared.events import SecretExpiring
-from shared.secrets import MAX_AGE, NOTICE, Secrets
+from shared.runtime import envelope
+from shared.runtime.secrets import MAX_AGE, NOTICE, Secrets
 
 
 class Dating:
@@ -95,7 +95,7 @@ async def test_webhooks_which_writes_no_documents_has_dispatch_tell(scene: Scene
     for _ in range(3):
         scene.github.comment(REPOSITORY, scene.open_pull_request(), "/lock x", "grace")
         await scene.live(1)
-    sent = [events.decode(one.data) for one in scene.bus.published if one.topic == "events"]
+    sent = [envelope.decode_event(one.data) for one in scene.bus.published if one.topic == "events"]
     assert sum(isinstance(one, SecretExpiring) for one in sent) == 1
     await scene.settle()
     assert scene.told() == ["secret_expiring"]

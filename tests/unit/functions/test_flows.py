@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from unit.functions.scene import DOMAIN, OLD, STAGING, TARGET, Crash, Scene, opened
 
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
-from shared import events
-from shared.errors import Code
-from shared.run import Stage, Status, Target
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.core import events
+from shared.core.reasons import Reason
+from shared.core.run import Stage, Status, Target
 
 
 async def merged_and_settled(scene: Scene, **plan: Any) -> str:
@@ -49,7 +49,7 @@ async def test_an_unhealthy_version_is_rolled_back_and_not_deployed_again_by_its
     sha = await merged_and_settled(scene, health="failing")
     run = await scene.the_run()
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.ROLLED_BACK, Code.UNHEALTHY)
+    assert (run.status, run.error.code) == (Status.ROLLED_BACK, Reason.UNHEALTHY)
     serving = scene.railway.serving(SERVICE, ENVIRONMENT)
     assert serving is not None
     assert (serving.commit_sha, deployed(scene), scene.told()) == (OLD, [sha, OLD], ["rolled_back"])
@@ -75,7 +75,7 @@ async def test_a_run_that_waited_behind_a_rollback_is_not_deployed_to_the_held_t
     await scene.settle()
     states = {run.pull_request.number: run for run in await scene.runs() if run.pull_request}
     assert (states[first].status, states[second].status) == (Status.ROLLED_BACK, Status.NOT_DEPLOYED)
-    assert (states[second].reason, states[second].error) == (Code.TARGET_HELD, None)
+    assert (states[second].reason, states[second].error) == (Reason.TARGET_HELD, None)
     assert deployed(scene) == [bad, OLD]
     assert ((await scene.target()).active, (await scene.target()).queue) == (None, ())
 
@@ -126,7 +126,7 @@ async def test_a_build_that_fails_leaves_what_serves_and_says_so(scene: Scene) -
     sha = await merged_and_settled(scene, build="fail")
     run = await scene.the_run()
     assert run.error is not None
-    assert (run.status, run.error.code, scene.railway.rollbacks) == (Status.FAILED, Code.BUILD_FAILED, [])
+    assert (run.status, run.error.code, scene.railway.rollbacks) == (Status.FAILED, Reason.BUILD_FAILED, [])
     assert "the build failed" in scene.comments()[0]
     assert "nothing to roll back" in scene.comments()[0]
     assert deployed(scene) == [sha]
@@ -305,4 +305,4 @@ async def test_a_rollback_that_fails_keeps_the_log_of_what_failed_first(scene: S
     await scene.settle()
     run = await scene.the_run()
     assert run.error is not None
-    assert (run.error.code, run.error.log_tail) == (Code.ROLLBACK_REFUSED, ("no such table: socks",))
+    assert (run.error.code, run.error.log_tail) == (Reason.ROLLBACK_REFUSED, ("no such table: socks",))

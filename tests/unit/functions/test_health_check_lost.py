@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import NEW, RAILWAY_PACE, TARGET, Scene
 
-from local.vendors import SERVICE
-from local.world.railway import CONFIG_FILES_UNTIL
-from shared.run import Run, Stage, Status, Target
+from local.world.railway.server import CONFIG_FILES_UNTIL
+from local.world.vendors import SERVICE
+from shared.core.run import Run, Stage, Status, Target
 
 LOST = "Railway no longer checks this service before a version goes live: it checked the version before at `/health`"
 

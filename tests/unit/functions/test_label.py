@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from unit.functions.scene import OLD, STAGING, TARGET, Scene
 
-from local.vendors import REPOSITORY
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.events import PullRequestChanged, PullRequestLabelled
-from shared.run import Hold, Run, Stage, Status, Target
+from local.world.vendors import REPOSITORY
+from shared.core.events import PullRequestChanged, PullRequestLabelled
+from shared.core.reasons import Reason
+from shared.core.run import Hold, Run, Stage, Status, Target
 
 LABEL = "ship it"
 
@@ -111,7 +111,7 @@ async def test_who_may_not_write_is_answered_once_and_deploys_nothing(scene: Sce
     await scene.happen(PullRequestChanged(repository=REPOSITORY, number=number))
     assert await scene.runs() == []
     [reply] = scene.comments(number)
-    assert f"**`{Code.NOT_AUTHORIZED}`** {who}, who set the label" in reply
+    assert f"**`{Reason.NOT_AUTHORIZED}`** {who}, who set the label" in reply
 
 
 async def test_who_may_not_write_is_refused_once_in_a_locked_conversation(scene: Scene) -> None:
@@ -210,9 +210,9 @@ async def test_without_its_label_the_run_is_cancelled_and_nothing_merged(scene: 
     await scene.settle()
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.status, run.error.code, run.stage) == (Status.CANCELLED, Code.LABEL_REMOVED, Stage.DONE)
+    assert (run.status, run.error.code, run.stage) == (Status.CANCELLED, Reason.LABEL_REMOVED, Stage.DONE)
     assert (scene.github.merges, scene.told()) == ([], ["cancelled"])
-    assert f"**`{Code.LABEL_REMOVED}`**" in scene.comments(number)[0]
+    assert f"**`{Reason.LABEL_REMOVED}`**" in scene.comments(number)[0]
     assert "⏹️ cancelled on" in scene.comments(number)[0]
 
 
@@ -260,7 +260,7 @@ async def test_a_label_does_not_lift_a_hold(scene: Scene) -> None:
     await scene.save(Target(id=TARGET, hold=Hold(reason="it was rolled back", at=scene.clock.now(), run_id="r")))
     await label(scene, opened(scene))
     run = await scene.the_run()
-    assert (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
+    assert (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Reason.TARGET_HELD, None)
     assert scene.github.merges == []
 
 
@@ -276,7 +276,7 @@ async def test_a_push_to_a_branch_of_the_repository_is_deployed_in_its_turn(scen
     assert (second.pull_request.head_sha, second.status) == (head, Status.SUCCEEDED)
     ended = await scene.run(first.id)
     assert ended.error is not None
-    assert ended.error.code is Code.HEAD_MOVED
+    assert ended.error.code is Reason.HEAD_MOVED
 
 
 @pytest.mark.parametrize("pushed", [False, True])
@@ -290,7 +290,7 @@ async def test_on_a_fork_a_label_is_answered_with_the_head_to_confirm(scene: Sce
 
     [reply] = scene.comments(number)
     assert f"/deploy web/production {scene.github.pull(REPOSITORY, number).head_sha}" in reply
-    assert f"**`{Code.HEAD_UNCONFIRMED}`**" in reply
+    assert f"**`{Reason.HEAD_UNCONFIRMED}`**" in reply
     assert await scene.runs() == []
 
 

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import NEW, TARGET, Scene
 
-from local.vendors import REPOSITORY
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.ports import Update
-from shared.run import Hold, Kind, Lock, Quarantine, Run, Stage, Status, Target, Trigger
+from local.world.vendors import REPOSITORY
+from shared.core.reasons import Reason
+from shared.core.run import Hold, Kind, Lock, Quarantine, Run, Stage, Status, Target, Trigger
+from shared.runtime.ports import Update
 
 
 def asked(scene: Scene, number: int, *, source: Any = "command", force: str | None = None, **changes: Any) -> Run:
@@ -26,7 +26,7 @@ def asked(scene: Scene, number: int, *, source: Any = "command", force: str | No
     return replace(run, pull_request=about, commit_sha=pull.merge_sha, trigger=trigger, **changes)
 
 
-def code(run: Run) -> Code | None:
+def code(run: Run) -> Reason | None:
     return run.error.code if run.error else None
 
 
@@ -103,20 +103,22 @@ async def test_checks_that_never_finish_run_out_of_time(scene: Scene) -> None:
     run = await scene.execute(asked(scene, number))
     scene.pass_time(1800)
     await scene.wake("merge", run.id)
-    assert code(await scene.run(run.id)) is Code.CHECKS_TIMEOUT
+    assert code(await scene.run(run.id)) is Reason.CHECKS_TIMEOUT
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (lambda github, n: github.report_check(REPOSITORY, n, "tests", "failure"), Code.CHECKS_FAILED),
-        (lambda github, n: github.close(REPOSITORY, n), Code.PULL_REQUEST_CLOSED),
-        (lambda github, n: github.set_draft(REPOSITORY, n), Code.PULL_REQUEST_DRAFT),
-        (lambda github, n: github.require_review(REPOSITORY, "main"), Code.REVIEW_REQUIRED),
-        (lambda github, n: github.require_merge_queue(REPOSITORY, "main"), Code.MERGE_REFUSED),
+        (lambda github, n: github.report_check(REPOSITORY, n, "tests", "failure"), Reason.CHECKS_FAILED),
+        (lambda github, n: github.close(REPOSITORY, n), Reason.PULL_REQUEST_CLOSED),
+        (lambda github, n: github.set_draft(REPOSITORY, n), Reason.PULL_REQUEST_DRAFT),
+        (lambda github, n: github.require_review(REPOSITORY, "main"), Reason.REVIEW_REQUIRED),
+        (lambda github, n: github.require_merge_queue(REPOSITORY, "main"), Reason.MERGE_REFUSED),
     ],
 )
-async def test_what_may_not_be_merged_ends_the_run_and_takes_nothing(scene: Scene, given: Any, expected: Code) -> None:
+async def test_what_may_not_be_merged_ends_the_run_and_takes_nothing(
+    scene: Scene, given: Any, expected: Reason
+) -> None:
     number = scene.open_pull_request()
     given(scene.github, number)
     run = await scene.execute(asked(scene, number))
@@ -133,7 +135,7 @@ async def test_a_conflict_ends_the_run_once_github_has_computed_it(scene: Scene)
     assert (await scene.wake("merge", run.id)).status_code == 503
     assert (await scene.run(run.id)).status is Status.WAITING
     assert (await scene.wake("merge", run.id)).status_code == 200
-    assert code(await scene.run(run.id)) is Code.NOT_MERGEABLE
+    assert code(await scene.run(run.id)) is Reason.NOT_MERGEABLE
 
 
 async def test_a_newer_commit_is_not_merged_unjudged(scene: Scene) -> None:
@@ -141,7 +143,7 @@ async def test_a_newer_commit_is_not_merged_unjudged(scene: Scene) -> None:
     run = asked(scene, number)
     scene.github.push(REPOSITORY, number)
     run = await scene.execute(run)
-    assert (code(run), scene.github.merges) == (Code.HEAD_MOVED, [])
+    assert (code(run), scene.github.merges) == (Reason.HEAD_MOVED, [])
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -153,7 +155,7 @@ async def test_a_pull_request_that_went_to_another_branch_is_not_for_this_target
     if merged:
         scene.merge(number)
     run = await scene.execute(run)
-    assert (code(run), len(scene.github.merges)) == (Code.BASE_CHANGED, merged)
+    assert (code(run), len(scene.github.merges)) == (Reason.BASE_CHANGED, merged)
     assert (await scene.target()).active is None
 
 
@@ -193,7 +195,7 @@ async def test_a_push_between_the_judgement_and_the_merge_stops_the_merge_and_fr
     number = scene.open_pull_request()
     scene.github.app.interruptions.append(("/merge", lambda: scene.github.push(REPOSITORY, number)))
     run = await scene.execute(asked(scene, number))
-    assert (code(run), scene.github.merges) == (Code.HEAD_MOVED, [])
+    assert (code(run), scene.github.merges) == (Reason.HEAD_MOVED, [])
     assert (await scene.target()).active is None
 
 
@@ -221,7 +223,7 @@ async def test_a_deploy_right_after_a_push_waits_for_ci_that_has_not_begun(scene
     await scene.wake("merge", run.id)
     # then nothing was merged
     run = await scene.run(run.id)
-    assert (code(run), scene.github.merges) == (Code.CHECKS_FAILED, [])
+    assert (code(run), scene.github.merges) == (Reason.CHECKS_FAILED, [])
     assert run.error is not None
     assert run.error.message == "failed: tests (failure)"
 
@@ -253,7 +255,7 @@ async def test_each_push_to_a_labelled_pull_request_waits_for_its_own_checks(sce
     scene.pass_time(20)
     scene.github.report_check(REPOSITORY, number, "tests", "failure")
     await scene.settle()
-    assert (code(await scene.the_run()), scene.github.merges) == (Code.CHECKS_FAILED, [])
+    assert (code(await scene.the_run()), scene.github.merges) == (Reason.CHECKS_FAILED, [])
 
 
 async def test_a_repository_without_ci_deploys_once_the_head_has_settled(scene: Scene) -> None:
@@ -324,7 +326,7 @@ async def test_a_cancelled_check_that_does_not_run_again_has_failed(scene: Scene
     await scene.wake("merge", run.id)
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.error.code, run.error.message) == (Code.CHECKS_FAILED, "failed: tests (cancelled)")
+    assert (run.error.code, run.error.message) == (Reason.CHECKS_FAILED, "failed: tests (cancelled)")
 
 
 async def test_another_apps_check_does_not_stand_in_for_the_required_one(scene: Scene) -> None:
@@ -379,7 +381,7 @@ async def test_at_the_deadline_a_refusal_that_did_not_pass_is_the_reason(scene: 
     await scene.wake("merge", run.id)
     run = await scene.run(run.id)
     assert run.error is not None
-    assert code(run) is Code.MERGE_REFUSED
+    assert code(run) is Reason.MERGE_REFUSED
     assert 'Required status check "security" is expected.' in run.error.message
 
 
@@ -410,7 +412,7 @@ async def test_a_refusal_that_cannot_pass_ends_the_run_at_once(scene: Scene, sai
     scene.github.app.faults.append(Fault(when="PUT ", status=405, body={"message": said}))
     run = await scene.execute(asked(scene, number))
     assert run.error is not None
-    assert (code(run), said in run.error.message) == (Code.MERGE_REFUSED, True)
+    assert (code(run), said in run.error.message) == (Reason.MERGE_REFUSED, True)
 
 
 @pytest.mark.parametrize(("source", "waits"), [("command", False), ("label", True)])
@@ -443,7 +445,7 @@ async def test_a_branch_that_is_behind_is_waited_for(scene: Scene) -> None:
     assert (run.status, "up to date" in run.history[-1].message) == (Status.WAITING, True)
     scene.github.update_branch(REPOSITORY, number, "grace")
     await scene.wake("merge", run.id)
-    assert code(await scene.run(run.id)) is Code.HEAD_MOVED  # it was grace's doing, and nobody judged it
+    assert code(await scene.run(run.id)) is Reason.HEAD_MOVED  # it was grace's doing, and nobody judged it
 
 
 async def test_a_branch_is_brought_up_to_date_and_followed(scene: Scene) -> None:
@@ -473,7 +475,7 @@ async def test_a_push_after_the_update_is_not_followed(scene: Scene) -> None:
     run = await scene.execute(asked(scene, number))
     scene.github.push(REPOSITORY, number)
     await scene.wake("merge", run.id)
-    assert (code(await scene.run(run.id)), scene.github.merges) == (Code.HEAD_MOVED, [])
+    assert (code(await scene.run(run.id)), scene.github.merges) == (Reason.HEAD_MOVED, [])
 
 
 async def test_an_update_that_github_refuses_is_waited_for_and_its_reason_shown(scene: Scene) -> None:
@@ -487,7 +489,7 @@ async def test_an_update_that_github_refuses_is_waited_for_and_its_reason_shown(
     await scene.wake("merge", run.id)
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.error.code, "`workflows` permission" in run.error.message) == (Code.MERGE_REFUSED, True)
+    assert (run.error.code, "`workflows` permission" in run.error.message) == (Reason.MERGE_REFUSED, True)
 
 
 async def test_an_update_whose_answer_is_lost_is_not_made_twice(scene: Scene) -> None:
@@ -537,7 +539,7 @@ async def test_a_label_starts_no_second_run_for_the_head_that_we_updated(scene: 
     await scene.sweep()
     await scene.settle()
     run = await scene.the_run()
-    assert (code(run), scene.github.merges) == (Code.CHECKS_FAILED, [])
+    assert (code(run), scene.github.merges) == (Reason.CHECKS_FAILED, [])
 
 
 async def test_githubs_refusal_to_merge_is_passed_on_in_its_words(scene: Scene) -> None:
@@ -546,7 +548,7 @@ async def test_githubs_refusal_to_merge_is_passed_on_in_its_words(scene: Scene) 
     scene.github.app.faults.append(Fault(when="PUT ", status=405, body=refusal))
     run = await scene.execute(asked(scene, number))
     assert run.error is not None
-    assert code(run) is Code.MERGE_REFUSED
+    assert code(run) is Reason.MERGE_REFUSED
     assert run.error.message == "Repository rule violations found"
     assert (await scene.target()).active is None
 
@@ -581,7 +583,7 @@ async def test_a_merge_by_somebody_else_at_a_newer_commit_is_not_deployed_unjudg
     scene.github.push(REPOSITORY, number)
     scene.merge(number, "ada")
     run = await scene.execute(run)
-    assert (code(run), run.commit_sha) == (Code.HEAD_MOVED, None)
+    assert (code(run), run.commit_sha) == (Reason.HEAD_MOVED, None)
 
 
 async def test_a_merged_pull_request_is_deployed_whatever_its_branch_is_by_now(scene: Scene) -> None:
@@ -641,7 +643,7 @@ async def test_a_held_target_refuses_what_is_automatic_and_takes_a_command(scene
     number = scene.open_pull_request()
     scene.merge(number)
     automatic = await scene.execute(asked(scene, number, source="merge", id="automatic"))
-    assert (automatic.status, automatic.reason, automatic.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
+    assert (automatic.status, automatic.reason, automatic.error) == (Status.NOT_DEPLOYED, Reason.TARGET_HELD, None)
     commanded = await scene.execute(asked(scene, number, id="commanded"))
     assert commanded.stage is Stage.DEPLOY
 
@@ -649,10 +651,10 @@ async def test_a_held_target_refuses_what_is_automatic_and_takes_a_command(scene
 async def test_a_quarantined_commit_is_taken_only_by_force(scene: Scene) -> None:
     number = scene.open_pull_request()
     sha = scene.merge(number)
-    bad = Quarantine(commit_sha=sha, run_id="before", reason=Code.UNHEALTHY, at=scene.clock.now())
+    bad = Quarantine(commit_sha=sha, run_id="before", reason=Reason.UNHEALTHY, at=scene.clock.now())
     await scene.save(Target(id=TARGET, quarantined=(bad,)))
     plain = await scene.execute(asked(scene, number, id="plain"))
-    assert code(plain) is Code.QUARANTINED
+    assert code(plain) is Reason.QUARANTINED
     forced = await scene.execute(asked(scene, number, id="forced", force="it was the database"))
     assert forced.stage is Stage.DEPLOY
 
@@ -662,20 +664,20 @@ async def test_a_commit_that_became_quarantined_under_our_eyes_is_not_deployed(s
     number = scene.open_pull_request()
     run = asked(scene, number)
     sha = scene.merge(number)
-    bad = Quarantine(commit_sha=sha, run_id="before", reason=Code.UNHEALTHY, at=scene.clock.now())
+    bad = Quarantine(commit_sha=sha, run_id="before", reason=Reason.UNHEALTHY, at=scene.clock.now())
     await scene.save(Target(id=TARGET, quarantined=(bad,)))
-    assert code(await scene.execute(run)) is Code.QUARANTINED
+    assert code(await scene.execute(run)) is Reason.QUARANTINED
 
 
 async def test_a_run_without_a_pull_request_has_nothing_to_merge(scene: Scene) -> None:
     run = await scene.execute(scene.new_run(Stage.MERGE, pull_request=None, kind=Kind.DEPLOY, commit_sha=NEW))
-    assert code(run) is Code.TARGET_UNKNOWN
+    assert code(run) is Reason.TARGET_UNKNOWN
 
 
 async def test_a_pull_request_that_is_gone_ends_the_run(scene: Scene) -> None:
     run = await scene.execute(scene.new_run(Stage.MERGE))
     run = await scene.patiently("merge", run.id)
-    assert code(run) is Code.VENDOR_REFUSED
+    assert code(run) is Reason.VENDOR_REFUSED
 
 
 async def test_without_a_private_key_the_run_waits_for_one(scene: Scene) -> None:
@@ -705,5 +707,5 @@ async def test_what_comes_to_the_target_while_the_run_is_judged_is_judged_by_too
     scene.store.incidents.before(2, verified_meanwhile)
     run = await scene.execute(asked(scene, number, source="merge"))
     assert scene.store.incidents.happened
-    assert (run.status, code(run)) == (Status.SUPERSEDED, Code.NEWER_MERGE)
+    assert (run.status, code(run)) == (Status.SUPERSEDED, Reason.NEWER_MERGE)
     assert (await scene.target()).active is None

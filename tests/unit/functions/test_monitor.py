@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.run import Deployment, Kind, Rollback, Run, Stage, Status
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Kind, Rollback, Run, Stage, Status
 
 
 async def watched(scene: Scene, status: str, **plan: Any) -> Run:
@@ -59,13 +59,13 @@ async def test_a_live_deployment_is_to_be_verified(scene: Scene, status: str, pl
 @pytest.mark.parametrize(
     ("status", "plan", "code", "tail"),
     [
-        ("FAILED", {"build": "fail"}, Code.BUILD_FAILED, "the build failed"),
-        ("FAILED", {"start": "fail"}, Code.DEPLOY_FAILED, "the health check failed"),
-        ("CRASHED", {"crash_after": 1}, Code.DEPLOY_CRASHED, "the process exited with code 1"),
+        ("FAILED", {"build": "fail"}, Reason.BUILD_FAILED, "the build failed"),
+        ("FAILED", {"start": "fail"}, Reason.DEPLOY_FAILED, "the health check failed"),
+        ("CRASHED", {"crash_after": 1}, Reason.DEPLOY_CRASHED, "the process exited with code 1"),
     ],
 )
 async def test_a_failed_deployment_is_to_be_taken_back_with_the_end_of_its_log(
-    scene: Scene, status: str, plan: dict[str, Any], code: Code, tail: str | None
+    scene: Scene, status: str, plan: dict[str, Any], code: Reason, tail: str | None
 ) -> None:
     run = await scene.execute(await watched(scene, status, **plan))
     assert run.rollback is not None
@@ -85,7 +85,7 @@ async def test_one_that_takes_too_long_keeps_the_end_of_its_log(scene: Scene) ->
     # Then people can read where it was
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.error.code, run.error.log_tail) == (Code.DEPLOY_TIMEOUT, ("installing dependencies",))
+    assert (run.error.code, run.error.log_tail) == (Reason.DEPLOY_TIMEOUT, ("installing dependencies",))
 
 
 async def test_of_a_long_log_the_end_is_kept(scene: Scene) -> None:
@@ -102,7 +102,7 @@ async def test_a_log_that_cannot_be_read_does_not_hide_the_failure(scene: Scene,
     scene.railway.app.faults.append(Fault(when="deploymentLogs", status=200 if body else 502, body=body))
     run = await scene.execute(run)
     assert run.error is not None
-    assert (run.error.code, run.error.log_tail) == (Code.DEPLOY_CRASHED, ())
+    assert (run.error.code, run.error.log_tail) == (Reason.DEPLOY_CRASHED, ())
 
 
 async def test_a_replaced_deployment_is_left_to_whoever_replaced_it(scene: Scene) -> None:
@@ -110,7 +110,7 @@ async def test_a_replaced_deployment_is_left_to_whoever_replaced_it(scene: Scene
     scene.railway.cancel(run.deployment.id if run.deployment and run.deployment.id else "")
     run = await scene.execute(run)
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.SUPERSEDED, Code.DEPLOYMENT_REPLACED)
+    assert (run.status, run.error.code) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
     assert (await scene.target()).active is None
 
@@ -131,12 +131,12 @@ async def test_people_hear_once_that_railway_waits_for_an_approval(scene: Scene)
     assert (await scene.run(run.id)).stage is Stage.VERIFY
 
 
-@pytest.mark.parametrize(("restoring", "code"), [(False, Code.DEPLOY_TIMEOUT), (True, Code.ROLLBACK_TIMEOUT)])
-async def test_a_deployment_that_never_ends_runs_out_of_time(scene: Scene, restoring: bool, code: Code) -> None:
+@pytest.mark.parametrize(("restoring", "code"), [(False, Reason.DEPLOY_TIMEOUT), (True, Reason.ROLLBACK_TIMEOUT)])
+async def test_a_deployment_that_never_ends_runs_out_of_time(scene: Scene, restoring: bool, code: Reason) -> None:
     run = await watched(scene, "BUILDING")
     if restoring:
         assert run.deployment is not None
-        back = Rollback(reason=Code.UNHEALTHY, needed=True, deployment_id=run.deployment.id)
+        back = Rollback(reason=Reason.UNHEALTHY, needed=True, deployment_id=run.deployment.id)
         run = replace(run, rollback=back)
     await scene.save(run)
     scene.pass_time(900)
@@ -152,7 +152,7 @@ async def test_a_deployment_that_never_ends_runs_out_of_time(scene: Scene, resto
 async def test_while_going_back_the_restored_deployment_is_the_one_that_is_watched(scene: Scene) -> None:
     bad = await watched(scene, "CRASHED", crash_after=1)
     restored = scene.railway.dashboard_deploy(SERVICE, ENVIRONMENT, "0" * 40)
-    back = Rollback(reason=Code.DEPLOY_CRASHED, needed=True, deployment_id=restored.id)
+    back = Rollback(reason=Reason.DEPLOY_CRASHED, needed=True, deployment_id=restored.id)
     run = await scene.execute(replace(bad, rollback=back))
     assert (run.status, run.history[-1].message) == (Status.WAITING, "Railway: initializing")
 
@@ -163,7 +163,7 @@ async def test_a_run_without_a_deployment_has_nothing_to_follow(scene: Scene, de
     await scene.hold_target(run)
     run = await scene.execute(run)
     assert run.error is not None
-    assert run.error.code is Code.DEPLOYMENT_REPLACED
+    assert run.error.code is Reason.DEPLOYMENT_REPLACED
 
 
 async def test_a_status_that_is_not_known_yet_is_waited_out(scene: Scene) -> None:

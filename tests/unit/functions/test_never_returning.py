@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from unit.functions.scene import OLD, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.pipeline import Pace
-from shared.run import Run, Stage, Status
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core.pipeline import Pace
+from shared.core.reasons import Reason
+from shared.core.run import Run, Stage, Status
 
 LIMIT = 5.0
 """Seconds: less than any client waits for an answer."""
@@ -31,14 +31,14 @@ async def until(scene: Scene, stage: Stage) -> Run:
 @pytest.mark.parametrize(
     ("stage", "by_time"),
     [
-        (Stage.DEPLOY, Code.DEPLOY_TIMEOUT),
-        (Stage.MONITOR, Code.DEPLOY_TIMEOUT),
-        (Stage.VERIFY, Code.ATTEMPTS_EXHAUSTED),
-        (Stage.ROLLBACK, Code.VENDOR_UNAVAILABLE),
+        (Stage.DEPLOY, Reason.DEPLOY_TIMEOUT),
+        (Stage.MONITOR, Reason.DEPLOY_TIMEOUT),
+        (Stage.VERIFY, Reason.ATTEMPTS_EXHAUSTED),
+        (Stage.ROLLBACK, Reason.VENDOR_UNAVAILABLE),
     ],
 )
 async def test_a_stage_that_never_returns_leaves_no_version_live_unverified_and_free(
-    scene: Scene, stage: Stage, by_time: Code
+    scene: Scene, stage: Stage, by_time: Reason
 ) -> None:
     # Given a stage of which no execution ends by itself
     scene.services.pace = Pace(limit=LIMIT, lease=1.2 * LIMIT)
@@ -59,7 +59,7 @@ async def test_a_stage_that_never_returns_leaves_no_version_live_unverified_and_
     # Then the run has ended, and says so
     run = await scene.the_run()
     assert run.error is not None
-    assert (run.status, run.error.code) in ((Status.FAILED, Code.ATTEMPTS_EXHAUSTED), (Status.FAILED, by_time))
+    assert (run.status, run.error.code) in ((Status.FAILED, Reason.ATTEMPTS_EXHAUSTED), (Status.FAILED, by_time))
     assert run.rollback is not None or run.left_unverified
 
     # And where another version than the one before may be live, the target is not free: somebody is told to look

@@ -10,13 +10,14 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import CONSOLE, NEW, OTHER, TARGET, Scene
 
-from local.vendors import REPOSITORY
 from local.world.faults import Fault
-from shared import envelope, outbox
-from shared.errors import Code
-from shared.outcome import Message
-from shared.pipeline import Pace
-from shared.run import Deployment, Failure, Hold, Kind, Lease, Run, Stage, Status, Target
+from local.world.vendors import REPOSITORY
+from shared.core import notices
+from shared.core.outcome import Message
+from shared.core.pipeline import Pace
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Failure, Hold, Kind, Lease, Run, Stage, Status, Target
+from shared.runtime import envelope
 
 DONE: dict[str, Any] = {"stage": Stage.DONE, "stage_due": None}
 
@@ -27,7 +28,7 @@ async def owing(scene: Scene, *events: str, **changes: Any) -> Run:
         scene.open_pull_request()
     run = replace(scene.new_run(Stage.MERGE), **{"deployment": Deployment(id="d-new"), **changes})
     for event in events:
-        run = outbox.owe(run, event, scene.clock.now())
+        run = notices.owe(run, event, scene.clock.now())
     await scene.save(run)
     return run
 
@@ -51,7 +52,7 @@ async def test_the_comment_is_found_and_edited_in_place(scene: Scene) -> None:
     run = await tell(scene, await owing(scene, "started"))
     scene.github.comment(REPOSITORY, 1, "<!-- signalbox:run:production-pr1-0123456789 --> mine!", "mallory")
     ended = replace(run, status=Status.SUCCEEDED, **DONE)
-    await scene.save(outbox.owe(ended, "succeeded", scene.clock.now()))
+    await scene.save(notices.owe(ended, "succeeded", scene.clock.now()))
     await tell(scene, run)
     (comment,) = scene.comments()
     assert "✅ deployed" in comment
@@ -62,7 +63,7 @@ async def test_a_success_is_told_everywhere(scene: Scene) -> None:
     run = await owing(scene, "succeeded", status=Status.SUCCEEDED, **DONE)
     after = await tell(scene, run)
     assert {key: told.outcome for key, told in after.notified.items()} == dict.fromkeys(
-        ("succeeded:comment", "succeeded:deployment", "succeeded:n8n"), outbox.SENT
+        ("succeeded:comment", "succeeded:deployment", "succeeded:n8n"), notices.SENT
     )
     (notification,) = scene.n8n.notifications
     assert (notification["event"], notification["run_id"]) == ("succeeded", run.id)
@@ -95,7 +96,7 @@ async def test_githubs_deployment_shows_what_the_run_is_now(
 
 
 async def test_of_what_was_not_deployed_github_shows_only_what_it_showed_before(scene: Scene) -> None:
-    quiet = {"status": Status.NOT_DEPLOYED, "reason": Code.NOTHING_TO_DEPLOY}
+    quiet = {"status": Status.NOT_DEPLOYED, "reason": Reason.NOTHING_TO_DEPLOY}
     await tell(scene, await owing(scene, "nothing_to_deploy", **quiet))
     assert (scene.github.deployments(REPOSITORY), scene.comments()) == ([], [])
 
@@ -103,19 +104,19 @@ async def test_of_what_was_not_deployed_github_shows_only_what_it_showed_before(
     run = await tell(scene, await owing(scene, "nothing_to_deploy", **quiet))
     (deployment,) = scene.github.deployments(REPOSITORY)
     assert [status["state"] for status in deployment.statuses] == ["in_progress", "inactive"]
-    assert (len(scene.comments()), run.notified["nothing_to_deploy:comment"].outcome) == (1, outbox.SENT)
+    assert (len(scene.comments()), run.notified["nothing_to_deploy:comment"].outcome) == (1, notices.SENT)
 
 
 async def test_a_status_that_is_shown_already_is_not_repeated(scene: Scene) -> None:
     run = await tell(scene, await owing(scene, "deploying", stage=Stage.MONITOR))
-    await scene.save(outbox.owe(run, "rolling_back", scene.clock.now()))
+    await scene.save(notices.owe(run, "rolling_back", scene.clock.now()))
     await tell(scene, run)
     (deployment,) = scene.github.deployments(REPOSITORY)
     assert [status["state"] for status in deployment.statuses] == ["in_progress"]
 
 
 async def test_the_status_says_why(scene: Scene) -> None:
-    error = Failure(code=Code.UNHEALTHY, message="503 Service Unavailable", stage=Stage.VERIFY)
+    error = Failure(code=Reason.UNHEALTHY, message="503 Service Unavailable", stage=Stage.VERIFY)
     await tell(scene, await owing(scene, "failed", status=Status.FAILED, error=error))
     (deployment,) = scene.github.deployments(REPOSITORY)
     assert deployment.statuses[0]["description"] == "unhealthy: 503 Service Unavailable"
@@ -177,12 +178,12 @@ async def test_what_is_refused_for_good_is_given_up_and_says_so(scene: Scene) ->
     scene.n8n.state = "inactive"
     run = await owing(scene, "succeeded", status=Status.SUCCEEDED, **DONE)
     await tell(scene, run)
-    for _ in range(outbox.GIVE_UP_AFTER + 5):
+    for _ in range(notices.GIVE_UP_AFTER + 5):
         now = await scene.run(run.id)
         if not now.owed:
             break
         assert now.notify_due is not None
-        assert now.notify_due - scene.clock.now() <= outbox.LONGEST_PAUSE
+        assert now.notify_due - scene.clock.now() <= notices.LONGEST_PAUSE
         scene.clock.advance((now.notify_due - scene.clock.now()).total_seconds())
         await tell(scene, run)
     after = await scene.run(run.id)
@@ -234,7 +235,7 @@ async def test_what_comes_to_be_owed_while_delivering_is_delivered_at_once(scene
 
     async def merged() -> None:
         now = await scene.run(run.id)
-        await scene.save(outbox.owe(replace(now, commit_sha=OTHER), "merged", scene.clock.now()))
+        await scene.save(notices.owe(replace(now, commit_sha=OTHER), "merged", scene.clock.now()))
 
     scene.store.incidents.before(2, merged)
     after = await tell(scene, run)
@@ -248,7 +249,7 @@ async def test_what_comes_to_be_owed_while_delivering_is_delivered_at_once(scene
 async def test_a_deleted_comment_is_written_anew(scene: Scene) -> None:
     run = await tell(scene, await owing(scene, "started"))
     scene.github.repository(REPOSITORY).comments.clear()
-    await scene.save(outbox.owe(run, "merged", scene.clock.now()))
+    await scene.save(notices.owe(run, "merged", scene.clock.now()))
     await tell(scene, run)
     assert len(scene.comments()) == 1
 
@@ -261,7 +262,7 @@ async def test_githubs_outage_keeps_nothing_from_n8n(scene: Scene) -> None:
 
 
 async def test_the_health_of_a_target_is_told_to_n8n(scene: Scene) -> None:
-    lost = outbox.owe(Target(id=TARGET), "health_lost@2026-11-22T12:00:00Z", scene.clock.now())
+    lost = notices.owe(Target(id=TARGET), "health_lost@2026-11-22T12:00:00Z", scene.clock.now())
     await scene.save(lost)
     answer = await scene.push("notify", envelope.encode(Message("notify", target_id=TARGET)))
     assert answer.status_code == 200
@@ -296,14 +297,14 @@ async def test_a_store_that_is_down_asks_for_the_message_again(scene: Scene) -> 
 
 
 ANALYSIS = "failure-analysis"
-CRASHED = Failure(code=Code.BUILD_FAILED, message="exit 1", stage=Stage.MONITOR, log_tail=("no module zod",))
+CRASHED = Failure(code=Reason.BUILD_FAILED, message="exit 1", stage=Stage.MONITOR, log_tail=("no module zod",))
 
 
 @pytest.mark.parametrize("event", ["failed", "rolled_back", "rollback_failed"])
 async def test_a_failures_log_is_sent_to_be_analysed(scene: Scene, event: str) -> None:
     scene.use_workflow(failure_analysis=ANALYSIS)
     run = await tell(scene, await owing(scene, event, status=Status.FAILED, error=CRASHED))
-    assert run.notified[f"{event}:analysis"].outcome == outbox.SENT
+    assert run.notified[f"{event}:analysis"].outcome == notices.SENT
     assert [payload["event"] for payload in scene.n8n.notifications] == [event]
     [asked] = scene.n8n.asked
     assert (asked["run_id"], asked["log_tail"], asked["attempt"]) == (run.id, ["no module zod"], 1)
@@ -339,7 +340,7 @@ async def test_an_analysis_that_fails_is_asked_for_again_and_keeps_nothing_from_
 async def tell_target(scene: Scene, *events: str) -> Target:
     target = await scene.target()
     for event in events:
-        target = outbox.owe(target, event, scene.clock.now())
+        target = notices.owe(target, event, scene.clock.now())
     await scene.save(target)
     answer = await scene.push("notify", envelope.encode(Message("notify", target_id=TARGET)))
     assert answer.status_code == 200
@@ -349,7 +350,7 @@ async def tell_target(scene: Scene, *events: str) -> Target:
 async def test_a_pull_request_is_sent_to_be_analysed(scene: Scene) -> None:
     scene.use_workflow(pull_request_analysis="review")
     target = await tell_target(scene, f"pull_request@7-{NEW}")
-    assert target.notified[f"pull_request@7-{NEW}:analysis"].outcome == outbox.SENT
+    assert target.notified[f"pull_request@7-{NEW}:analysis"].outcome == notices.SENT
     key = f"acme/shop#7@{NEW}:analysis"
     about = {"number": 7, "head_sha": NEW}
     assert scene.n8n.asked == [{"key": key, "event": "pull_request", "repository": REPOSITORY, "pull_request": about}]
@@ -379,7 +380,7 @@ async def test_without_a_workflow_nothing_is_analysed_or_reported(scene: Scene) 
 
 async def test_the_week_that_is_over_is_reported_however_late(scene: Scene) -> None:
     scene.use_workflow(weekly_report="weekly")
-    failure = Failure(code=Code.UNHEALTHY, message="503", stage=Stage.VERIFY)
+    failure = Failure(code=Reason.UNHEALTHY, message="503", stage=Stage.VERIFY)
     run = replace(scene.new_run(Stage.MERGE), status=Status.ROLLED_BACK, error=failure, **DONE)
     await scene.save(replace(run, deployment=Deployment(id="d")))  # on Sunday
     await scene.save(Target(id=TARGET, hold=Hold(reason="rolled back", at=run.created_at, run_id=run.id)))
@@ -388,7 +389,7 @@ async def test_the_week_that_is_over_is_reported_however_late(scene: Scene) -> N
 
     target = await tell_target(scene, "weekly_report@2026-11-23T08:00:00Z")
 
-    assert target.notified["weekly_report@2026-11-23T08:00:00Z:report"].outcome == outbox.SENT
+    assert target.notified["weekly_report@2026-11-23T08:00:00Z:report"].outcome == notices.SENT
     assert scene.n8n.asked == [
         {
             "key": "weekly_report@2026-11-23T08:00:00Z",

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from unit.functions.scene import NEW, OLD, TARGET, Scene
 from unit.functions.test_merge import asked, behind
 
+from functions.sweep.probation import failed_probation
 from local.cli import pausing
-from local.place import Place
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
-from shared.clients.railway import Railway, ServiceState
-from shared.errors import Code
-from shared.policy import Policy
-from shared.run import Health, Pause, Stage, Status, Target
-from shared.sweeping.probation import failed_probation
+from local.operating.workplace import Place
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.clients.railway.client import Railway, ServiceState
+from shared.core.policy import Policy
+from shared.core.reasons import Reason
+from shared.core.run import Health, Pause, Stage, Status, Target
 
 REASON = "the database is being moved"
 
@@ -110,7 +110,7 @@ async def test_a_deployment_under_way_is_followed_and_a_bad_version_not_taken_ba
     await scene.settle()
     [run] = await scene.runs()
     assert run.error is not None
-    assert (run.status, run.error.code, serving(scene)) == (Status.ROLLED_BACK, Code.UNHEALTHY, OLD)
+    assert (run.status, run.error.code, serving(scene)) == (Status.ROLLED_BACK, Reason.UNHEALTHY, OLD)
 
 
 async def test_a_run_that_was_about_to_deploy_waits_with_its_time_standing_still(scene: Scene) -> None:

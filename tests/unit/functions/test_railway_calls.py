@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from unit.functions.scene import SERVICE, Scene
 
-from shared.run import Run, Status
+from shared.core.run import Run, Status
 
 MOST = 15
 MOST_WITH_ROLLBACK = 25

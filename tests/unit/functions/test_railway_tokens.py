@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from unit.functions.scene import OLD, STAGING, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
-from shared.errors import Code
-from shared.run import Status
+from local.world.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
+from shared.core.reasons import Reason
+from shared.core.run import Status
 
 WITH_STAGING = STAGING.format(branch="main") + 'railway_token_secret = "RAILWAY-STAGING"'
 
@@ -79,7 +79,7 @@ async def test_a_token_of_another_environment_is_refused_with_what_it_opens(scen
 
     # Then nothing is deployed, and the comment says why
     run = await scene.the_run()
-    assert (run.status, run.error and run.error.code) == (Status.FAILED, Code.VENDOR_REFUSED)
+    assert (run.status, run.error and run.error.code) == (Status.FAILED, Reason.VENDOR_REFUSED)
     assert scene.railway.created == []
     [said] = scene.comments()
     assert "RAILWAY-PRODUCTION holds a project token, which opens one environment of one project" in said

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from unit.functions.scene import NEW, OLD, OTHER, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
 from local.world.refusals import PASSING_REFUSALS, Answer
-from shared import targets
-from shared.amend import amend
-from shared.errors import Code
-from shared.run import Rollback, Run, Stage, Status, Target, Trigger
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core import targets
+from shared.core.reasons import Reason
+from shared.core.run import Rollback, Run, Stage, Status, Target, Trigger
+from shared.runtime.update import amend
 
 RAILWAY, GITHUB, N8N = PASSING_REFUSALS["railway"], PASSING_REFUSALS["github"], PASSING_REFUSALS["n8n"]
 NOT_AUTHORIZED = RAILWAY[0]
@@ -36,7 +36,7 @@ async def following(scene: Scene, stage: Stage, **plan: Any) -> Run:
     scene.open_pull_request()
     before, deployment = scene.serving(), await scene.deployed(**plan)
     await scene.live(DRAINED)
-    rollback = Rollback(reason=Code.UNHEALTHY) if stage is Stage.ROLLBACK else None
+    rollback = Rollback(reason=Reason.UNHEALTHY) if stage is Stage.ROLLBACK else None
     run = scene.new_run(stage, deployment=deployment, rollback=rollback)
     await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
     return run
@@ -70,7 +70,7 @@ async def test_a_bad_version_is_rolled_back_though_railway_refuses_once(
     # Then it was deployed once and rolled back, and nothing is locked
     run, target = await scene.the_run(), await scene.target()
     assert not scene.railway.app.faults, "the call was made, and refused"
-    assert (run.status, run.error.code if run.error else None) == (Status.ROLLED_BACK, Code.DEPLOY_CRASHED)
+    assert (run.status, run.error.code if run.error else None) == (Status.ROLLED_BACK, Reason.DEPLOY_CRASHED)
     assert [made.commit_sha for made in scene.railway.created if made.source == "API"] == [run.commit_sha, OLD]
     assert target.lock is None
     serving = scene.railway.serving(SERVICE, ENVIRONMENT)
@@ -163,7 +163,7 @@ async def test_what_is_certain_ends_a_deployment_at_once(scene: Scene) -> None:
     after = await scene.execute(run)
 
     assert after.error is not None
-    assert (after.status, after.error.code) == (Status.FAILED, Code.DEPLOY_REFUSED)
+    assert (after.status, after.error.code) == (Status.FAILED, Reason.DEPLOY_REFUSED)
     assert ((await scene.target()).hold, after.left_unverified) == (None, False), "nothing of ours can be live"
 
 
@@ -198,7 +198,7 @@ async def test_a_run_that_gives_up_blind_holds_the_target_and_says_so(scene: Sce
     # Then the target is held for the version that nobody verified, and people get a critical notification
     target = await scene.target()
     assert after.error is not None
-    assert (after.status, after.error.code, after.left_unverified) == (Status.FAILED, Code.VENDOR_REFUSED, True)
+    assert (after.status, after.error.code, after.left_unverified) == (Status.FAILED, Reason.VENDOR_REFUSED, True)
     assert (target.active, target.lock) == (None, None)
     assert target.hold is not None
     assert (target.hold.unverified, target.hold.run_id) == (True, run.id)
@@ -339,4 +339,4 @@ async def test_a_merge_is_not_deployed_by_itself_over_what_was_left(scene: Scene
     await scene.settle()
 
     merged = next(run for run in await scene.runs() if run.trigger.id != NEW)
-    assert (merged.status, merged.reason) == (Status.NOT_DEPLOYED, Code.TARGET_HELD)
+    assert (merged.status, merged.reason) == (Status.NOT_DEPLOYED, Reason.TARGET_HELD)

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import TARGET, Scene
 
-from local.vendors import REPOSITORY
-from shared import events
-from shared.events import PullRequestMerged, RepositoryMoved
-from shared.run import Kind, Repository, Status
+from local.world.vendors import REPOSITORY
+from shared.core.events import PullRequestMerged, RepositoryMoved
+from shared.core.run import Kind, Repository, Status
+from shared.runtime import envelope
 
 NEW_NAME = "acme/store"
 
@@ -168,6 +168,6 @@ async def test_events_of_repositories_that_nobody_configured_are_done_at_once(sc
 async def test_an_event_from_before_there_were_ids_is_read(scene: Scene) -> None:
     scene.merge(scene.open_pull_request())
     old = f'{{"type":"pull_request_merged","repository":"{REPOSITORY}","number":1}}'.encode()
-    assert events.decode(old) == PullRequestMerged(repository=REPOSITORY, number=1)
+    assert envelope.decode_event(old) == PullRequestMerged(repository=REPOSITORY, number=1)
     await scene.push("dispatch", old)
     assert len(await scene.runs()) == 1

@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import NEW, OLD, OTHER, TARGET, Crash, Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.run import Deployment, Kind, Lock, Rollback, Run, Stage, Status, Target, Trigger, Verified
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Kind, Lock, Rollback, Run, Stage, Status, Target, Trigger, Verified
 
 ROLLBACK, DEPLOY = "mutation Rollback", "mutation Deploy"
 DRAINED = 20
@@ -23,14 +23,14 @@ async def bad(scene: Scene, **changes: Any) -> Run:
     """A run whose deployment is live and unhealthy, on a target whose former version was verified."""
     before, deployment = scene.serving(), await scene.deployed()
     await scene.live(DRAINED)
-    run = scene.new_run(Stage.ROLLBACK, deployment=deployment, rollback=Rollback(reason=Code.UNHEALTHY), **changes)
+    run = scene.new_run(Stage.ROLLBACK, deployment=deployment, rollback=Rollback(reason=Reason.UNHEALTHY), **changes)
     await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
     return run
 
 
 def asked(scene: Scene, to: str | None = None, **changes: Any) -> Run:
     """A run as /rollback makes it."""
-    rollback = Rollback(reason=Code.ROLLED_BACK_BY_COMMAND, to_commit=to)
+    rollback = Rollback(reason=Reason.ROLLED_BACK_BY_COMMAND, to_commit=to)
     trigger = Trigger(source="command", actor="grace", id="1", url="")
     return scene.new_run(
         Stage.ROLLBACK, kind=Kind.ROLLBACK, commit_sha=None, rollback=rollback, trigger=trigger, **changes
@@ -42,7 +42,7 @@ def back(run: Run) -> Rollback:
     return run.rollback
 
 
-def code(run: Run) -> Code | None:
+def code(run: Run) -> Reason | None:
     return run.error.code if run.error else None
 
 
@@ -79,7 +79,7 @@ async def test_the_intent_is_saved_before_the_call(scene: Scene) -> None:
 
 
 async def test_a_deployment_that_showed_only_after_its_stage_is_recognised_and_cancelled(scene: Scene) -> None:
-    run = scene.new_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.DEPLOY_TIMEOUT))
+    run = scene.new_run(Stage.ROLLBACK, rollback=Rollback(reason=Reason.DEPLOY_TIMEOUT))
     known = tuple(deployment.id for deployment in scene.railway.deployments(SERVICE, ENVIRONMENT))
     intent = Deployment(baseline=known, requested_at=scene.clock.now())
     run = replace(run, deployment=intent)
@@ -94,7 +94,7 @@ async def test_a_deployment_that_showed_only_after_its_stage_is_recognised_and_c
 
 
 async def test_a_deployment_that_may_show_yet_is_waited_for_before_anything_is_found_in_order(scene: Scene) -> None:
-    run = scene.new_run(Stage.ROLLBACK, rollback=Rollback(reason=Code.ATTEMPTS_EXHAUSTED))
+    run = scene.new_run(Stage.ROLLBACK, rollback=Rollback(reason=Reason.ATTEMPTS_EXHAUSTED))
     run = replace(run, deployment=Deployment(requested_at=scene.clock.now()))
     await scene.save(Target(id=TARGET, active=run.id, verified=(scene.serving(),)))
 
@@ -168,7 +168,7 @@ async def test_railways_lasting_refusal_locks_the_target_for_a_person(scene: Sce
     assert (run.status, (await scene.target()).lock) == (Status.WAITING, None), "one refusal locks nothing"
     run = await scene.patiently("rollback", run.id)
     target = await scene.target()
-    assert (run.status, code(run), target.active) == (Status.FAILED, Code.ROLLBACK_REFUSED, None)
+    assert (run.status, code(run), target.active) == (Status.FAILED, Reason.ROLLBACK_REFUSED, None)
     assert target.lock is not None
     assert (target.lock.by, target.lock.run_id) == ("signalbox", run.id)
     assert "rollback_failed:n8n" in run.owed
@@ -182,7 +182,7 @@ async def test_two_new_deployments_of_the_commit_are_too_many_to_choose_from(sce
     await scene.live(1)
     await scene.wake("rollback", run.id)
     after = await scene.run(run.id)
-    assert code(after) is Code.ROLLBACK_AMBIGUOUS
+    assert code(after) is Reason.ROLLBACK_AMBIGUOUS
     assert (await scene.target()).lock is not None
 
 
@@ -200,7 +200,7 @@ async def test_what_somebody_else_deployed_meanwhile_is_left_alone(scene: Scene)
     run = await bad(scene)
     await scene.deployed(OTHER)
     run = await scene.execute(run)
-    assert (run.status, code(run)) == (Status.SUPERSEDED, Code.DEPLOYMENT_REPLACED)
+    assert (run.status, code(run)) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
     assert (await scene.target()).active is None
 
@@ -208,7 +208,7 @@ async def test_what_somebody_else_deployed_meanwhile_is_left_alone(scene: Scene)
 async def test_when_the_former_version_still_serves_there_is_nothing_to_do(scene: Scene) -> None:
     before = scene.serving()
     failed = await scene.deployed(until="FAILED", build="fail")
-    run = scene.new_run(Stage.ROLLBACK, deployment=failed, rollback=Rollback(reason=Code.BUILD_FAILED))
+    run = scene.new_run(Stage.ROLLBACK, deployment=failed, rollback=Rollback(reason=Reason.BUILD_FAILED))
     await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
     run = await scene.execute(run)
     assert (run.stage, back(run).needed, back(run).deployment_id) == (Stage.VERIFY, False, before.deployment_id)
@@ -222,7 +222,7 @@ async def test_when_the_former_version_still_serves_there_is_nothing_to_do(scene
 async def test_a_deployment_whose_time_ran_out_is_cancelled_before_anything_else(scene: Scene) -> None:
     before = scene.serving()
     slow = await scene.deployed(until="BUILDING")
-    run = scene.new_run(Stage.ROLLBACK, deployment=slow, rollback=Rollback(reason=Code.DEPLOY_TIMEOUT))
+    run = scene.new_run(Stage.ROLLBACK, deployment=slow, rollback=Rollback(reason=Reason.DEPLOY_TIMEOUT))
     await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
     run = await scene.execute(run)
     assert (run.stage, run.status, scene.railway.created[-1].status) == (Stage.ROLLBACK, Status.WAITING, "REMOVED")
@@ -234,7 +234,7 @@ async def test_a_deployment_that_went_live_before_it_could_be_cancelled_is_taken
     """Railway refuses to cancel what is live by then: that is no reason to leave it there."""
     before = scene.serving()
     slow = await scene.deployed(until="DEPLOYING")
-    run = scene.new_run(Stage.ROLLBACK, deployment=slow, rollback=Rollback(reason=Code.DEPLOY_TIMEOUT))
+    run = scene.new_run(Stage.ROLLBACK, deployment=slow, rollback=Rollback(reason=Reason.DEPLOY_TIMEOUT))
     await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
     refusal = {"errors": [{"message": "Deployment cannot be cancelled"}], "data": None}
     scene.railway.app.faults.append(Fault(when="mutation Cancel", status=200, body=refusal))
@@ -249,7 +249,7 @@ async def test_without_a_verified_version_a_person_has_to_help(scene: Scene) -> 
     run = await bad(scene)
     await scene.save(Target(id=TARGET, active=run.id))
     run = await scene.execute(run)
-    assert code(run) is Code.ROLLBACK_TARGET_MISSING
+    assert code(run) is Reason.ROLLBACK_TARGET_MISSING
     assert (await scene.target()).lock is not None
 
 
@@ -267,7 +267,7 @@ async def test_a_rollback_that_never_shows_runs_out_of_time(scene: Scene) -> Non
 async def test_a_run_that_nobody_takes_back_has_nothing_to_return_to(scene: Scene) -> None:
     run = scene.new_run(Stage.ROLLBACK, deployment=Deployment(id="d"))
     await scene.hold_target(run)
-    assert code(await scene.execute(run)) is Code.TARGET_UNKNOWN
+    assert code(await scene.execute(run)) is Reason.TARGET_UNKNOWN
 
 
 # By command
@@ -308,7 +308,7 @@ async def test_a_commit_that_was_never_verified_is_not_returned_to(scene: Scene)
     target = await scene.target()
     assert (run.status, code(run), target.lock, target.active) == (
         Status.FAILED,
-        Code.ROLLBACK_TARGET_MISSING,
+        Reason.ROLLBACK_TARGET_MISSING,
         None,
         None,
     )

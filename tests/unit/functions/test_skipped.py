@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import API, NEW, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
 from local.world.faults import Fault
 from local.world.refusals import PASSING_REFUSALS
-from shared.clients.github import MOST_FILES
-from shared.errors import Code
-from shared.run import Deployment, HeldBack, Hold, Kind, Rollback, Run, Stage, Status, Target, Trigger
-from shared.starting import merged
+from local.world.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
+from shared.clients.github.client import MOST_FILES
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, HeldBack, Hold, Kind, Rollback, Run, Stage, Status, Target, Trigger
+from shared.runs.start import merged
 
 MONOREPO = ("apps/web/**", "packages/**")
 ELSEWHERE = ("apps/api/main.py", "README.md")
@@ -28,7 +28,7 @@ def own(scene: Scene) -> list[str]:
 
 
 def says_nothing(run: Run) -> bool:
-    return (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Code.NOTHING_TO_DEPLOY, None)
+    return (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Reason.NOTHING_TO_DEPLOY, None)
 
 
 async def merge(scene: Scene, *files: str) -> Run:
@@ -260,7 +260,7 @@ async def test_a_commit_whose_ci_failed_is_not_deployed_by_us_whenever_it_is_see
     # Then it is what Railway says, and the version before serves
     after = await scene.run(run.id)
     assert after.error is not None
-    assert (after.status, after.error.code) == (Status.FAILED, Code.DEPLOY_SKIPPED)
+    assert (after.status, after.error.code) == (Status.FAILED, Reason.DEPLOY_SKIPPED)
     assert "CI check suite failed" in after.error.message
     assert (own(scene), scene.railway.rollbacks) == ([], [])
 
@@ -308,18 +308,18 @@ async def test_a_skip_of_which_railway_does_not_say_why_is_no_quiet_end(scene: S
     await scene.settle()
     after = await scene.run(run.id)
     assert after.error is not None
-    assert (after.error.code, own(scene)) == (Code.DEPLOY_SKIPPED, [])
+    assert (after.error.code, own(scene)) == (Reason.DEPLOY_SKIPPED, [])
 
 
 async def test_a_restoring_deployment_that_railway_skips_has_not_restored_anything(scene: Scene) -> None:
     bad = await scene.deployed()
     skipped = await scene.deployed(until="SKIPPED", skipped=True)
-    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=skipped.id)
+    back = Rollback(reason=Reason.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=skipped.id)
     run = scene.new_run(Stage.MONITOR, deployment=bad, rollback=back)
     await scene.hold_target(run)
     after = await scene.execute(run)
     assert after.error is not None
-    assert (after.status, after.error.code) == (Status.FAILED, Code.DEPLOY_SKIPPED)
+    assert (after.status, after.error.code) == (Status.FAILED, Reason.DEPLOY_SKIPPED)
     assert (await scene.target()).lock is not None
 
 
@@ -351,7 +351,7 @@ async def held(scene: Scene) -> None:
 async def test_a_merge_to_a_held_target_is_no_failure(scene: Scene) -> None:
     await held(scene)
     run = await merge(scene, "src/app.py")
-    assert (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Code.TARGET_HELD, None)
+    assert (run.status, run.reason, run.error) == (Status.NOT_DEPLOYED, Reason.TARGET_HELD, None)
     (told,) = scene.n8n.notifications
     assert (told["event"], told["severity"], told["reason"]) == ("held_back", "info", "target_held")
     assert str(told["text"]).startswith(

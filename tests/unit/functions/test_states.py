@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
+from functions.sweep.drift import EVERY
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.run import Health, Kind, Rollback, Run, Stage, Status, Target, Trigger, Verdict
-from shared.sweeping.drift import EVERY
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core.reasons import Reason
+from shared.core.run import Health, Kind, Rollback, Run, Stage, Status, Target, Trigger, Verdict
 
 CRON = "0 * * * *"
 DAY = 86400
@@ -105,7 +105,7 @@ async def test_an_approval_that_never_comes_is_given_up(scene: Scene) -> None:
     assert run.stage is Stage.MONITOR
     run = await look(scene, run, 1)
     assert run.error is not None
-    assert (run.stage, run.error.code) == (Stage.ROLLBACK, Code.DEPLOY_TIMEOUT)
+    assert (run.stage, run.error.code) == (Stage.ROLLBACK, Reason.DEPLOY_TIMEOUT)
 
 
 async def test_a_build_that_takes_too_long_after_the_approval_is_given_up(scene: Scene) -> None:
@@ -151,7 +151,7 @@ async def test_a_rollback_that_railway_pauses_is_reported_in_time(scene: Scene, 
     run = await at(scene, Stage.MONITOR, "BUILDING")
     scene.railway.created[0].status, scene.railway.created[0].due = status, None
     assert run.deployment is not None
-    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
+    back = Rollback(reason=Reason.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
 
     # When its time is up
     await scene.save(replace(run, rollback=back))
@@ -160,14 +160,14 @@ async def test_a_rollback_that_railway_pauses_is_reported_in_time(scene: Scene, 
 
     # Then people are notified at once, and not in a week
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.FAILED, Code.ROLLBACK_TIMEOUT)
+    assert (run.status, run.error.code) == (Status.FAILED, Reason.ROLLBACK_TIMEOUT)
     assert "rollback_failed:n8n" in run.owed
 
 
 async def test_an_approval_that_a_rollback_waits_for_is_critical(scene: Scene) -> None:
     run = await at(scene, Stage.MONITOR, "NEEDS_APPROVAL", needs_approval=True)
     assert run.deployment is not None
-    back = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
+    back = Rollback(reason=Reason.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=run.deployment.id)
     await scene.save(replace(run, rollback=back))
     run = await look(scene, run)
     run = await look(scene, run, 3600)
@@ -193,7 +193,7 @@ async def test_a_process_that_ends_without_a_schedule_has_failed(scene: Scene, d
 
     # Then it is rolled back, with the end of its log
     assert run.error is not None
-    assert (run.stage, run.error.code) == (Stage.ROLLBACK, Code.DEPLOY_CRASHED)
+    assert (run.stage, run.error.code) == (Stage.ROLLBACK, Reason.DEPLOY_CRASHED)
     assert run.error.log_tail == ("starting", "nothing to do")
     await scene.settle()
     assert (await scene.run(run.id)).status is Status.ROLLED_BACK

@@ -9,16 +9,16 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, STAGING, TARGET, Scene
 
+from functions.sweep.due import PAGE
 from local import topology
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from local.world.faults import Fault
-from local.world.railway_deployment import Plan
-from shared import outbox
-from shared.amend import amend
+from local.world.railway.deployment import Plan
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.core import notices
+from shared.core.run import Run, Serving, Stage, Status, Target
 from shared.errors import TransientError
-from shared.ports import Create
-from shared.run import Run, Serving, Stage, Status, Target
-from shared.sweeping.due import PAGE
+from shared.runtime.ports import Create
+from shared.runtime.update import amend
 
 [ITS_TIME] = [function.timeout for function in topology.load().functions if function.name == "sweep"]
 _PARTS = (
@@ -76,7 +76,7 @@ async def test_a_run_that_is_due_is_woken_once_and_then_left_to_the_queue(scene:
 
 async def test_of_a_run_only_what_is_due_is_sent(scene: Scene) -> None:
     now = scene.clock.now()
-    run = outbox.owe(scene.new_run(Stage.MONITOR), "started", now)
+    run = notices.owe(scene.new_run(Stage.MONITOR), "started", now)
     await scene.save(run)
     await scene.sweep()
     assert published(scene) == [("notify", run.id)]
@@ -90,7 +90,7 @@ async def test_of_a_run_only_what_is_due_is_sent(scene: Scene) -> None:
 
 async def test_a_run_that_has_ended_is_only_told_of(scene: Scene) -> None:
     ended = replace(scene.new_run(Stage.VERIFY), stage=Stage.DONE, status=Status.SUCCEEDED, stage_due=None)
-    run = outbox.owe(ended, "succeeded", scene.clock.now())
+    run = notices.owe(ended, "succeeded", scene.clock.now())
     await scene.save(run)
     await scene.sweep()
     assert published(scene) == [("notify", run.id)]
@@ -98,7 +98,7 @@ async def test_a_run_that_has_ended_is_only_told_of(scene: Scene) -> None:
 
 async def test_a_target_that_owes_something_is_told_of(scene: Scene) -> None:
     await scene.sweep()  # after which nobody else writes to it
-    await scene.save(outbox.owe(await scene.target(), "health_lost@now", scene.clock.now()))
+    await scene.save(notices.owe(await scene.target(), "health_lost@now", scene.clock.now()))
     assert (await scene.sweep()).json()["woken"] == 1
     assert published(scene) == [("notify", TARGET)]
     assert (await scene.target()).wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)

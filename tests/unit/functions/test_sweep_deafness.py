@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import STAGING, START, TARGET, Scene
 
-from shared.clients.github_activity import Activity, Merge
-from shared.clients.github_registration import Attempt
+from functions.sweep.webhook_silence import judge
+from shared.clients.github.activity import Activity, Merge
+from shared.clients.github.registration import Attempt
+from shared.core.run import Deaf, Status
 from shared.errors import TransientError
-from shared.run import Deaf, Status
-from shared.sweeping.deafness import judge
 
 HERE, ELSEWHERE = 1, 2
 ABSENT = """

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, STAGING, TARGET, Scene
 
+from functions.sweep.drift import EVERY
 from local.world.faults import Fault
-from local.world.railway_deployment import CustomDomain
-from shared.amend import amend
-from shared.run import Serving, Target
-from shared.sweeping.drift import EVERY
+from local.world.railway.deployment import CustomDomain
+from shared.core.run import Serving, Target
+from shared.runtime.update import amend
 
 ASKED = "Service("
 

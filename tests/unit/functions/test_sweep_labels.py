@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from unit.functions.scene import Scene
 
-from local.vendors import REPOSITORY
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.run import Status
+from local.world.vendors import REPOSITORY
+from shared.core.reasons import Reason
+from shared.core.run import Status
 
 LABEL = "ship it"
 
@@ -90,7 +90,7 @@ async def test_a_label_set_anew_while_its_run_was_under_way_has_its_turn(scene: 
     # Then the later label is answered, once
     scene.pass_time(120)
     assert await looked_at(scene) == 0
-    assert [Code.NOT_AUTHORIZED in said for said in scene.comments(number)].count(True) == 1
+    assert [Reason.NOT_AUTHORIZED in said for said in scene.comments(number)].count(True) == 1
 
 
 async def test_other_labels_closed_ones_and_forks_are_not_looked_at_for_a_run(scene: Scene) -> None:

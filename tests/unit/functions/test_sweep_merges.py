@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import STAGING, START, TARGET, Scene
 
-from local.vendors import REPOSITORY
 from local.world.faults import Fault
-from shared.errors import Code
-from shared.run import Failure, Stage, Status, Target
+from local.world.vendors import REPOSITORY
+from shared.core.reasons import Reason
+from shared.core.run import Failure, Stage, Status, Target
 
 
 async def unheard(scene: Scene, count: int = 1) -> list[str]:
@@ -134,7 +134,7 @@ async def test_a_run_that_failed_over_a_merge_it_knew_nothing_of_is_followed_by_
             stage_due=None,
             wake_at=None,
             pull_request=replace(gave_up.pull_request, head_sha=pull.head_sha),
-            error=Failure(code=Code.VENDOR_UNAVAILABLE, message="", stage=Stage.MERGE),
+            error=Failure(code=Reason.VENDOR_UNAVAILABLE, message="", stage=Stage.MERGE),
         )
     )
     scene.pass_time(120)

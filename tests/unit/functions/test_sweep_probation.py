@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, START, TARGET, Crash, Scene
 
 from local.world.faults import Fault
-from shared.amend import amend
-from shared.errors import Code
-from shared.replay import Request, replay
-from shared.run import Kind, Lock, Run, Stage, Status, Target, Verified
+from shared.core.reasons import Reason
+from shared.core.replay import Request, replay
+from shared.core.run import Kind, Lock, Run, Stage, Status, Target, Verified
+from shared.runtime.update import amend
 
 PROBATION = 300.0
 LOOKS = 2
@@ -67,7 +67,7 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     assert run.status is Status.ROLLED_BACK
     assert run.error is not None
     assert (run.error.code, run.error.message) == (
-        Code.UNHEALTHY,
+        Reason.UNHEALTHY,
         "503 Service Unavailable, body is not JSON, at https://shop.up.railway.app/health, 120 s after it was verified",
     )
     assert run.error.log_tail == ("starting", "listening"), "the log of what was rolled back"
@@ -256,7 +256,7 @@ async def test_locked_before_it_had_the_target_nothing_is_taken_back(scene: Scen
     await scene.settle()
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.FAILED, Code.TARGET_LOCKED)
+    assert (run.status, run.error.code) == (Status.FAILED, Reason.TARGET_LOCKED)
     assert (await scene.target()).lock == lock
     assert scene.railway.rollbacks == []
 
@@ -274,7 +274,7 @@ async def test_another_version_verified_meanwhile_is_not_taken_back(scene: Scene
     await scene.settle()
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.SUPERSEDED, Code.DEPLOYMENT_REPLACED)
+    assert (run.status, run.error.code) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
 
 
@@ -288,7 +288,7 @@ async def test_somebody_elses_deployment_is_left_alone(scene: Scene, plan: dict[
     await scene.settle()
     run = await scene.run(run.id)
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.SUPERSEDED, Code.DEPLOYMENT_REPLACED)
+    assert (run.status, run.error.code) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
 
 

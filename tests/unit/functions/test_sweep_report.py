@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from unit.functions.scene import Scene
 
-from shared import weeks
+from shared.core import weeks
 
 MONDAY = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DAY = 86400.0

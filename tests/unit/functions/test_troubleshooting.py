@@ -16,9 +16,9 @@ from unit.functions.scene import Scene
 
 from local.world.faults import Fault
 from shared.cloud.secrets import ACCESSOR, SecretManager, _missing
+from shared.core.pipeline import Pace
+from shared.core.run import Stage
 from shared.errors import SecretMissing
-from shared.pipeline import Pace
-from shared.run import Stage
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from unit.functions.scene import DOMAIN, NEW, OLD, TARGET, Scene
 
-from local.vendors import ENVIRONMENT, SERVICE
 from local.world.faults import Fault
-from local.world.railway_deployment import CustomDomain
-from shared.errors import Code
-from shared.run import Deployment, Rollback, Run, Stage, Status, Target, Verdict
+from local.world.railway.deployment import CustomDomain
+from local.world.vendors import ENVIRONMENT, SERVICE
+from shared.core.reasons import Reason
+from shared.core.run import Deployment, Rollback, Run, Stage, Status, Target, Verdict
 
 
 async def live(scene: Scene, **plan: Any) -> Run:
@@ -79,7 +79,7 @@ async def test_an_unhealthy_version_is_taken_back_at_the_threshold(scene: Scene)
     assert (run.stage, run.status, verdicts(run)["health"]) == (Stage.VERIFY, Status.WAITING, Verdict.FAIL)
     run = await look_again(scene, run, 10)
     assert run.rollback is not None
-    assert (run.stage, run.rollback.reason) == (Stage.ROLLBACK, Code.UNHEALTHY)
+    assert (run.stage, run.rollback.reason) == (Stage.ROLLBACK, Reason.UNHEALTHY)
 
 
 async def test_failures_count_only_in_a_row(scene: Scene) -> None:
@@ -98,7 +98,7 @@ async def test_a_healthy_answer_of_the_old_version_proves_nothing(scene: Scene) 
     while run.stage is Stage.VERIFY:
         run = await look_again(scene, run, 60)
     assert run.rollback is not None
-    assert run.rollback.reason is Code.WRONG_VERSION
+    assert run.rollback.reason is Reason.WRONG_VERSION
 
 
 async def test_a_version_that_shows_no_commit_although_it_should_is_wrong(scene: Scene) -> None:
@@ -151,7 +151,7 @@ async def test_a_blind_prober_waits_and_then_tells_without_taking_anything_back(
     while run.stage is Stage.VERIFY:
         run = await look_again(scene, run, 30)
     assert run.error is not None
-    assert (run.status, run.error.code, run.rollback) == (Status.FAILED, Code.VERIFY_INCONCLUSIVE, None)
+    assert (run.status, run.error.code, run.rollback) == (Status.FAILED, Reason.VERIFY_INCONCLUSIVE, None)
     assert scene.railway.rollbacks == []
     assert "unverified:n8n" in run.owed
     assert [version.commit_sha for version in (await scene.target()).verified] == [OLD]
@@ -171,7 +171,7 @@ async def test_a_crash_during_the_bake_is_taken_back_with_the_log(scene: Scene) 
     assert run.status is Status.WAITING
     run = await look_again(scene, run, 21)
     assert run.error is not None
-    assert (run.stage, run.error.code) == (Stage.ROLLBACK, Code.DEPLOY_CRASHED)
+    assert (run.stage, run.error.code) == (Stage.ROLLBACK, Reason.DEPLOY_CRASHED)
     assert run.error.log_tail[-1] == "the process exited with code 1"
 
 
@@ -180,7 +180,7 @@ async def test_a_deployment_that_was_replaced_is_not_taken_back(scene: Scene) ->
     await scene.deployed(OLD)
     run = await look_again(scene, run, 1)
     assert run.error is not None
-    assert (run.status, run.error.code) == (Status.SUPERSEDED, Code.DEPLOYMENT_REPLACED)
+    assert (run.status, run.error.code) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
     assert (await scene.target()).active is None
 
@@ -188,7 +188,7 @@ async def test_a_deployment_that_was_replaced_is_not_taken_back(scene: Scene) ->
 async def test_a_restored_version_is_judged_by_its_own_commit_and_without_a_bake(scene: Scene) -> None:
     bad = await scene.deployed()
     back = await scene.deployed(OLD)
-    rollback = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=back.id)
+    rollback = Rollback(reason=Reason.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=back.id)
     run = scene.new_run(Stage.VERIFY, deployment=bad, rollback=rollback)
     await scene.hold_target(run)
     run = await scene.execute(run)
@@ -202,7 +202,7 @@ async def test_a_restored_version_is_judged_by_its_own_commit_and_without_a_bake
 async def test_a_restored_version_that_is_unhealthy_locks_the_target(scene: Scene) -> None:
     bad = await scene.deployed()
     back = await scene.deployed(OLD, health="failing")
-    rollback = Rollback(reason=Code.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=back.id)
+    rollback = Rollback(reason=Reason.UNHEALTHY, to=scene.serving(), needed=True, deployment_id=back.id)
     run = scene.new_run(Stage.VERIFY, deployment=bad, rollback=rollback)
     await scene.hold_target(run)
     run = await scene.execute(run)
@@ -220,7 +220,7 @@ async def test_a_run_without_a_deployment_has_nothing_to_verify(scene: Scene) ->
     await scene.save(Target(id=TARGET, active=run.id))
     run = await scene.execute(run)
     assert run.error is not None
-    assert run.error.code is Code.DEPLOYMENT_REPLACED
+    assert run.error.code is Reason.DEPLOYMENT_REPLACED
 
 
 async def test_railway_being_down_is_no_verdict(scene: Scene) -> None:
@@ -253,7 +253,7 @@ async def test_a_bad_version_behind_the_old_host_does_not_succeed(scene: Scene) 
     run = await scene.execute(await live(scene, health="failing"))
     run = await look_again(scene, run, 10)
     assert run.rollback is not None
-    assert run.rollback.reason is Code.UNHEALTHY
+    assert run.rollback.reason is Reason.UNHEALTHY
 
 
 async def test_a_domain_that_is_verified_is_looked_at_and_named(scene: Scene) -> None:
@@ -305,7 +305,7 @@ async def test_a_version_that_never_listens_is_rolled_back_at_the_deadline(scene
     assert looks > 6, "the threshold does not decide"
     assert run.error is not None
     assert run.rollback is not None
-    assert run.rollback.reason is Code.UNHEALTHY
+    assert run.rollback.reason is Reason.UNHEALTHY
     assert "time ran out: not listening yet: 502 Bad Gateway, from Railway's edge" in run.error.message
     assert run.error.log_tail == ("starting", "listening")
 
@@ -325,7 +325,7 @@ async def test_once_it_has_answered_the_edges_answer_counts(scene: Scene) -> Non
         scene.application.faults.append(Fault(status=404, headers={"x-railway-fallback": "true"}, body=gone))
         run = await look_again(scene, run, 10)
     assert run.rollback is not None
-    assert run.rollback.reason is Code.UNHEALTHY
+    assert run.rollback.reason is Reason.UNHEALTHY
 
 
 # What the body says
@@ -364,9 +364,9 @@ async def test_a_degraded_version_passes_and_says_so(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "code"), [({"health": "failing"}, Code.UNHEALTHY), ({"shows_commit": "previous"}, Code.WRONG_VERSION)]
+    ("plan", "code"), [({"health": "failing"}, Reason.UNHEALTHY), ({"shows_commit": "previous"}, Reason.WRONG_VERSION)]
 )
-async def test_the_end_of_the_log_is_kept_masked(scene: Scene, plan: dict[str, Any], code: Code) -> None:
+async def test_the_end_of_the_log_is_kept_masked(scene: Scene, plan: dict[str, Any], code: Reason) -> None:
     written = ("connecting with ghp_" + "x" * 30, "no such table: socks")
     run = await scene.execute(await live(scene, log=written, **plan))
     while run.stage is Stage.VERIFY:
@@ -381,7 +381,7 @@ async def test_a_log_that_cannot_be_read_hides_no_failure(scene: Scene) -> None:
     scene.railway.app.faults.append(Fault(when="DeploymentLogs", times=9, status=502))
     run = await look_again(scene, run, 10)
     assert run.error is not None
-    assert (run.error.code, run.stage) == (Code.UNHEALTHY, Stage.ROLLBACK)
+    assert (run.error.code, run.stage) == (Reason.UNHEALTHY, Stage.ROLLBACK)
 
 
 async def test_where_nothing_could_be_seen_no_log_is_kept(scene: Scene) -> None:
@@ -390,4 +390,4 @@ async def test_where_nothing_could_be_seen_no_log_is_kept(scene: Scene) -> None:
     while run.stage is Stage.VERIFY:
         run = await look_again(scene, run, 30)
     assert run.error is not None
-    assert (run.error.code, run.error.log_tail) == (Code.VERIFY_INCONCLUSIVE, ())
+    assert (run.error.code, run.error.log_tail) == (Reason.VERIFY_INCONCLUSIVE, ())

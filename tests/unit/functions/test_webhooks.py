@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from unit.functions.scene import Scene
 
 from functions.webhooks.main import BODIES
-from local.vendors import ENVIRONMENT, REPOSITORY, SERVICE
-from shared import events
-from shared.errors import Unavailable
-from shared.events import (
+from functions.webhooks.signed_body import KEPT_AT_ONCE, LARGEST, LARGEST_FROM_RAILWAY
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from shared.core import events
+from shared.core.events import (
     ChecksReported,
     CommentWritten,
     DeploymentChanged,
@@ -27,8 +27,9 @@ from shared.events import (
     PullRequestMerged,
     PullRequestOpened,
 )
-from shared.secrets import Secrets
-from shared.webhook_body import KEPT_AT_ONCE, LARGEST, LARGEST_FROM_RAILWAY
+from shared.errors import Unavailable
+from shared.runtime import envelope
+from shared.runtime.secrets import Secrets
 
 
 def merged(**changes: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def changed(type: str = "Deployment.deployed", **resource: Any) -> dict[str, Any
 
 def published(scene: Scene) -> list[events.Event]:
     assert {message.topic for message in scene.bus.published} <= {"events"}
-    return [without_id(events.decode(message.data)) for message in scene.bus.published]
+    return [without_id(envelope.decode_event(message.data)) for message in scene.bus.published]
 
 
 def without_id(event: events.Event) -> events.Event:
@@ -86,7 +87,7 @@ async def test_a_full_size_merged_pull_request_becomes_one_small_event(scene: Sc
     await scene.github.tick()
 
     (message,) = scene.bus.published
-    assert (message.topic, without_id(events.decode(message.data))) == (
+    assert (message.topic, without_id(envelope.decode_event(message.data))) == (
         "events",
         PullRequestMerged(repository=REPOSITORY, number=number),
     )

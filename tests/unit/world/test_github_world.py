@@ -12,10 +12,10 @@ import httpx
 import jwt
 import pytest
 
-from local.world.github import GitHubWorld
+from local.world.github.server import GitHubWorld
 from local.world.people import People
-from local.world.railway import RailwayWorld
-from shared.config import parse
+from local.world.railway.server import RailwayWorld
+from shared.runtime.config import parse
 
 REPO = "acme/shop"
 

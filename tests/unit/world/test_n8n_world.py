@@ -12,7 +12,7 @@ import pytest
 
 from local.simulation import loop
 from local.world.faults import Fault
-from local.world.n8n import N8nWorld
+from local.world.n8n.server import N8nWorld
 from local.world.telegram import TelegramWorld, parse_html
 from shared.clients.n8n import signed
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from local.clock import VirtualClock
-from local.world.github import GitHubWorld
+from local.world.clock import VirtualClock
+from local.world.github.server import GitHubWorld
 from local.world.people import FATES, HELP, People
-from local.world.railway import RailwayWorld
-from shared.config import Config, parse
+from local.world.railway.server import RailwayWorld
+from shared.runtime.config import Config, parse
 
 FILE = """
 [repositories."acme/shop".services.web]

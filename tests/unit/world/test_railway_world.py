@@ -16,10 +16,10 @@ from graphql import GraphQLError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.clock import VirtualClock
 from local.world.application import COMMIT_HEADER, Application
-from local.world.railway import RailwayWorld
-from local.world.railway_deployment import ENDED, IN_PROGRESS, SERVING, TRANSITIONS, Deployment, Plan
+from local.world.clock import VirtualClock
+from local.world.railway.deployment import ENDED, IN_PROGRESS, SERVING, TRANSITIONS, Deployment, Plan
+from local.world.railway.server import RailwayWorld
 
 OLD, NEW = "0" * 40, "a" * 40
 URL = "https://railway.test/graphql/v2"

@@ -1,0 +1,50 @@
+"""Merges that a hold kept back are struck off a target's list once a version that contains them is live."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec.structs import replace
+
+from functions.sweep.each import each
+from functions.sweep.snapshot import Glance
+from shared.core.run import HeldBack, Target
+from shared.runtime.config import TargetConfig
+from shared.runtime.services import Services
+from shared.runtime.update import amend
+
+
+async def strike_off_brought(services: Services, glance: Glance) -> int:
+    """Ask GitHub, once for each verified version, which of the merges it contains; how many were struck off.
+
+    Raises what GitHub's client, or the store, raises, once each target has had its turn.
+    """
+    return await each(services.config.targets, partial(_strike_off, services, glance))
+
+
+async def _strike_off(services: Services, glance: Glance, place: TargetConfig) -> int:
+    target = await glance.target(place.id)
+    if target is None or target.current is None:
+        return 0
+    live = target.current.commit_sha
+    asked = [one.commit_sha for one in target.held_back if one.missing_in != live]
+    if not asked:
+        return 0
+    brought = {
+        commit: commit == live or await services.github.contains(place.repository, commit, within=live)
+        for commit in asked
+    }
+
+    def note(now: Target) -> Target:
+        kept = (_noted(one, live, brought.get(one.commit_sha)) for one in now.held_back)
+        return replace(now, held_back=tuple(one for one in kept if one is not None))
+
+    await amend(services.store, Target, place.id, note)
+    return sum(brought.values())
+
+
+def _noted(held: HeldBack, live: str, brought: bool | None) -> HeldBack | None:
+    """As it is to be kept; None where it is live. What was not asked about, as it came meanwhile, stays as it is."""
+    if brought:
+        return None
+    return held if brought is None else replace(held, missing_in=live)
