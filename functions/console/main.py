@@ -14,7 +14,7 @@ from shared.errors import BadInput, TransientError, VendorError
 from shared.runs import metrics
 from shared.runs.metrics import LONGEST_NUMBER
 from shared.runtime import log
-from shared.runtime.ports import Condition, Found
+from shared.runtime.ports import Condition, Found, Query
 from shared.runtime.services import Services, current, prepare
 
 prepare()
@@ -60,7 +60,7 @@ def _page(path: str) -> Page | None:
 
 async def _health(_: Request, services: Services) -> object:
     """Up, and able to read the store."""
-    await services.store.query(Run, order_by="wake_at", limit=1)
+    await services.store.query(Query(Run, order_by="wake_at", limit=1))
     return {"status": "ok", "targets": [target.id for target in services.config.targets]}
 
 
@@ -80,7 +80,7 @@ async def _runs(request: Request, services: Services) -> object:
     limit = _limit(query.get("limit", "50"))
     after = await _after(services, query.get("after"))
     found = await services.store.query(
-        Run, *conditions, order_by="created_at", descending=True, limit=limit, start_after=after
+        Query(Run, tuple(conditions), order_by="created_at", descending=True, limit=limit, start_after=after)
     )
     return {"runs": [_row(one) for one in found], "next": found[-1].document.id if len(found) == limit else None}
 

@@ -14,7 +14,7 @@ from shared.core.pipeline import NOTIFY
 from shared.core.run import Run, Target
 from shared.errors import Conflict, TransientError, VendorError
 from shared.runtime import log
-from shared.runtime.ports import D, Found, Update
+from shared.runtime.ports import D, Found, Query, Update
 from shared.runtime.services import Services
 
 AT_ONCE = 50
@@ -42,7 +42,7 @@ async def _wake_all(services: Services, kind: type[D], wake: Callable[[Found[D]]
     woken, last, until = 0, None, loop.time() + ENOUGH
     while loop.time() < until:
         page = await services.store.query(
-            kind, ("wake_at", "<=", now), order_by="wake_at", limit=PAGE, start_after=last
+            Query(kind, (("wake_at", "<=", now),), order_by="wake_at", limit=PAGE, start_after=last)
         )
         woken += sum(await asyncio.gather(*map(wake, page)))
         if len(page) < PAGE:

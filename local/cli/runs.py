@@ -13,6 +13,7 @@ from local.cli.opening import at_place, folder
 from local.operating.workplace import Place
 from shared.core.run import Run, Target
 from shared.runs import texts
+from shared.runtime.ports import Query
 
 MOST = 500
 
@@ -49,7 +50,7 @@ def show(run: str, folder: Path, as_json: bool) -> None:
 
 
 async def newest(place: Place, limit: int) -> list[Run]:
-    found = await place.store.query(Run, order_by="created_at", descending=True, limit=limit)
+    found = await place.store.query(Query(Run, order_by="created_at", descending=True, limit=limit))
     return [one.document for one in found]
 
 

@@ -17,6 +17,7 @@ from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from shared.core import notices
 from shared.core.run import Run, Target, target_id
 from shared.errors import TransientError
+from shared.runtime.ports import Query
 
 TARGET = target_id(REPOSITORY, "web", "production")
 PREVIOUS_COMMIT = hashlib.sha1(b"what served before").hexdigest()  # noqa: S324 - a made-up commit
@@ -102,7 +103,7 @@ class Scene:
 
     async def runs(self) -> list[Run]:
         """All runs, oldest first."""
-        return [found.document for found in await self.host.store.query(Run, order_by="created_at")]
+        return [found.document for found in await self.host.store.query(Query(Run, order_by="created_at"))]
 
     async def target(self) -> Target:
         found = await self.host.store.get(Target, TARGET)

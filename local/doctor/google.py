@@ -11,6 +11,7 @@ from local import topology
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped
 from local.topology import Function, Topology
 from shared.core.run import Run
+from shared.runtime.ports import Query
 
 if TYPE_CHECKING:
     from google.pubsub_v1.types import Subscription
@@ -33,7 +34,7 @@ def checks(project: Project) -> list[Check]:
 
 
 async def _store(project: Project) -> list[Finding]:
-    found = await project.services.store.query(Run, order_by="created_at", descending=True, limit=1)
+    found = await project.services.store.query(Query(Run, order_by="created_at", descending=True, limit=1))
     return [ok(Subject.STORE, f"answers; the last run is {found[0].document.id}" if found else "answers; no run yet")]
 
 

@@ -38,7 +38,8 @@ def open_emulated(environ: Mapping[str, str]) -> Backend:
     from shared.cloud import open_backend as open_google  # noqa: PLC0415 - loaded only where it is used
 
     google = open_google(environ)
-    return Backend(store=google.store, bus=google.bus, secrets=EnvironmentSecrets(environ), clock=google.clock)
+    google.secrets = EnvironmentSecrets(environ)  # type: ignore[assignment]
+    return google
 
 
 def directory(environ: Mapping[str, str]) -> Path:

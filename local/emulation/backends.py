@@ -117,8 +117,8 @@ async def emulated(
             topology.load(), base_url, quick, project, host=hosts["PUBSUB_EMULATOR_HOST"]
         )
         opened = open_backend(environ)
-        backend = Backend(opened.store, opened.bus, EnvironmentSecrets(secrets), opened.clock)
-        yield Emulated(backend, last_push, environ)
+        opened.secrets = EnvironmentSecrets(secrets)  # type: ignore[assignment]
+        yield Emulated(opened, last_push, environ)
 
 
 async def _until(reached: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from local.emulation.sqlite import connect, reading, timestamp, transaction
 from shared.core.run import Run, Target
 from shared.errors import Conflict, Refused
 from shared.runtime import log
-from shared.runtime.ports import Condition, Create, Document, Found, Update, can_be_id
+from shared.runtime.ports import Condition, Create, Document, Found, Query, Update, can_be_id
 from shared.runtime.unreadable import UNREADABLE
 
 D = TypeVar("D", Run, Target)
@@ -60,22 +60,16 @@ class SqliteStore:
         with transaction(self._connection):
             return tuple(self._create(w) if isinstance(w, Create) else self._update(w) for w in writes)
 
-    async def query(
-        self,
-        kind: type[D],
-        *conditions: Condition,
-        order_by: str,
-        descending: bool = False,
-        limit: int = 100,
-        start_after: D | None = None,
-    ) -> Sequence[Found[D]]:
+    async def query(self, query: Query[D]) -> Sequence[Found[D]]:
+        order_by, last = query.order_by, query.start_after
+        kind: type[D] = query.kind
         order = _column(kind, order_by)
-        clauses = [f"{order} IS NOT NULL", *(_clause(kind, condition) for condition in conditions)]
-        values: list[Any] = [_plain(value) for _, _, value in conditions if value is not None]
-        if start_after is not None:
-            clauses.append(f"({order}, id) {'<' if descending else '>'} (?, ?)")
-            values += [_plain(_value(start_after, order_by)), start_after.id]
-        direction = "DESC" if descending else "ASC"
+        clauses = [f"{order} IS NOT NULL", *(_clause(kind, condition) for condition in query.where)]
+        values: list[Any] = [_plain(value) for _, _, value in query.where if value is not None]
+        if last is not None:
+            clauses.append(f"({order}, id) {'<' if query.descending else '>'} (?, ?)")
+            values += [_plain(_value(last, order_by)), last.id]
+        direction = "DESC" if query.descending else "ASC"
         sql = (
             f"SELECT version, body FROM documents WHERE collection = ? AND {' AND '.join(clauses)}"  # noqa: S608 - only checked names
             f" ORDER BY {order} {direction}, id {direction}"
@@ -83,7 +77,7 @@ class SqliteStore:
         asked = (_COLLECTIONS[kind], *values)
         with reading(self._connection), contextlib.closing(self._connection.execute(sql, asked)) as rows:
             found = (_readable(kind, row) for row in rows)
-            return list(itertools.islice((one for one in found if one is not None), limit))
+            return list(itertools.islice((one for one in found if one is not None), query.limit))
 
     async def close(self) -> None:
         self._connection.close()

@@ -12,7 +12,7 @@ from local.simulation.chance import Chance
 from local.simulation.execution import Execution, check_alive, die, freeze
 from shared.core.run import Run, Target
 from shared.errors import Conflict, Unavailable, UnknownOutcome
-from shared.runtime.ports import Condition, Create, Document, Found, Update
+from shared.runtime.ports import Condition, Create, Document, Found, Query, Update
 
 D = TypeVar("D", Run, Target)
 Watch = Callable[[Execution, Sequence[tuple[Document | None, Document]]], None]
@@ -65,27 +65,19 @@ class MemoryStore:
         self._watch(execution, changes)
         return tuple(versions)
 
-    def query(
-        self,
-        kind: type[D],
-        conditions: Sequence[Condition],
-        order_by: str,
-        descending: bool,
-        limit: int,
-        start_after: D | None,
-    ) -> list[Found[D]]:
-        order = _reader(order_by)
+    def query(self, query: Query[D]) -> list[Found[D]]:
+        order = _reader(query.order_by)
         found = [
             Found(document, version)
             for version, document in self._documents.values()
-            if isinstance(document, kind) and order(document) is not None and _meets(document, conditions)
+            if isinstance(document, query.kind) and order(document) is not None and _meets(document, query.where)
         ]
-        found.sort(key=lambda one: (order(one.document), one.document.id), reverse=descending)
-        if start_after is not None:
-            last = (order(start_after), start_after.id)
-            beyond = operator.lt if descending else operator.gt
+        found.sort(key=lambda one: (order(one.document), one.document.id), reverse=query.descending)
+        if query.start_after is not None:
+            last = (order(query.start_after), query.start_after.id)
+            beyond = operator.lt if query.descending else operator.gt
             found = [one for one in found if beyond((order(one.document), one.document.id), last)]
-        return found[:limit]
+        return found[: query.limit]
 
 
 class TroubledStore:
@@ -101,17 +93,9 @@ class TroubledStore:
         await self._reading()
         return self._store.get(kind, id)
 
-    async def query(
-        self,
-        kind: type[D],
-        *conditions: Condition,
-        order_by: str,
-        descending: bool = False,
-        limit: int = 100,
-        start_after: D | None = None,
-    ) -> Sequence[Found[D]]:
+    async def query(self, query: Query[D]) -> Sequence[Found[D]]:
         await self._reading()
-        return self._store.query(kind, conditions, order_by, descending, limit, start_after)
+        return self._store.query(query)
 
     async def commit(self, *writes: Create | Update) -> tuple[int, ...]:
         execution = check_alive()

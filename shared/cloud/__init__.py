@@ -7,17 +7,19 @@ as long as the instance; they are made inside the event loop that uses them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from shared.errors import ConfigError
 from shared.runtime.clock import SystemClock
-from shared.runtime.ports import Backend, Bus, Condition, Create, D, Found, Store, Update
+from shared.runtime.ports import Backend
 from shared.runtime.secrets import NAMES
 from shared.runtime.settings import given
 
 if TYPE_CHECKING:
+    from shared.cloud.firestore import FirestoreStore
+    from shared.cloud.pubsub import PubSubBus
     from shared.cloud.secrets import SecretManager
 
 PROJECT = "GOOGLE_CLOUD_PROJECT"
@@ -29,103 +31,47 @@ SECRET_VERSIONS = "SIGNALBOX_SECRET_VERSIONS"
 """Environment variable: secrets of which one version alone is accepted, as `RAILWAY-API=3,N8N-API=latest`."""
 
 
-def open_backend(environ: Mapping[str, str]) -> Backend:
+def open_backend(environ: Mapping[str, str]) -> GoogleBackend:
     """Nothing is contacted yet. Raises ConfigError when the project or the pinned versions cannot be read."""
     project = given(environ, PROJECT).removeprefix("projects/").strip("/")
     if not project:
         raise ConfigError(f"environment variable {PROJECT}: name the project of topics, documents and secrets")
-    pinned = pinned_versions(given(environ, SECRET_VERSIONS))
-
-    def open_store() -> Store:
-        from shared.cloud.firestore import FirestoreStore  # noqa: PLC0415 - only functions that use it pay for it
-
-        database = given(environ, DATABASE).rpartition("/")[2] or "(default)"
-        return FirestoreStore(project, database, emulator=_emulator(environ, FIRESTORE_EMULATOR))
-
-    def open_bus() -> Bus:
-        from shared.cloud.pubsub import PubSubBus  # noqa: PLC0415 - as above
-
-        return PubSubBus(project, emulator=_emulator(environ, PUBSUB_EMULATOR))
-
-    def open_secrets() -> SecretManager:
-        from shared.cloud.secrets import SecretManager  # noqa: PLC0415 - as above
-
-        return SecretManager(project, pinned)
-
-    secrets = LazySecrets(open_secrets)
-    return Backend(LazyStore(open_store), LazyBus(open_bus, secrets), secrets, SystemClock())
+    return GoogleBackend(project, environ, pinned_versions(given(environ, SECRET_VERSIONS)))
 
 
-class LazySecrets:
-    def __init__(self, open: Callable[[], SecretManager]) -> None:
-        self._open = open
-        self._opened: SecretManager | None = None
+class GoogleBackend(Backend):
+    """Each part is loaded and opened when it is first used: a function without it never pays for the import."""
 
-    async def read(self, name: str) -> tuple[str, ...]:
-        if self._opened is None:
-            self._opened = self._open()
-        return await self._opened.read(name)
+    def __init__(self, project: str, environ: Mapping[str, str], pinned: Mapping[str, str]) -> None:
+        self._project = project
+        self._environ = environ
+        self._pinned = pinned
+        self.clock = SystemClock()
 
-    def made_at(self, name: str) -> datetime | None:
-        return self._opened.made_at(name) if self._opened is not None else None
+    @cached_property
+    def store(self) -> FirestoreStore:  # type: ignore[override]
+        from shared.cloud.firestore import FirestoreStore  # noqa: PLC0415 - as the class says
+
+        database = given(self._environ, DATABASE).rpartition("/")[2] or "(default)"
+        return FirestoreStore(self._project, database, emulator=_emulator(self._environ, FIRESTORE_EMULATOR))
+
+    @cached_property
+    def bus(self) -> PubSubBus:  # type: ignore[override]
+        from shared.cloud.pubsub import PubSubBus  # noqa: PLC0415 - as the class says
+
+        return PubSubBus(self._project, emulator=_emulator(self._environ, PUBSUB_EMULATOR))
+
+    @cached_property
+    def secrets(self) -> SecretManager:  # type: ignore[override]
+        from shared.cloud.secrets import SecretManager  # noqa: PLC0415 - as the class says
+
+        return SecretManager(self._project, self._pinned)
 
     async def close(self) -> None:
-        if self._opened is not None:
-            await self._opened.close()
-
-
-class LazyBus:
-    """Closes the secrets too, for which the ports know no closing."""
-
-    def __init__(self, open: Callable[[], Bus], secrets: LazySecrets) -> None:
-        self._open = open
-        self._opened: Bus | None = None
-        self._secrets = secrets
-
-    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
-        if self._opened is None:
-            self._opened = self._open()
-        return await self._opened.publish(topic, data, attributes)
-
-    async def close(self) -> None:
-        if self._opened is not None:
-            await self._opened.close()
-        await self._secrets.close()
-
-
-class LazyStore:
-    def __init__(self, open: Callable[[], Store]) -> None:
-        self._open = open
-        self._opened: Store | None = None
-
-    async def get(self, kind: type[D], id: str) -> Found[D] | None:
-        return await self._store.get(kind, id)
-
-    async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
-        return await self._store.commit(*writes)
-
-    async def query(
-        self,
-        kind: type[D],
-        *conditions: Condition,
-        order_by: str,
-        descending: bool = False,
-        limit: int = 100,
-        start_after: D | None = None,
-    ) -> Sequence[Found[D]]:
-        return await self._store.query(
-            kind, *conditions, order_by=order_by, descending=descending, limit=limit, start_after=start_after
-        )
-
-    async def close(self) -> None:
-        if self._opened is not None:
-            await self._opened.close()
-
-    @property
-    def _store(self) -> Store:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
+        for part in ("bus", "secrets", "store"):
+            opened = self.__dict__.get(part)
+            if opened is not None:
+                await opened.close()
 
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")

@@ -34,7 +34,7 @@ from shared.cloud.indexes import COLLECTIONS
 from shared.core.run import Run, Target
 from shared.errors import ConfigError, Conflict, Refused, SignalboxError
 from shared.runtime import log
-from shared.runtime.ports import Condition, Create, Found, Update, can_be_id
+from shared.runtime.ports import Create, Found, Query, Update, can_be_id
 
 D = TypeVar("D", Run, Target)
 
@@ -90,27 +90,19 @@ class FirestoreStore:
             raise explain(error, f"Firestore commit of {ids}", WRITES, changes=True) from error
         return tuple(result.update_time for result in CommitResponse.pb(answer).write_results)
 
-    async def query(
-        self,
-        kind: type[D],
-        *conditions: Condition,
-        order_by: str,
-        descending: bool = False,
-        limit: int = 100,
-        start_after: D | None = None,
-    ) -> Sequence[Found[D]]:
+    async def query(self, query: Query[D]) -> Sequence[Found[D]]:
         """Raises Unavailable, or Refused when an index is missing (the text has the link that makes it)."""
-        after = queries.behind(order_by, start_after, self._name(kind, start_after.id)) if start_after else None
+        kind, limit, last = query.kind, query.limit, query.start_after
+        after = queries.behind(query.order_by, last, self._name(kind, last.id)) if last else None
         found: list[Found[D]] = []
         asked = limit
         while True:
-            query = queries.build(kind, conditions, order_by, descending=descending, limit=asked, after=after)
-            page = await self._page(kind, query)
+            page = await self._page(kind, queries.build(query, limit=asked, after=after))
             found += [one for one in (_readable(kind, document) for document in page) if one is not None]
             if len(page) < asked or len(found) >= limit:
                 return found[:limit]
             asked = max(limit - len(found), NEXT_PAGE)
-            after = queries.behind_stored(order_by, Document.pb(page[-1]))
+            after = queries.behind_stored(query.order_by, Document.pb(page[-1]))
 
     async def _page(self, kind: type[Run | Target], query: StructuredQuery) -> list[Document]:
         request = RunQueryRequest(parent=f"{self._database}/documents", structured_query=query)

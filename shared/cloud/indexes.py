@@ -7,13 +7,12 @@ Google's emulator needs no index and so shows none that is missing; a test deriv
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
 
 from shared.core.run import Run, Target
-from shared.runtime.ports import Condition, Document
+from shared.runtime.ports import D, Document, Query
 
 COLLECTIONS: dict[type[Document], str] = {Run: "runs", Target: "targets"}
 Direction = Literal["ASCENDING", "DESCENDING"]
@@ -40,19 +39,17 @@ COMPOSITE_INDEXES = (
 )
 
 
-def needed(
-    kind: type[Document], conditions: Iterable[Condition], order_by: str, *, descending: bool = False
-) -> set[Index]:
-    """The composite indexes without which Firestore refuses such a query.
+def needed(query: Query[D]) -> set[Index]:
+    """The composite indexes without which Firestore refuses the query.
 
     Raises ValueError for a range over another field than the order's, which no query has needed so far.
     """
-    order: tuple[str, Direction] = (order_by, "DESCENDING" if descending else "ASCENDING")
+    order: tuple[str, Direction] = (query.order_by, "DESCENDING" if query.descending else "ASCENDING")
     indexes = set()
-    for field, comparison, _ in conditions:
-        if field == order_by:
+    for field, comparison, _ in query.where:
+        if field == query.order_by:
             continue
         if comparison != "==":
-            raise ValueError(f"{field} {comparison} with an order by {order_by}: think of its index first")
-        indexes.add(Index(COLLECTIONS[kind], ((field, "ASCENDING"), order)))
+            raise ValueError(f"{field} {comparison} with an order by {query.order_by}: think of its index first")
+        indexes.add(Index(COLLECTIONS[query.kind], ((field, "ASCENDING"), order)))
     return indexes

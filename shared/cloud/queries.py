@@ -7,14 +7,13 @@ Source: firebase.google.com/docs/firestore/query-data/order-limit-data and /mana
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from google.cloud.firestore_v1.types import Cursor, StructuredQuery, Value
 
 from shared.cloud.documents import value_of
 from shared.cloud.indexes import COLLECTIONS
-from shared.runtime.ports import Condition, Document
+from shared.runtime.ports import Condition, D, Document, Query
 
 _FieldFilter = StructuredQuery.FieldFilter
 _UnaryFilter = StructuredQuery.UnaryFilter
@@ -28,19 +27,12 @@ _OPERATORS = {
 _FIELD = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
-def build(
-    kind: type[Document],
-    conditions: Sequence[Condition],
-    order_by: str,
-    *,
-    descending: bool,
-    limit: int,
-    after: Cursor | None,
-) -> StructuredQuery:
+def build(query: Query[D], *, limit: int, after: Cursor | None) -> StructuredQuery:
     """`after`: `behind` the last document of the page before. Raises ValueError for an unknown field."""
-    direction = StructuredQuery.Direction.DESCENDING if descending else StructuredQuery.Direction.ASCENDING
-    filters = [_filter(kind, condition) for condition in conditions]
-    if all(field != order_by for field, _, _ in conditions):
+    kind, order_by = query.kind, query.order_by
+    direction = StructuredQuery.Direction.DESCENDING if query.descending else StructuredQuery.Direction.ASCENDING
+    filters = [_filter(kind, condition) for condition in query.where]
+    if all(field != order_by for field, _, _ in query.where):
         filters.append(_unary(_field(kind, order_by), _UnaryFilter.Operator.IS_NOT_NULL))
     return StructuredQuery(
         from_=[StructuredQuery.CollectionSelector(collection_id=COLLECTIONS[kind])],

@@ -17,6 +17,7 @@ from shared.core import attempts
 from shared.core.run import AttemptOutcome, Kind, Run, Stage, Status, Target
 from shared.core.watching import shown_health
 from shared.errors import BadInput
+from shared.runtime.ports import Query
 from shared.runtime.services import Services
 
 LONGEST = 90
@@ -62,7 +63,16 @@ async def _begun(services: Services, field: str, since: datetime, until: datetim
     """Runs by the time in that field, the latest first, at most MOST_RUNS."""
     before = () if until is None else ((field, "<=", until),)
     found = await services.store.query(
-        Run, (field, ">=", since), *before, order_by=field, descending=True, limit=MOST_RUNS
+        Query(
+            Run,
+            (
+                (field, ">=", since),
+                *before,
+            ),
+            order_by=field,
+            descending=True,
+            limit=MOST_RUNS,
+        )
     )
     return [one.document for one in found]
 
@@ -71,7 +81,7 @@ async def system(_: Request, services: Services) -> object:
     """This instance's age and memory, and how far behind the sweep is."""
     asked = time.perf_counter()
     now = services.clock.now()
-    due = await services.store.query(Run, ("wake_at", "<=", now), order_by="wake_at", limit=100)
+    due = await services.store.query(Query(Run, (("wake_at", "<=", now),), order_by="wake_at", limit=100))
     oldest = due[0].document.wake_at if due else None
     return {
         "at": now,

@@ -13,7 +13,7 @@ from shared.errors import Conflict, Unavailable
 from shared.runs.gate import is_same_head
 from shared.runtime import log
 from shared.runtime.config import TargetConfig
-from shared.runtime.ports import Condition, Create
+from shared.runtime.ports import Condition, Create, Query
 from shared.runtime.services import Services
 
 RETENTION = timedelta(days=90)
@@ -66,12 +66,16 @@ def _is_about(run: Run, pull: PullRequestState, commit: str) -> bool:
 async def runs_of(services: Services, place: TargetConfig, number: int) -> list[Run]:
     """The pull request's runs for a target, newest first."""
     found = await services.store.query(
-        Run,
-        ("target", "==", place.id),
-        ("pull_request.number", "==", number),
-        order_by="created_at",
-        descending=True,
-        limit=20,
+        Query(
+            Run,
+            (
+                ("target", "==", place.id),
+                ("pull_request.number", "==", number),
+            ),
+            order_by="created_at",
+            descending=True,
+            limit=20,
+        )
     )
     return [one.document for one in found]
 
@@ -79,7 +83,7 @@ async def runs_of(services: Services, place: TargetConfig, number: int) -> list[
 async def latest_of(services: Services, place: TargetConfig) -> list[Run]:
     """The target's runs, newest first, as many as could be under way or in its queue."""
     found = await services.store.query(
-        Run, ("target", "==", place.id), order_by="created_at", descending=True, limit=50
+        Query(Run, (("target", "==", place.id),), order_by="created_at", descending=True, limit=50)
     )
     return [one.document for one in found]
 
@@ -151,7 +155,16 @@ async def wake(services: Services, repository: str, about: Condition) -> None:
         return
     here: Condition = ("repository", "==", places[0].repository)
     found = await services.store.query(
-        Run, here, about, ("stage", "==", Stage.MERGE), order_by="created_at", descending=True
+        Query(
+            Run,
+            (
+                here,
+                about,
+                ("stage", "==", Stage.MERGE),
+            ),
+            order_by="created_at",
+            descending=True,
+        )
     )
     await services.publish(Message(one.document.stage, one.document.id) for one in found)
 

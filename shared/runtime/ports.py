@@ -54,6 +54,20 @@ class Update(Struct, frozen=True):
     version: Any
 
 
+class Query(Struct, Generic[D], frozen=True):
+    """The documents that meet all conditions, ordered by a field and then by id, a page at a time.
+
+    Documents whose `order_by` field is None are left out. `start_after` is the last document of the page before.
+    """
+
+    kind: type[D]
+    where: tuple[Condition, ...] = ()
+    order_by: str = "id"
+    descending: bool = False
+    limit: int = 100
+    start_after: D | None = None
+
+
 class Store(Protocol):
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
         """None when there is no such document, and when there cannot be one (`can_be_id`).
@@ -70,19 +84,11 @@ class Store(Protocol):
         """
         ...
 
-    async def query(
-        self,
-        kind: type[D],
-        *conditions: Condition,
-        order_by: str,
-        descending: bool = False,
-        limit: int = 100,
-        start_after: D | None = None,
-    ) -> Sequence[Found[D]]:
-        """The documents that meet all conditions, ordered by a field and then by id; less than `limit` are the last.
+    async def query(self, query: Query[D]) -> Sequence[Found[D]]:
+        """The documents that it asks for; fewer than `limit` are the last.
 
-        `start_after` is the last document of the page before. Documents whose `order_by` field is None are left out,
-        and so, with an error in the log, are those that cannot be read: one must not keep the sweep from all others.
+        Documents that cannot be read are left out, with an error in the log: one must not keep the sweep from all
+        others.
         """
         ...
 
@@ -121,10 +127,21 @@ class Clock(Protocol):
         ...
 
 
-class Backend(Struct, frozen=True):
-    """What `SIGNALBOX_BACKEND` names a factory of: `def open_backend(environ) -> Backend`."""
+class Backend:
+    """What `SIGNALBOX_BACKEND` names a factory of: `def open_backend(environ) -> Backend`.
+
+    A subclass may open each part when it is first used.
+    """
 
     store: Store
     bus: Bus
     secrets: SecretSource
     clock: Clock
+
+    def __init__(self, store: Store, bus: Bus, secrets: SecretSource, clock: Clock) -> None:
+        self.store, self.bus, self.secrets, self.clock = store, bus, secrets, clock
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self.bus.close()
+        await self.store.close()

@@ -17,7 +17,7 @@ from shared.core.pipeline import Pace, Terms
 from shared.core.policy import Policy
 from shared.errors import ConfigError, TransientError
 from shared.runtime import config, envelope, log, settings
-from shared.runtime.ports import Backend
+from shared.runtime.ports import Backend, Bus, Store
 from shared.runtime.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ class Services:
     ) -> None:
         self.settings = settings
         self.config = config
-        self.store = backend.store
-        self.bus = backend.bus
         self.clock = backend.clock
-        self.secrets = Secrets(backend.secrets, backend.clock)
         self.token = token
         """Makes names of workers, no two alike."""
         self.pace = pace or Pace(
@@ -72,7 +69,20 @@ class Services:
         self.answered: dict[str, dict[int, datetime]] = {}
         """Of each repository the open pull requests all of whose labels this instance saw answered, and when they had
         last been updated then."""
+        self._backend = backend
         self._transports = dict(transports or {})
+
+    @property
+    def store(self) -> Store:
+        return self._backend.store
+
+    @property
+    def bus(self) -> Bus:
+        return self._backend.bus
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        return Secrets(self._backend.secrets, self.clock)
 
     @cached_property
     def github(self) -> GitHub:
@@ -152,13 +162,13 @@ class Services:
 
     async def close(self) -> None:
         """Close what was opened, and forget what opens anything else."""
-        self.secrets.clear()
+        if "secrets" in self.__dict__:
+            self.secrets.clear()
         for name in ("github", "_railway", "n8n", "probe", "google_keys"):
             client = self.__dict__.get(name)
             if client is not None:
                 await client.close()
-        await self.bus.close()
-        await self.store.close()
+        await self._backend.close()
 
 
 def open_services(environ: Mapping[str, str]) -> Services:

@@ -23,7 +23,7 @@ from local.emulation.store import SqliteStore
 from shared.cloud.firestore import FirestoreStore
 from shared.core.run import HistoryEntry, Kind, Notified, PullRequest, Run, Stage, Status, Target, Trigger, Verified
 from shared.errors import Conflict, Unavailable
-from shared.runtime.ports import Create, Found, Store, Update
+from shared.runtime.ports import Create, Found, Query, Store, Update
 
 T = TypeVar("T")
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -332,7 +332,7 @@ async def test_two_clients_see_each_others_writes(bench):
     await other.commit(Update(a_run(status=Status.RUNNING), found.version))
 
     assert found.version == version
-    assert ids(await one.query(Run, ("status", "==", Status.RUNNING), order_by="created_at")) == [a_run().id]
+    assert ids(await one.query(Query(Run, (("status", "==", Status.RUNNING),), order_by="created_at"))) == [a_run().id]
     with pytest.raises(Conflict):
         await one.commit(Update(a_run(status=Status.FAILED), version))
 
@@ -350,7 +350,7 @@ async def test_the_sweep_finds_what_is_due_oldest_first(store):
     )
     await store.commit(Create(a_target(wake_at=NOON)))
 
-    due = await store.query(Run, ("wake_at", "<=", NOON), order_by="wake_at")
+    due = await store.query(Query(Run, (("wake_at", "<=", NOON),), order_by="wake_at"))
 
     assert ids(due) == ["first", "second"]
     assert due[1] == await store.get(Run, "second")
@@ -365,9 +365,9 @@ async def test_a_time_without_microseconds_orders_among_those_with(store):
         a_run("a", wake_at=NOON - timedelta(microseconds=1)),
     )
 
-    assert ids(await store.query(Run, order_by="wake_at")) == ["a", "b", "c", "d"]
-    assert ids(await store.query(Run, ("wake_at", ">", NOON), order_by="wake_at")) == ["c", "d"]
-    assert ids(await store.query(Run, ("wake_at", "==", NOON), order_by="wake_at")) == ["b"]
+    assert ids(await store.query(Query(Run, order_by="wake_at"))) == ["a", "b", "c", "d"]
+    assert ids(await store.query(Query(Run, (("wake_at", ">", NOON),), order_by="wake_at"))) == ["c", "d"]
+    assert ids(await store.query(Query(Run, (("wake_at", "==", NOON),), order_by="wake_at"))) == ["b"]
 
 
 async def test_the_console_pages_newest_first(store):
@@ -375,7 +375,7 @@ async def test_the_console_pages_newest_first(store):
     pages, last = [], None
 
     while len(pages) < 7 and (
-        page := await store.query(Run, order_by="created_at", descending=True, limit=3, start_after=last)
+        page := await store.query(Query(Run, order_by="created_at", descending=True, limit=3, start_after=last))
     ):
         pages.append(ids(page))
         last = page[-1].document
@@ -386,8 +386,8 @@ async def test_the_console_pages_newest_first(store):
 async def test_paging_forward_breaks_ties_by_id(store):
     await fill(store, *(a_run(f"run-{n}") for n in (2, 0, 3, 1)))
 
-    first = await store.query(Run, order_by="created_at", limit=2)
-    second = await store.query(Run, order_by="created_at", limit=2, start_after=first[-1].document)
+    first = await store.query(Query(Run, order_by="created_at", limit=2))
+    second = await store.query(Query(Run, order_by="created_at", limit=2, start_after=first[-1].document))
 
     assert (ids(first), ids(second)) == (["run-0", "run-1"], ["run-2", "run-3"])
 
@@ -402,9 +402,9 @@ async def test_what_has_no_value_in_the_order_is_left_out_whichever_way(store):
     )
     done = ("stage", "==", Stage.DONE)
 
-    up = await store.query(Run, done, order_by="wake_at")
-    down = await store.query(Run, done, order_by="wake_at", descending=True)
-    rest = await store.query(Run, done, order_by="wake_at", descending=True, start_after=down[0].document)
+    up = await store.query(Query(Run, (done,), order_by="wake_at"))
+    down = await store.query(Query(Run, (done,), order_by="wake_at", descending=True))
+    rest = await store.query(Query(Run, (done,), order_by="wake_at", descending=True, start_after=down[0].document))
 
     assert (ids(up), ids(down), ids(rest)) == (["early", "late"], ["late", "early"], ["early"])
 
@@ -414,8 +414,8 @@ async def test_the_order_may_be_by_a_field_of_a_field(store):
     await fill(store, *(a_run(f"run-{n}", pull_request=replace(pull, number=n)) for n in (10, 9, 11)))
     await fill(store, a_run("command", pull_request=None))
 
-    first = await store.query(Run, order_by="pull_request.number", limit=2)
-    second = await store.query(Run, order_by="pull_request.number", limit=2, start_after=first[-1].document)
+    first = await store.query(Query(Run, order_by="pull_request.number", limit=2))
+    second = await store.query(Query(Run, order_by="pull_request.number", limit=2, start_after=first[-1].document))
 
     assert (ids(first), ids(second)) == (["run-9", "run-10"], ["run-11"])
 
@@ -429,9 +429,11 @@ async def test_what_cannot_be_read_leaves_its_place_to_what_can(store, order, de
         await fill(store, a_run(f"run-{n}", kind="of old" if n in (0, 2, 3, 4, 8) else Kind.DEPLOY, **times))
     readable = ["run-1", "run-5", "run-6", "run-7"]
 
-    first = await store.query(Run, order_by=order, descending=descending, limit=2)
-    second = await store.query(Run, order_by=order, descending=descending, limit=2, start_after=first[-1].document)
-    everything = await store.query(Run, order_by=order, descending=descending, limit=5)
+    first = await store.query(Query(Run, order_by=order, descending=descending, limit=2))
+    second = await store.query(
+        Query(Run, order_by=order, descending=descending, limit=2, start_after=first[-1].document)
+    )
+    everything = await store.query(Query(Run, order_by=order, descending=descending, limit=5))
 
     expected = readable[::-1] if descending else readable
     assert (ids(first), ids(second), ids(everything)) == (expected[:2], expected[2:], expected)
@@ -446,7 +448,16 @@ async def test_conditions_are_combined(store):
         a_run("elsewhere", status=Status.WAITING, target="t2"),
     )
 
-    found = await store.query(Run, ("target", "==", "t1"), ("status", "==", Status.WAITING), order_by="created_at")
+    found = await store.query(
+        Query(
+            Run,
+            (
+                ("target", "==", "t1"),
+                ("status", "==", Status.WAITING),
+            ),
+            order_by="created_at",
+        )
+    )
 
     assert ids(found) == ["mine"]
 
@@ -459,9 +470,9 @@ async def test_dotted_fields_and_none(store):
         a_run("command", pull_request=None, commit_sha=None),
     )
 
-    by_number = await store.query(Run, ("pull_request.number", "==", 42), order_by="created_at")
-    without = await store.query(Run, ("pull_request", "==", None), order_by="created_at")
-    no_commit = await store.query(Run, ("commit_sha", "==", None), order_by="created_at")
+    by_number = await store.query(Query(Run, (("pull_request.number", "==", 42),), order_by="created_at"))
+    without = await store.query(Query(Run, (("pull_request", "==", None),), order_by="created_at"))
+    no_commit = await store.query(Query(Run, (("commit_sha", "==", None),), order_by="created_at"))
 
     assert (ids(by_number), ids(without), ids(no_commit)) == (["pr42"], ["command"], ["command"])
 
@@ -469,15 +480,15 @@ async def test_dotted_fields_and_none(store):
 async def test_a_value_cannot_reach_into_the_query(store):
     await fill(store, a_run("one"))
 
-    assert ids(await store.query(Run, ("target", "==", "' OR 1=1 --"), order_by="created_at")) == []
+    assert ids(await store.query(Query(Run, (("target", "==", "' OR 1=1 --"),), order_by="created_at"))) == []
 
 
 async def test_a_field_that_the_document_has_not_is_refused(store):
     for field in ("wake_up", "status') OR ('1'='1", "Status"):
         with pytest.raises(ValueError, match="has no field"):
-            await store.query(Run, (field, "==", 1), order_by="created_at")
+            await store.query(Query(Run, ((field, "==", 1),), order_by="created_at"))
     with pytest.raises(ValueError, match="cannot compare"):
-        await store.query(Run, ("wake_at", "<=", None), order_by="created_at")
+        await store.query(Query(Run, (("wake_at", "<=", None),), order_by="created_at"))
     with pytest.raises(ValueError, match="no time zone"):
         await store.commit(Create(a_run(wake_at=datetime(2026, 7, 1))))  # noqa: DTZ001 - that is the point
 
@@ -531,5 +542,5 @@ async def test_many_clients_may_open_a_new_file_at_once(tmp_path):
 
     await bench.race(*(create(f"run-{n:02}") for n in range(16)))
 
-    assert len(await bench.open().query(Run, order_by="created_at")) == 16
+    assert len(await bench.open().query(Query(Run, order_by="created_at"))) == 16
     await bench.close()

@@ -37,6 +37,7 @@ from local.world.vendors import APP_ID, Vendors, made_up_secrets, make_keys, var
 from shared.core.run import Run, Target
 from shared.runtime import config, secrets
 from shared.runtime.clock import SystemClock
+from shared.runtime.ports import Query
 
 SWEEP_EVERY = 0.5
 """Seconds; a minute in the cloud."""
@@ -187,7 +188,7 @@ class Scene:
 
     async def look(self) -> Day:
         store = self.place.store
-        runs = await store.query(Run, order_by="created_at", limit=1000)
+        runs = await store.query(Query(Run, order_by="created_at", limit=1000))
         targets = [await store.get(Target, place.id) for place in self.place.config.targets]
         return Day(
             runs=[found.document for found in runs],

@@ -24,6 +24,7 @@ from shared.core.reasons import Reason
 from shared.core.run import Failure, Health, Lock, Notified, Quarantine, QueueEntry, Run, Target, Verification
 from shared.errors import Refused
 from shared.runtime import envelope
+from shared.runtime.ports import Query
 
 RUN = a_run(
     Stage.VERIFY,
@@ -64,7 +65,7 @@ def test_what_is_in_sqlite_is_read_or_refused(server, one):
         write(store, kind, body)
         server.run(store.get(kind, "x"))
     except Refused:
-        assert server.run(store.query(kind, order_by="id")) == []
+        assert server.run(store.query(Query(kind, order_by="id"))) == []
     finally:
         server.run(store.close())
 

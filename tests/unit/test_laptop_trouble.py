@@ -26,7 +26,7 @@ from local.emulation.store import SqliteStore
 from local.operating.workplace import Left, leave_behind
 from shared.core.run import Target
 from shared.errors import ConfigError, Refused, SignalboxError, Unavailable
-from shared.runtime.ports import Create
+from shared.runtime.ports import Create, Query
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 CONFIG = """
@@ -115,7 +115,7 @@ async def test_what_is_damaged_while_it_is_used_is_refused_and_not_thrown(folder
     async def read() -> None:
         for number in range(300):
             await store.get(Target, f"acme:shop:web:{number}")
-            await store.query(Target, order_by="id", limit=300)
+            await store.query(Query(Target, order_by="id", limit=300))
 
     with pytest.raises(SignalboxError):
         await read()

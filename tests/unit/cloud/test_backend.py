@@ -19,7 +19,7 @@ from shared.cloud import open_backend, secrets
 from shared.core.run import Target
 from shared.errors import ConfigError
 from shared.runtime.clock import SystemClock
-from shared.runtime.ports import Create
+from shared.runtime.ports import Create, Query
 
 ACCESS = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
 
@@ -63,8 +63,7 @@ async def main():
         await backend.bus.publish("events", b"x", {})
     except Unavailable:
         print(loaded())
-    await backend.bus.close()
-    await backend.store.close()
+    await backend.close()
 asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
@@ -109,7 +108,7 @@ async def test_each_client_is_opened_once_and_closed(monkeypatch, credentials):
         for _ in range(2):
             assert await backend.store.commit(Create(Target(id="t"))) == ()
             assert await backend.store.get(Target, "t") is None
-            assert await backend.store.query(Target, order_by="wake_at") == []
+            assert await backend.store.query(Query(Target, order_by="wake_at")) == []
             assert await backend.bus.publish("events", b"x", {}) == "1"
             assert await backend.secrets.read("N8N-API") == ("projects/acme/secrets/N8N-API/versions/latest",)
         assert await backend.secrets.read("RAILWAY-API") == ("projects/acme/secrets/RAILWAY-API/versions/3",)
@@ -120,8 +119,7 @@ async def test_each_client_is_opened_once_and_closed(monkeypatch, credentials):
         assert isinstance(backend.clock, SystemClock)
         assert len(opened) == 3
 
-        await backend.bus.close()
-        await backend.store.close()
+        await backend.close()
         assert [channel.get_state().name for channel in opened] == ["SHUTDOWN"] * 3
 
 
@@ -135,18 +133,16 @@ async def test_without_credentials_it_says_so(monkeypatch, tmp_path):
         await backend.bus.publish("events", b"x", {})
     with pytest.raises(ConfigError, match="Application Default Credentials"):
         await backend.secrets.read("N8N-API")
-    await backend.bus.close()
-    await backend.store.close()
+    await backend.close()
 
 
 async def test_with_credentials_it_connects_to_google(credentials):
     backend = open_backend({"GOOGLE_CLOUD_PROJECT": "acme"})
 
-    store = backend.store._store
+    store = backend.store
 
     assert store._client.transport.host == "firestore.googleapis.com:443"
-    await backend.bus.close()
-    await backend.store.close()
+    await backend.close()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +162,6 @@ async def test_the_database_can_be_another_than_the_default_one(variable, databa
         backend = open_backend(environ)
 
         assert await backend.store.get(Target, "t") is None
-        await backend.bus.close()
-        await backend.store.close()
+        await backend.close()
 
     assert asked == [f"projects/acme/databases/{database}/documents/targets/t"]

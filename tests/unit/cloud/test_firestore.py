@@ -25,7 +25,7 @@ from shared.cloud.documents import decode, value_of
 from shared.cloud.firestore import FirestoreStore
 from shared.core.run import Target
 from shared.errors import ConfigError, Conflict, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
-from shared.runtime.ports import Create, Update
+from shared.runtime.ports import Create, Query, Update
 
 SERVICE = "/google.firestore.v1.Firestore/"
 GET, COMMIT, QUERY = f"{SERVICE}GetDocument", f"{SERVICE}Commit", f"{SERVICE}RunQuery"
@@ -102,7 +102,7 @@ async def test_a_failed_read_has_no_unknown_outcome(server, store, code, expecte
     with pytest.raises(expected, match="why"):
         await store.get(Target, TARGET.id)
     with pytest.raises(expected, match="why"):
-        await store.query(Target, order_by="wake_at")
+        await store.query(Query(Target, order_by="wake_at"))
 
 
 async def test_a_denied_permission_names_the_role(server, store):
@@ -122,7 +122,7 @@ async def test_a_missing_database_is_no_missing_document(server, store):
     with pytest.raises(ConfigError, match="gcloud firestore databases create"):
         await store.commit(Create(TARGET))
     with pytest.raises(ConfigError, match="gcloud firestore databases create"):
-        await store.query(Target, order_by="wake_at")
+        await store.query(Query(Target, order_by="wake_at"))
 
 
 async def test_a_read_is_repeated_when_the_connection_was_closed(server, store):
@@ -224,7 +224,7 @@ async def test_many_that_cannot_be_read_cost_few_requests(server, store):
 
     server.on(QUERY, RunQueryRequest, answer, stream=True)
 
-    assert [found.document.id for found in await store.query(Target, order_by="wake_at", limit=1)] == ["120"]
+    assert [found.document.id for found in await store.query(Query(Target, order_by="wake_at", limit=1))] == ["120"]
     assert asked == [1, 50, 50, 50]
 
 
@@ -236,7 +236,7 @@ async def test_a_document_that_cannot_be_read_is_left_out_of_a_query(server, sto
 
     server.on(QUERY, RunQueryRequest, answer, stream=True)
 
-    assert await store.query(Target, order_by="wake_at") == []
+    assert await store.query(Query(Target, order_by="wake_at")) == []
     assert "left out" in caplog.text
 
 

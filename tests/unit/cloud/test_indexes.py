@@ -26,7 +26,7 @@ from shared.core.run import Run
 from shared.runs import metrics
 from shared.runs import start as starting
 from shared.runtime import config
-from shared.runtime.ports import Backend
+from shared.runtime.ports import Backend, Query
 from shared.runtime.services import Services
 from shared.runtime.settings import Settings
 
@@ -43,15 +43,15 @@ class Recorder(SqliteStore):
         self.callers: set[tuple[str, str]] = set()
         self.indexes: set[Index] = set()
 
-    async def query(self, kind: Any, *conditions: Any, order_by: str, descending: bool = False, **more: Any) -> Any:
+    async def query(self, query: Query[Any]) -> Any:
         caller = sys._getframe(1).f_code
         self.callers.add((str(Path(caller.co_filename).relative_to(ROOT)), caller.co_name))
-        self.indexes |= needed(kind, conditions, order_by, descending=descending)
-        return await super().query(kind, *conditions, order_by=order_by, descending=descending, **more)
+        self.indexes |= needed(query)
+        return await super().query(query)
 
 
 def querying() -> Iterator[tuple[str, str]]:
-    """Every function in functions/ and shared/ that calls `….query(…, order_by=…)`."""
+    """Every function in functions/ and shared/ that calls `….query(…)`."""
     for path in [*ROOT.glob("functions/**/*.py"), *ROOT.glob("shared/**/*.py")]:
         if path.is_relative_to(ROOT / "shared" / "cloud"):
             continue
@@ -61,12 +61,7 @@ def querying() -> Iterator[tuple[str, str]]:
 
 
 def is_query(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "query"
-        and any(keyword.arg == "order_by" for keyword in node.keywords)
-    )
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "query"
 
 
 async def make_every_query(store: Recorder) -> None:
@@ -109,9 +104,9 @@ async def test_the_indexes_are_those_that_the_queries_need(recorded):
 
 def test_a_range_beside_the_order_is_to_be_thought_about():
     with pytest.raises(ValueError, match="think of its index"):
-        needed(Run, [("updated_at", ">", NOW)], "created_at")
+        needed(Query(Run, (("updated_at", ">", NOW),), "created_at"))
 
 
 def test_an_order_alone_needs_no_composite_index():
-    assert needed(Run, [("wake_at", "<=", NOW)], "wake_at") == set()
-    assert needed(Run, [("created_at", "==", NOW)], "created_at", descending=True) == set()
+    assert needed(Query(Run, (("wake_at", "<=", NOW),), "wake_at")) == set()
+    assert needed(Query(Run, (("created_at", "==", NOW),), "created_at", descending=True)) == set()

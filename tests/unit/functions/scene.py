@@ -47,7 +47,7 @@ from shared.core.pipeline import begin
 from shared.core.run import Deployment, Kind, PullRequest, Run, Stage, Status, Target, Trigger, Verified, target_id
 from shared.errors import TransientError, Unavailable
 from shared.runtime import config, envelope, log, services
-from shared.runtime.ports import Backend, Condition, Create, Found, Update
+from shared.runtime.ports import Backend, Create, Found, Query, Update
 from shared.runtime.services import Services
 from shared.runtime.settings import Settings
 
@@ -197,19 +197,9 @@ class ScriptedStore:
         self.commits += 1
         return tuple(await self.incidents.around(lambda: self.real.commit(*writes)))
 
-    async def query(
-        self,
-        kind: type[D],
-        *conditions: Condition,
-        order_by: str,
-        descending: bool = False,
-        limit: int = 100,
-        start_after: D | None = None,
-    ) -> Sequence[Found[D]]:
+    async def query(self, query: Query[D]) -> Sequence[Found[D]]:
         self._reach()
-        return await self.real.query(
-            kind, *conditions, order_by=order_by, descending=descending, limit=limit, start_after=start_after
-        )
+        return await self.real.query(query)
 
     async def close(self) -> None:
         await self.real.close()
@@ -478,7 +468,7 @@ class Scene:
         return found.document
 
     async def runs(self) -> list[Run]:
-        return [found.document for found in await self.store.real.query(Run, order_by="created_at")]
+        return [found.document for found in await self.store.real.query(Query(Run, order_by="created_at"))]
 
     async def the_run(self) -> Run:
         (run,) = await self.runs()
