@@ -13,7 +13,8 @@ from shared.clients.railway.client import DeploymentState
 from shared.core import pipeline, targets
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Run, Stage, Target, Verdict, Verified
+from shared.core.run import Deployment, Run, Stage, Verdict, Verified
+from shared.core.target import Target
 from shared.errors import Final, RateLimited, Unavailable, UnknownOutcome, VendorError
 from shared.runs.deployment_failure import why_skipped
 from shared.runs.health_check import address_of, look

@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from shared.core.events import DeploymentChanged, Event, SecretExpiring
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import TransientError, VendorError
 from shared.runtime import log
 from shared.runtime.services import Services

@@ -13,11 +13,12 @@ from starlette.responses import JSONResponse, Response
 from functions.notify import weekly_report
 from shared.clients.github.client import DeploymentState
 from shared.core import notices
-from shared.core.notices import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT
+from shared.core.notices import ANALYSIS, COMMENT, DEPLOYMENT, N8N, REPORT, SENT, Notice
 from shared.core.outcome import Message
 from shared.core.pipeline import NOTIFY
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Run, Status, Target
+from shared.core.run import Kind, Run, Status
+from shared.core.target import Target
 from shared.errors import BadInput, SecretMissing, TransientError, Unauthorized, VendorError, is_locked
 from shared.runs import pull_request_analysis, texts
 from shared.runs.expiring_secrets import owe_expiring
@@ -28,8 +29,8 @@ from shared.runtime.update import amend
 
 prepare(called=True)
 
-Results = dict[str, str | None]
-"""What became of each key: how it ended, or None to try it again."""
+Results = dict[Notice, str | None]
+"""What became of each: how it ended, or None to try it again."""
 Deliver = Callable[[Services, D, Results], Awaitable[None]]
 NOT_CONFIGURED = "n8n is not configured"
 LOCKED = "the conversation is locked"
@@ -79,15 +80,15 @@ async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D
     claimed = await amend(services.store, kind, id, claim)
     if claimed is None:
         return
-    results: Results = dict.fromkeys(claimed.owed)
+    results: Results = dict.fromkeys(notices.owed_by(claimed))
     try:
         # Shorter than the lease: whoever has it next must not tell the same while this one still does.
         async with asyncio.timeout(services.pace.limit):
             await deliver(services, claimed, results)
     except TimeoutError:
         log.warning("telling people took too long; the rest is told later", limit=services.pace.limit)
-    for key, result in results.items():
-        log.info("notification", key=key, result=result or "to be tried again")
+    for notice, result in results.items():
+        log.info("notification", key=str(notice), result=result or "to be tried again")
     settled = await amend(
         services.store, kind, id, lambda document: notices.settle(document, results, services.clock.now(), owner)
     )
@@ -101,31 +102,34 @@ async def deliver_for_run(services: Services, run: Run, results: Results) -> Non
     GitHub and n8n are told at once, so that neither waits for the other where it does not answer.
     """
     await asyncio.gather(_on_github(services, run, results), _by_n8n(services, run, results))
-    for key in [key for key in results if key.endswith(f":{ANALYSIS}")]:  # last: it takes longest
-        results[key] = await _attempt(_analyse(services, run, key.removesuffix(f":{ANALYSIS}")))
+    for notice in _by(ANALYSIS, results):  # last: it takes longest
+        results[notice] = await _attempt(_analyse(services, run, notice))
+
+
+def _by(channel: str, results: Results) -> list[Notice]:
+    return [notice for notice in results if notice.channel == channel]
 
 
 async def _on_github(services: Services, run: Run, results: Results) -> None:
     """The comment gets half of the time at most: the deployment has its turn however long the comment takes."""
     for channel, send in ((COMMENT, _comment), (DEPLOYMENT, _deployment_status)):
-        keys = [key for key in results if key.endswith(f":{channel}")]
-        if keys:
+        owed = _by(channel, results)
+        if owed:
             within = services.pace.limit / 2
-            results.update(dict.fromkeys(keys, await _attempt(send(services, run), within=within)))
+            results.update(dict.fromkeys(owed, await _attempt(send(services, run), within=within)))
 
 
 async def _by_n8n(services: Services, run: Run, results: Results) -> None:
-    for key in [key for key in results if key.endswith(f":{N8N}")]:
-        event = key.removesuffix(f":{N8N}")
-        payload = texts.notification(run, event, services.settings.signalbox_console_url)
-        results[key] = await _attempt(_call_n8n(services, payload))
+    for notice in _by(N8N, results):
+        payload = texts.notification(run, notice, services.settings.signalbox_console_url)
+        results[notice] = await _attempt(_call_n8n(services, payload))
 
 
 async def deliver_for_target(services: Services, target: Target, results: Results) -> None:
     """Fill in the results. What takes longest comes last, so that it keeps no alarm from being told."""
     for channel, send in ((N8N, _target_news), (REPORT, _report), (ANALYSIS, _review)):
-        for key in [key for key in results if key.endswith(f":{channel}")]:
-            results[key] = await _attempt(send(services, target, key.removesuffix(f":{channel}")))
+        for notice in _by(channel, results):
+            results[notice] = await _attempt(send(services, target, notice))
 
 
 async def _attempt(sending: Awaitable[str], *, within: float | None = None) -> str | None:
@@ -203,7 +207,7 @@ def _state(run: Run) -> DeploymentState:
     return "failure" if run.status is Status.FAILED else "inactive"
 
 
-async def _analyse(services: Services, run: Run, event: str) -> str:
+async def _analyse(services: Services, run: Run, notice: Notice) -> str:
     """Have the end of the log explained on the pull request, by a workflow that does so once per run and attempt."""
     n8n, settings = services.n8n, services.config.n8n
     if n8n is None or settings is None or settings.failure_analysis is None:
@@ -212,34 +216,34 @@ async def _analyse(services: Services, run: Run, event: str) -> str:
         return "there is no log to analyse, or no pull request to write to"
     if not _log_is_for_all(services, run):  # the explanation quotes it, on the pull request
         return "the log is not shown on the pull request"
-    payload = texts.notification(run, event, services.settings.signalbox_console_url)
+    payload = texts.notification(run, notice, services.settings.signalbox_console_url)
     key = f"{payload['key']}:{ANALYSIS}"
     await n8n.call(settings.failure_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
     return SENT
 
 
-async def _review(services: Services, target: Target, event: str) -> str:
+async def _review(services: Services, target: Target, notice: Notice) -> str:
     """Have a pull request analysed, by a workflow that writes its comment once per head."""
     n8n, settings, place = services.n8n, services.config.n8n, services.config.target(target.id)
     if n8n is None or settings is None or settings.pull_request_analysis is None or place is None:
         return NO_ANALYSIS
-    payload = texts.pull_request_analysis(place.repository, *pull_request_analysis.analysed(event))
+    payload = texts.pull_request_analysis(place.repository, *pull_request_analysis.analysed(notice.occurrence))
     key = str(payload["key"])
     await n8n.call(settings.pull_request_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
     return SENT
 
 
-async def _report(services: Services, _: Target, event: str) -> str:
+async def _report(services: Services, _: Target, notice: Notice) -> str:
     n8n, settings = services.n8n, services.config.n8n
     if n8n is None or settings is None or settings.weekly_report is None:
         return "no report is configured"
-    payload = await weekly_report.weekly(services, event)
+    payload = await weekly_report.weekly(services, notice)
     await n8n.call(settings.weekly_report, payload, idempotency_key=str(payload["key"]))
     return SENT
 
 
-async def _target_news(services: Services, target: Target, event: str) -> str:
-    return await _call_n8n(services, texts.target_notification(target, event))
+async def _target_news(services: Services, target: Target, notice: Notice) -> str:
+    return await _call_n8n(services, texts.target_notification(target, notice))
 
 
 async def _call_n8n(services: Services, payload: dict[str, object]) -> str:

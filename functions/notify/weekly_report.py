@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
+from shared.core.notices import Notice
 from shared.core.policy import Policy
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.core.watching import shown_health
-from shared.core.weeks import EVENT, WEEK, end_of
+from shared.core.weeks import EVENT, WEEK
 from shared.runs import metrics, texts
 from shared.runtime.services import Services
 
 
-async def weekly(services: Services, event: str) -> dict[str, object]:
+async def weekly(services: Services, notice: Notice) -> dict[str, object]:
     """What n8n gets when a week is over; `key` is the same each time that this week is told of, by whichever target."""
-    until = end_of(event)
+    until = datetime.fromisoformat(notice.occurrence)
     figures = await metrics.between(services, until - WEEK, until)
     payload = {
-        "key": event,
+        "key": notice.name,
         "event": EVENT,
         "since": until - WEEK,
         "until": until,

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from shared.clients.railway.client import DeploymentState
 from shared.core.outcome import Fail, Wait
 from shared.core.reasons import Reason
-from shared.core.run import Failure, Health, Kind, Run, Stage, Target, Verified
+from shared.core.run import Failure, Kind, Run, Stage, Verified
+from shared.core.target import Health, Target
 
 
 class NothingToDo(Struct, frozen=True):

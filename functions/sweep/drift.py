@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from functions.sweep.snapshot import Glance
 from shared.clients.railway.client import DeploymentState, ServiceState
-from shared.core.notices import owe
-from shared.core.run import Run, Serving, Target, Verified
+from shared.core.notices import at_time, owe
+from shared.core.run import Run, Verified
+from shared.core.target import Serving, Target
 from shared.errors import RateLimited, SecretMissing, TransientError, VendorError
 from shared.runs.health_check import address_of
 from shared.runtime import log
@@ -124,7 +125,7 @@ def note(target: Target, service: ServiceState | None, now: datetime, known: Col
         return after
     if seen.drifting_since is not None and seen.deployment_id in known:
         return after
-    return owe(after, f"{'drifted' if seen.drifting_since else 'drift_ended'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
+    return owe(after, "drifted" if seen.drifting_since else "drift_ended", now, at_time(now))
 
 
 def _is(serving: DeploymentState | None, current: Verified) -> bool:

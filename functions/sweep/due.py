@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from shared.core import notices
 from shared.core.outcome import Message
 from shared.core.pipeline import NOTIFY
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.errors import Conflict, TransientError, VendorError
 from shared.runtime import log
 from shared.runtime.ports import D, Found, Query, Update

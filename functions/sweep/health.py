@@ -10,7 +10,8 @@ from functions.sweep.probation import failed_probation, take_back_if_due
 from functions.sweep.snapshot import Glance
 from shared.clients.probe import Answer
 from shared.core import targets
-from shared.core.run import Target, Verdict
+from shared.core.run import Verdict
+from shared.core.target import Target
 from shared.core.watching import unwatched
 from shared.runs.health_check import look
 from shared.runtime.config import TargetConfig

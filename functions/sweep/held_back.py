@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from functions.sweep.each import each
 from functions.sweep.snapshot import Glance
-from shared.core.run import HeldBack, Target
+from shared.core.target import HeldBack, Target
 from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend

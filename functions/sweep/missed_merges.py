@@ -12,7 +12,7 @@ from functions.sweep.each import each
 from functions.sweep.snapshot import LOOK_BACK, Glance
 from shared.clients.github.activity import Merge
 from shared.core.notices import owe
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import TransientError, Unavailable, VendorError
 from shared.runs.start import deploy_merged
 from shared.runtime import log
@@ -66,8 +66,14 @@ async def _report_unread(services: Services, place: TargetConfig, merge: Merge, 
     if now - merge.at < PATIENCE:
         return
     log.error("a merge cannot be read for long", target=place.id, number=merge.number, reason=str(error))
-    event, first = f"merge_unread@{merge.number}", Target(id=place.id)
-    await amend(services.store, Target, place.id, lambda target: owe(target, event, now), missing=first)
+    first = Target(id=place.id)
+    await amend(
+        services.store,
+        Target,
+        place.id,
+        lambda target: owe(target, "merge_unread", now, str(merge.number)),
+        missing=first,
+    )
 
 
 def _due(services: Services, merges: Iterable[Merge], branch: str) -> list[Merge]:

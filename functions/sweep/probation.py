@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
-from shared.core.run import Rollback, Run, Target, Trigger, Verified
+from shared.core.run import Rollback, Run, Trigger, Verified
+from shared.core.target import Target
 from shared.runs.start import new_run, start
 from shared.runtime import log
 from shared.runtime.config import TargetConfig

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from shared.clients.github.activity import Activity
 from shared.clients.github.registration import Attempt
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.runtime.services import Services
 
 LOOK_BACK = timedelta(hours=6)

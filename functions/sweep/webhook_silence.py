@@ -12,8 +12,8 @@ from functions.sweep.each import each
 from functions.sweep.snapshot import LOOK_BACK, Glance
 from shared.clients.github.activity import Activity
 from shared.clients.github.registration import Attempt
-from shared.core.notices import owe
-from shared.core.run import Deaf, Target
+from shared.core.notices import at_time, owe
+from shared.core.target import Deaf, Target
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 
@@ -108,4 +108,4 @@ def _told(deaf: Deaf | None, teller: bool, now: datetime, target: Target) -> Tar
         return None
     after = replace(target, deaf=deaf, updated_at=now)
     event = "webhooks_regained" if deaf is None else "webhooks_lost"
-    return owe(after, f"{event}@{now:%Y-%m-%dT%H:%M:%SZ}", now) if teller else after
+    return owe(after, event, now, at_time(now)) if teller else after

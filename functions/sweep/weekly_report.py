@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from functions.sweep.snapshot import Glance
 from shared.core import weeks
-from shared.core.notices import owe
-from shared.core.run import Target
+from shared.core.notices import at_time, owe
+from shared.core.target import Target
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 
@@ -37,4 +37,4 @@ def _owed(target: Target, until: datetime, now: datetime) -> Target:
     if before is not None and before >= until:
         return target
     after = replace(target, reported_until=until, updated_at=now)
-    return after if before is None else owe(after, weeks.event_of(until), now)
+    return after if before is None else owe(after, weeks.EVENT, now, at_time(until))

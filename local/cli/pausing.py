@@ -14,7 +14,8 @@ from local.cli.called import command
 from local.cli.opening import at_place, folder
 from local.operating.workplace import Place
 from shared.core.outcome import Message
-from shared.core.run import Pause, Run, Target
+from shared.core.run import Run
+from shared.core.target import Pause, Target
 from shared.core.targets import resume as go_on
 from shared.runtime.envelope import encode
 from shared.runtime.redaction import redact

@@ -19,7 +19,8 @@ from shared.core.policy import Policy
 from shared.core.reasons import Reason, stated
 from shared.core.replay import Request
 from shared.core.replay import replay as attempt_again
-from shared.core.run import Run, Stage, Target
+from shared.core.run import Run, Stage
+from shared.core.target import Target
 from shared.errors import Conflict
 from shared.runtime.envelope import encode
 from shared.runtime.ports import Create, Update

@@ -11,7 +11,8 @@ from local.cli import output
 from local.cli.called import command
 from local.cli.opening import at_place, folder
 from local.operating.workplace import Place
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.runs import texts
 from shared.runtime.ports import Query
 

@@ -15,7 +15,8 @@ from local.emulation.host import Host
 from local.world.railway.deployment import Deployment
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
 from shared.core import notices
-from shared.core.run import Run, Target, target_id
+from shared.core.run import Run
+from shared.core.target import Target, target_id
 from shared.errors import TransientError
 from shared.runtime.ports import Query
 
@@ -181,10 +182,12 @@ class Scene:
         new = {key: told for key, told in run.notified.items() if f"{run.id}:{key}" not in self._notified}
         self._notified |= {f"{run.id}:{key}" for key in new}
         for key, told in new.items():
-            event, _, channel = key.partition(":")
-            if channel == notices.ANALYSIS and told.outcome != notices.SENT:
+            notice = notices.Notice.read(key)
+            if notice.channel == notices.ANALYSIS and told.outcome != notices.SENT:
                 continue  # nobody asked for one
-            self._tell(Line(told.at, run.id, "notify", told.outcome, f"{event}: {CHANNELS[channel]}", None))
+            self._tell(
+                Line(told.at, run.id, "notify", told.outcome, f"{notice.name}: {CHANNELS[notice.channel]}", None)
+            )
 
 
 def _done(run: Run) -> bool:

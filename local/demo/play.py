@@ -16,7 +16,8 @@ from local.demo.timeline import Expectation, Line
 from local.emulation.backends import Kind
 from local.emulation.host import Host, Options, running
 from local.world.vendors import REPOSITORY
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 
 NOWHERE = "127.0.0.1:1"
 """A port that nobody listens on."""

@@ -10,7 +10,7 @@ from functions.dispatch.arrivals import EVERY as NOTED_EVERY
 from local.doctor import railway_tokens
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped, warning
 from shared.clients.railway.client import CONFIG_FILES_UNTIL, DeploymentState, ServiceState
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import Unauthorized
 from shared.runtime.config import TargetConfig
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from local.emulation.sqlite import connect, reading, timestamp, transaction
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.errors import Conflict, Refused
 from shared.runtime import log
 from shared.runtime.ports import Condition, Create, Document, Found, Query, Update, can_be_id

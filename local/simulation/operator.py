@@ -10,7 +10,7 @@ from local.simulation.chance import Chance
 from local.simulation.execution import NOBODY, LoopClock
 from local.simulation.store import MemoryStore
 from shared.core import targets
-from shared.core.run import Pause, Target
+from shared.core.target import Pause, Target
 from shared.runtime.ports import Create, Update
 
 PAUSE_DAYS = 0.1

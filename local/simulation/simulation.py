@@ -37,7 +37,8 @@ from local.simulation.place import (
 from local.simulation.railway_habits import Habits
 from local.simulation.witness import Step, Violation, Witness
 from local.world.github.hooks import Webhook
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.runtime import log, services
 
 TICK = 4.0

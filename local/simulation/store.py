@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from local.simulation.chance import Chance
 from local.simulation.execution import Execution, check_alive, die, freeze
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.runtime.ports import Condition, Create, Document, Found, Query, Update
 

@@ -19,7 +19,8 @@ from local.simulation.store import MemoryStore
 from local.world.railway.deployment import Deployment
 from local.world.vendors import REPOSITORY
 from shared.core import events
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.runtime import envelope
 from shared.runtime.config import Config
 from shared.runtime.ports import Document

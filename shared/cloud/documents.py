@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 from google.cloud.firestore_v1.types import Value
 
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.errors import Refused
 from shared.runtime.ports import Document
 

@@ -31,7 +31,8 @@ from google.cloud.firestore_v1.types import (
 from shared.cloud import documents, queries
 from shared.cloud.channel import FAILURES, RETRY, connect, explain
 from shared.cloud.indexes import COLLECTIONS
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.errors import ConfigError, Conflict, Refused, SignalboxError
 from shared.runtime import log
 from shared.runtime.ports import Create, Found, Query, Update, can_be_id

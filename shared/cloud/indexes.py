@@ -11,7 +11,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.runtime.ports import D, Document, Query
 
 COLLECTIONS: dict[type[Document], str] = {Run: "runs", Target: "targets"}

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.core.run import Lease, Notified, Run, Target
+from shared.core.run import Lease, Notified, Run
+from shared.core.target import Target
 
 D = TypeVar("D", Run, Target)
 
@@ -57,9 +59,53 @@ KEPT = 60
 """How many notifications a document remembers to have told: more than one run has, and a target's latest."""
 
 
-def owe(document: D, event: str, now: datetime) -> D:
-    """Record that people are to hear of an event; once owed or told, it is not owed again."""
-    keys = [f"{event}:{channel}" for channel in CHANNELS[event.partition("@")[0]]]
+class Notice(Struct, frozen=True):
+    """A notification about an event, by one channel.
+
+    `occurrence` tells events of the same name apart: the attempt of a run, a time, or what it is about. Documents and
+    payloads hold it as text, `event@occurrence:channel`, which is written and read here alone.
+    """
+
+    event: str
+    occurrence: str = ""
+    channel: str = ""
+
+    @classmethod
+    def read(cls, key: str) -> Notice:
+        name, _, channel = key.rpartition(":")
+        event, _, occurrence = name.partition("@")
+        return cls(event, occurrence, channel)
+
+    @property
+    def name(self) -> str:
+        """The event and its occurrence: the same in every channel."""
+        return f"{self.event}@{self.occurrence}" if self.occurrence else self.event
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.channel}"
+
+
+Results = Mapping[Notice, str | None]
+"""What became of each delivery tried: why it ended (`sent`, or why not), or None to try again later."""
+
+
+def at_time(moment: datetime) -> str:
+    """The occurrence of an event that happens at a time."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def notices_of(event: str, occurrence: str = "") -> list[Notice]:
+    """One for each channel of the event."""
+    return [Notice(event, occurrence, channel) for channel in CHANNELS[event]]
+
+
+def owed_by(document: Run | Target) -> list[Notice]:
+    return [Notice.read(key) for key in document.owed]
+
+
+def owe(document: D, event: str, now: datetime, occurrence: str = "") -> D:
+    """Record that people are to be notified of an event; once owed or sent, it is not owed again."""
+    keys = [str(notice) for notice in notices_of(event, occurrence)]
     missing: tuple[str, ...] = tuple(key for key in keys if key not in document.owed and key not in document.notified)
     if not missing:
         return document
@@ -81,20 +127,21 @@ def claim(document: D, owner: str, now: datetime, lasting: timedelta = LEASE) ->
     return scheduled(replace(document, notify_lease=Lease(owner, until), notify_due=until))
 
 
-def settle(document: D, results: Mapping[str, str | None], now: datetime, owner: str | None = None) -> D:
-    """Record what became of each delivery tried: why it ended (`sent`, or why not), or None to try again later.
+def settle(document: D, results: Results, now: datetime, owner: str | None = None) -> D:
+    """Record what became of each delivery tried.
 
     What was owed meanwhile stays owed. After GIVE_UP_AFTER tries without a delivery the rest is given up, and says so.
     Where another worker than `owner` has the lease by now, that one keeps it, and sees to the rest.
     """
-    ended = {key: outcome for key, outcome in results.items() if outcome is not None}
+    tried = {str(notice): outcome for notice, outcome in results.items()}
+    ended = {key: outcome for key, outcome in tried.items() if outcome is not None}
     if owner is not None and document.notify_lease is not None and document.notify_lease.owner != owner:
         return _settled_late(document, ended, now)
     attempts = 0 if ended else document.notify_attempts + 1
     if attempts >= GIVE_UP_AFTER:
-        ended = dict.fromkeys(results, f"given up after {attempts} tries")
+        ended = dict.fromkeys(tried, f"given up after {attempts} tries")
     left = tuple(key for key in document.owed if key not in ended)
-    fresh = any(key not in results for key in left)
+    fresh = any(key not in tried for key in left)
     pause = min(LONGEST_PAUSE, timedelta(seconds=15) * 2 ** min(attempts, 10))
     settled = replace(
         document,

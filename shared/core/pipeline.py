@@ -18,7 +18,8 @@ from shared.core.notices import owe, scheduled
 from shared.core.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Rejected, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason, stated
-from shared.core.run import Failure, HistoryEntry, Kind, Lease, Lock, Rollback, Run, Stage, Status, Target
+from shared.core.run import Failure, HistoryEntry, Kind, Lease, Rollback, Run, Stage, Status
+from shared.core.target import Lock, Target
 
 NOTIFY = "notify"
 KEPT_HISTORY = 200
@@ -439,7 +440,7 @@ def note(run: Run, terms: Terms, message: str) -> Run:
 
 def owe_event(run: Run, event: str, terms: Terms) -> Run:
     """People hear of each attempt anew."""
-    return owe(run, event if run.attempt == 1 else f"{event}@{run.attempt}", terms.now)
+    return owe(run, event, terms.now, "" if run.attempt == 1 else str(run.attempt))
 
 
 def messages_of(run: Run, *others: Message) -> tuple[Message, ...]:

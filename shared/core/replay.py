@@ -10,7 +10,8 @@ from shared.core.notices import scheduled
 from shared.core.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.core.pipeline import Terms, Transition, deadline_of, messages_of, note, owe_event
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Rollback, Run, Stage, Status, Target
+from shared.core.run import Kind, Rollback, Run, Stage, Status
+from shared.core.target import Target
 
 
 class Request(Struct, frozen=True, kw_only=True):

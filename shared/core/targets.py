@@ -10,24 +10,12 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from shared.core.notices import owe
+from shared.core.notices import at_time, owe
 from shared.core.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
-from shared.core.run import (
-    Health,
-    HeldBack,
-    Hold,
-    Kind,
-    Quarantine,
-    QueueEntry,
-    Run,
-    Stage,
-    Status,
-    Target,
-    Verification,
-    Verified,
-)
+from shared.core.run import Kind, Run, Stage, Status, Verification, Verified
+from shared.core.target import Health, HeldBack, Hold, Quarantine, QueueEntry, Target
 
 KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
@@ -192,7 +180,7 @@ def observe(target: Target, healthy: bool | None, detail: str, now: datetime, th
     after = replace(target, health=seen, updated_at=now)
     if not changed or (state == "healthy" and health.state == "unknown"):
         return after
-    return owe(after, f"{'health_regained' if healthy else 'health_lost'}@{now:%Y-%m-%dT%H:%M:%SZ}", now)
+    return owe(after, "health_regained" if healthy else "health_lost", now, at_time(now))
 
 
 def keep_back(target: Target, run: Run, now: datetime) -> Target:

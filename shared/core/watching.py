@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from shared.core.policy import Policy
-from shared.core.run import Health, Target
+from shared.core.target import Health, Target
 
 
 def unwatched(target: Target, policy: Policy) -> str | None:

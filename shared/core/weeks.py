@@ -14,11 +14,3 @@ def latest_end(now: datetime) -> datetime:
     """When the week ended that ended last."""
     monday = now.replace(hour=HOUR, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday())
     return monday if monday <= now else monday - WEEK
-
-
-def event_of(until: datetime) -> str:
-    return f"{EVENT}@{until:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def end_of(event: str) -> datetime:
-    return datetime.fromisoformat(event.partition("@")[2])

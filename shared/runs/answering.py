@@ -14,9 +14,10 @@ from shared.core import targets
 from shared.core.events import CommentWritten
 from shared.core.outcome import Message
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Run, Target, Trigger, run_id
-from shared.core.run import Lock as TargetLock
+from shared.core.run import Kind, Run, Trigger, run_id
 from shared.core.run import Rollback as RollbackState
+from shared.core.target import Lock as TargetLock
+from shared.core.target import Target
 from shared.errors import NotFound, TransientError, Unauthorized, VendorError, is_locked
 from shared.runs import commands, texts
 from shared.runs.commands import Deploy, Lock, Rollback, Unlock, Unusable

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from shared.clients.github.labelling import Labelling
 from shared.clients.github.pull_request import PullRequestState
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Run, Target, Trigger
+from shared.core.run import Kind, Run, Trigger
+from shared.core.target import Target
 from shared.errors import Unauthorized, is_locked
 from shared.runs import texts
 from shared.runs.answering import KEPT_SILENT, MAY_DEPLOY

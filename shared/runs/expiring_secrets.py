@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.core.notices import owe
+from shared.core.notices import owe, owed_by
 from shared.core.outcome import Message
 from shared.core.pipeline import NOTIFY
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 
@@ -26,7 +26,9 @@ async def owe_one(services: Services, name: str, made_on: str) -> None:
     if name not in services.config.secrets or not services.config.targets:
         return
     first, now = services.config.targets[0].id, services.clock.now()
-    event = f"{EVENT}@{name} {made_on} {now:%Y-%m-%d}"
-    target = await amend(services.store, Target, first, lambda one: owe(one, event, now), missing=Target(id=first))
-    if target is not None and any(key.startswith(event) for key in target.owed):
+    about = f"{name} {made_on} {now:%Y-%m-%d}"
+    target = await amend(
+        services.store, Target, first, lambda one: owe(one, EVENT, now, about), missing=Target(id=first)
+    )
+    if target is not None and any(notice.occurrence == about for notice in owed_by(target)):
         await services.publish([Message(NOTIFY, target_id=first)])

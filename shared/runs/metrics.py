@@ -14,7 +14,8 @@ from pathlib import Path
 from starlette.requests import Request
 
 from shared.core import attempts
-from shared.core.run import AttemptOutcome, Kind, Run, Stage, Status, Target
+from shared.core.run import AttemptOutcome, Kind, Run, Stage, Status
+from shared.core.target import Target
 from shared.core.watching import shown_health
 from shared.errors import BadInput
 from shared.runtime.ports import Query

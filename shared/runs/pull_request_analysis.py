@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from shared.core import notices
 from shared.core.outcome import Message
 from shared.core.pipeline import NOTIFY
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.runtime import log
 from shared.runtime.services import Services
 from shared.runtime.update import amend
@@ -29,33 +29,33 @@ async def owe_analysis(services: Services, repository: str, number: int) -> None
     pull = await services.github.pull_request(places[0].repository, number)
     if pull.state != "open" or pull.draft:
         return
-    event, now = f"{EVENT}@{number}-{pull.head_sha}", services.clock.now()
+    head, now = f"{number}-{pull.head_sha}", services.clock.now()
     from_fork = pull.from_fork
     target = await amend(
         services.store,
         Target,
         places[0].id,
-        lambda target: _owe_within_rate(target, event, now) if from_fork else notices.owe(target, event, now),
+        lambda target: _owe_within_rate(target, head, now) if from_fork else notices.owe(target, EVENT, now, head),
         missing=Target(id=places[0].id),
     )
     if target is None:
         return
-    key = f"{event}:{notices.ANALYSIS}"
+    key = str(notices.Notice(EVENT, head, notices.ANALYSIS))
     if key in target.owed:
         await services.publish([Message(NOTIFY, target_id=target.id)])
     elif key not in target.notified:
         log.info("not analysed: too many heads of forks today", repository=repository, number=number, most=FORKS_A_DAY)
 
 
-def _owe_within_rate(target: Target, event: str, now: datetime) -> Target:
-    owing = notices.owe(target, event, now)
+def _owe_within_rate(target: Target, head: str, now: datetime) -> Target:
+    owing = notices.owe(target, EVENT, now, head)
     lately = tuple(at for at in target.analysed_forks if now - at < DAY)
     if owing == target or len(lately) >= FORKS_A_DAY:
         return target
     return replace(owing, analysed_forks=(*lately, now))
 
 
-def analysed(event: str) -> tuple[int, str]:
+def analysed(occurrence: str) -> tuple[int, str]:
     """The number and the head that the event is about."""
-    number, _, head = event.partition("@")[2].partition("-")
+    number, _, head = occurrence.partition("-")
     return int(number), head

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from shared.clients.railway.client import DeploymentState
-from shared.core.run import Deployment, Run, Target
+from shared.core.run import Deployment, Run
+from shared.core.target import Target
 
 
 def checked_before(run: Run, target: Target, known: Iterable[DeploymentState]) -> str | None:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from shared.core.run import Lease, Target
+from shared.core.run import Lease
+from shared.core.target import Target
 from shared.errors import SignalboxError, Unavailable
 from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services

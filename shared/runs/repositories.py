@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from shared.core.events import RepositoryEvent
 from shared.core.notices import owe
-from shared.core.run import Repository, Target
+from shared.core.target import Repository, Target
 from shared.runtime import log
 from shared.runtime.update import amend
 
@@ -82,7 +82,7 @@ def _recorded(seen: Repository, configured: str, teller: bool, now: datetime, ta
     after = replace(target, repository=seen)
     known = target.repository.name if target.repository else configured
     moved = seen.name.lower() not in (configured.lower(), known.lower())
-    return owe(after, f"repository_renamed@{seen.name}", now) if teller and moved else after
+    return owe(after, "repository_renamed", now, seen.name) if teller and moved else after
 
 
 async def follow(services: Services, repository: str, known: Repository) -> Repository:
@@ -118,7 +118,7 @@ async def meant(services: Services, event: E) -> E | None:
 
 async def _tell_of_another(services: Services, target: str, id: int) -> None:
     def owing(target: Target) -> Target:
-        return owe(target, f"repository_replaced@{id}", services.clock.now())
+        return owe(target, "repository_replaced", services.clock.now(), str(id))
 
     await amend(services.store, Target, target, owing)
 

@@ -8,7 +8,8 @@ from typing import Literal
 from shared.clients.github.pull_request import PullRequestState
 from shared.core import pipeline
 from shared.core.outcome import Message
-from shared.core.run import Kind, PullRequest, Rollback, Run, Stage, Status, Target, Trigger, run_id
+from shared.core.run import Kind, PullRequest, Rollback, Run, Stage, Status, Trigger, run_id
+from shared.core.target import Target
 from shared.errors import Conflict, Unavailable
 from shared.runs.gate import is_same_head
 from shared.runtime import log

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from shared.core.notices import Notice
 from shared.core.reasons import Reason, stated
-from shared.core.run import Deployment, Kind, Run, Stage, Status, Target, Verdict
+from shared.core.run import Deployment, Kind, Run, Stage, Status, Verdict
+from shared.core.target import Target
 from shared.runtime.escaping import code, code_block, line, lines, link, markdown
 from shared.runtime.redaction import redact, shown_url
 
@@ -202,13 +204,13 @@ def run_url(run_id: str, console_url: str) -> str:
     return f"{console_url.rstrip('/')}/runs/{run_id}" if console_url else ""
 
 
-def notification(run: Run, event: str, console_url: str) -> dict[str, object]:
+def notification(run: Run, notice: Notice, console_url: str) -> dict[str, object]:
     """What n8n gets for an event of a run; `key` is the same each time this one is sent."""
-    pull, name = run.pull_request, event.partition("@")[0]
+    pull, name = run.pull_request, notice.event
     reason = run.error.code if run.error else run.reason
     said = line(run.history[-1].message) if run.reason else None
     return {
-        "key": f"{run.id}:{event}",
+        "key": f"{run.id}:{notice.name}",
         "event": name,
         "attempt": run.attempt,
         "severity": _severity(run, name),
@@ -272,11 +274,11 @@ def _sentence(run: Run) -> str:
     return f"{what}{pull}{commit} · {run.trigger.actor}{address}"
 
 
-def target_notification(target: Target, event: str) -> dict[str, object]:
-    """What n8n gets when something about a target changes; `event` is a name, `@`, and the time or what it is about."""
-    name, _, about = event.partition("@")
+def target_notification(target: Target, notice: Notice) -> dict[str, object]:
+    """What n8n gets when something about a target changes."""
+    name, about = notice.event, notice.occurrence
     return {
-        "key": f"{target.id}:{event}",
+        "key": f"{target.id}:{notice.name}",
         "event": name,
         "severity": _SEVERITIES.get(name, "info"),
         "text": redact(line(f"{target.id} {_news(target, name, about)}{_at(target, name)}")),

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict, fields, replace
 
 from shared.core.policy import Policy
-from shared.core.run import target_id
+from shared.core.target import target_id
 from shared.core.watch_paths import problem
 from shared.errors import ConfigError
 from shared.runtime import forgiving

@@ -9,7 +9,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 
 Document = Run | Target
 D = TypeVar("D", Run, Target)

@@ -18,7 +18,8 @@ from shared.core import pipeline, targets
 from shared.core.outcome import Fail, Outcome, Rejected, Retry
 from shared.core.pipeline import Refusal, Terms, Transition
 from shared.core.reasons import Reason
-from shared.core.run import Lease, Run, Stage, Target
+from shared.core.run import Lease, Run, Stage
+from shared.core.target import Target
 from shared.errors import BadInput, Conflict, Final, SecretMissing, TransientError, VendorError
 from shared.runtime import caller, envelope, log
 from shared.runtime.ports import Create, Found, Update

@@ -12,7 +12,7 @@ from local.emulation import emulators
 from local.emulation.emulators import Emulators, Installation
 from local.emulation.topics import clients, create_topics_and_subscriptions
 from shared.cloud.firestore import FirestoreStore
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import ConfigError, Unavailable
 from shared.runtime.ports import Create
 

@@ -29,6 +29,7 @@ from local.n8n.api import Api
 from local.n8n.executing import Executed, execute
 from local.world.faults import Fault
 from shared.clients.n8n import N8n
+from shared.core.notices import Notice, at_time
 from shared.core.reasons import Reason
 from shared.core.run import Failure, Stage
 from shared.errors import Refused, SignalboxError, Unavailable, UnknownOutcome
@@ -54,7 +55,7 @@ async def run(bench: Bench, stem: str, payload: dict[str, Any], *, within: float
 def failure(**changes: Any) -> dict[str, Any]:
     """What notify sends of a failed run."""
     error = Failure(code=Reason.BUILD_FAILED, message="exit code 1", stage=Stage.MONITOR, log_tail=LOG)
-    return {**texts.notification(a_run(error=error), "failed", ""), **changes}
+    return {**texts.notification(a_run(error=error), Notice("failed"), ""), **changes}
 
 
 _weeks = itertools.count(1)
@@ -349,7 +350,7 @@ async def test_the_week_is_reported_once(bench: Bench, upstream: Upstream) -> No
 
 async def test_what_the_functions_tell_of_a_week_is_taken(bench: Bench, upstream: Upstream) -> None:
     async with opened() as scene:
-        payload = await weekly_report.weekly(scene.services, f"weekly_report@{scene.clock.now():%Y-%m-%dT%H:%M:%SZ}")
+        payload = await weekly_report.weekly(scene.services, Notice("weekly_report", at_time(scene.clock.now())))
 
     assert (await run(bench, "weekly-report", payload)).succeeded
     assert upstream.telegram.messages[0].plain.splitlines() == [
@@ -462,7 +463,7 @@ async def test_an_n8n_that_is_upgraded_keeps_workflows_and_what_it_told(
     newest = install_n8n.releases()[-1]
     if n8n_installed == newest or not install_n8n.installed(newest):
         pytest.skip("this is the newest, or the newest is not installed here")
-    payload = texts.notification(a_run(), "failed", "")
+    payload = texts.notification(a_run(), Notice("failed"), "")
     with real_n8n.running(tmp_path, n8n_installed) as server:
         async with real(server, upstream) as before:
             told = await before.webhooks.call(NOTIFICATION, payload, idempotency_key="k")

@@ -21,7 +21,8 @@ from local.emulation.emulators import Emulators
 from local.emulation.sqlite import connect
 from local.emulation.store import SqliteStore
 from shared.cloud.firestore import FirestoreStore
-from shared.core.run import HistoryEntry, Kind, Notified, PullRequest, Run, Stage, Status, Target, Trigger, Verified
+from shared.core.run import HistoryEntry, Kind, Notified, PullRequest, Run, Stage, Status, Trigger, Verified
+from shared.core.target import Target
 from shared.errors import Conflict, Unavailable
 from shared.runtime.ports import Create, Found, Query, Store, Update
 

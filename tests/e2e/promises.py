@@ -19,7 +19,8 @@ from local.world.vendors import Vendors
 from shared.core import notices
 from shared.core.events import CommentWritten, PullRequestMerged
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Run, Stage, Status, Target
+from shared.core.run import Kind, Run, Stage, Status
+from shared.core.target import Target
 from shared.runs import commands, texts
 from shared.runtime.config import TargetConfig
 

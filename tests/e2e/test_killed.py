@@ -34,7 +34,8 @@ from local.emulation.topics import create_topics_and_subscriptions
 from local.operating.workplace import CONFIGURATION, Left, Place, leave_behind, open_place
 from local.topology import Delivery
 from local.world.vendors import APP_ID, Vendors, made_up_secrets, make_keys, variable
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.runtime import config, secrets
 from shared.runtime.clock import SystemClock
 from shared.runtime.ports import Query

@@ -21,7 +21,8 @@ from local.emulation.store import SqliteStore
 from shared.cloud import documents
 from shared.core.outcome import Message
 from shared.core.reasons import Reason
-from shared.core.run import Failure, Health, Lock, Notified, Quarantine, QueueEntry, Run, Target, Verification
+from shared.core.run import Failure, Notified, Run, Verification
+from shared.core.target import Health, Lock, Quarantine, QueueEntry, Target
 from shared.errors import Refused
 from shared.runtime import envelope
 from shared.runtime.ports import Query

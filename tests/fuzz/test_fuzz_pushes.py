@@ -18,7 +18,8 @@ from shared.core.events import (
     PullRequestMerged,
     PullRequestOpened,
 )
-from shared.core.run import Stage, Target
+from shared.core.run import Stage
+from shared.core.target import Target
 
 STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
 ID = "production-pr1-0123456789"

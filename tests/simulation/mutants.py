@@ -45,7 +45,8 @@ from shared.clients.github.client import GitHub
 from shared.clients.probe import Answer
 from shared.clients.railway.client import DeploymentState, Railway
 from shared.core.outcome import Fail, Rejected
-from shared.core.run import Rollback, Run, Stage, Target, Verdict
+from shared.core.run import Rollback, Run, Stage, Verdict
+from shared.core.target import Target
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.runtime.config import RailwayToken
 from shared.runtime.ports import Create
@@ -335,7 +336,7 @@ def _short_history() -> list[Replacement]:
 def _untold() -> list[Replacement]:
     owe = shared.core.pipeline.owe
     silent = {"failed", "succeeded", "rolled_back"}
-    return [(shared.core.pipeline, "owe", lambda run, event, now: run if event in silent else owe(run, event, now))]
+    return [(shared.core.pipeline, "owe", lambda run, event, *rest: run if event in silent else owe(run, event, *rest))]
 
 
 @mutant("a vendor's words are shown unmasked", 71)

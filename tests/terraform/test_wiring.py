@@ -19,7 +19,8 @@ from local.topology import Function
 from shared import cloud
 from shared.cloud.indexes import COLLECTIONS, COMPOSITE_INDEXES, Index
 from shared.core.policy import DAY
-from shared.core.run import Run, Target
+from shared.core.run import Run
+from shared.core.target import Target
 from shared.runtime import config, secrets, settings
 from shared.runtime.settings import Settings
 

@@ -25,7 +25,8 @@ from local.simulation.simulation import simulate
 from local.simulation.store import TroubledStore
 from shared.clients.github.app import GitHubApp
 from shared.core.policy import Policy
-from shared.core.run import QueueEntry, Stage, Status, Target
+from shared.core.run import Stage, Status
+from shared.core.target import QueueEntry, Target
 from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, NAMES, RAILWAY_API, Secrets
 
 SEEDS = range(40)

@@ -15,15 +15,14 @@ from shared.core.run import (
     Kind,
     Lease,
     PullRequest,
-    QueueEntry,
     Rollback,
     Run,
     Stage,
     Status,
-    Target,
     Trigger,
     Verified,
 )
+from shared.core.target import QueueEntry, Target
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 TARGET = "acme:shop:web:production"

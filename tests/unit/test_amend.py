@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import IMPATIENT, ScriptedStore
 
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import Conflict, TransientError, Unavailable
 from shared.runtime.update import COLLISIONS, amend
 

@@ -18,7 +18,7 @@ from local.cli.runs import runs
 from local.emulation.backend import DOCUMENTS
 from local.emulation.store import SqliteStore
 from local.operating.workplace import Left, leave_behind
-from shared.core.run import HeldBack, Hold, Serving
+from shared.core.target import HeldBack, Hold, Serving
 from shared.runtime import config
 from shared.runtime.ports import Create, Document
 

@@ -26,9 +26,10 @@ from local.n8n.opening import API_KEY
 from local.simulation.invariants import documents, health, outside, railway, refusals, rest
 from shared.cloud import DATABASE, FIRESTORE_EMULATOR, PUBSUB_EMULATOR, SECRET_VERSIONS
 from shared.core import notices, weeks
+from shared.core.notices import Notice, at_time
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
-from shared.core.run import Health
+from shared.core.target import Health
 from shared.runs import texts
 from shared.runs.commands import USAGE
 from shared.runtime import config, secrets
@@ -135,8 +136,8 @@ def test_the_command_line_is_documented_with_its_options(name: str) -> None:
 @pytest.mark.parametrize(
     ("heading", "payload"),
     [
-        ("A run's notification", texts.notification(a_run(), "succeeded", "")),
-        ("A target's notification", texts.target_notification(a_target(health=Health()), "health_lost@now")),
+        ("A run's notification", texts.notification(a_run(), Notice("succeeded"), "")),
+        ("A target's notification", texts.target_notification(a_target(health=Health()), Notice("health_lost", "now"))),
         ("What is to be analysed", texts.pull_request_analysis("acme/shop", 7, "a" * 40)),
     ],
 )
@@ -147,7 +148,7 @@ def test_what_n8n_gets_is_documented_field_by_field(heading: str, payload: dict[
 async def test_what_n8n_gets_of_a_week_is_documented_field_by_field() -> None:
     async with opened() as scene:
         assert fields_under("The weekly report") == list(
-            await weekly_report.weekly(scene.services, weeks.event_of(scene.clock.now()))
+            await weekly_report.weekly(scene.services, Notice(weeks.EVENT, at_time(scene.clock.now())))
         )
 
 

@@ -22,7 +22,7 @@ from local.world.faults import Fault
 from local.world.github.access import EVENTS, PERMISSIONS
 from local.world.railway.deployment import CustomDomain
 from local.world.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE, made_up_secrets
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.runtime.config import Config
 
 ROOT = Path(__file__).parents[2]

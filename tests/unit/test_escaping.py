@@ -26,20 +26,10 @@ from unit.hostile_corpus import PIECES
 from local import cli
 from local.cli import output
 from local.demo.timeline import Expectation, Line
+from shared.core.notices import Notice
 from shared.core.reasons import Reason
-from shared.core.run import (
-    Check,
-    Failure,
-    Health,
-    HistoryEntry,
-    PullRequest,
-    Run,
-    Stage,
-    Status,
-    Target,
-    Verdict,
-    Verification,
-)
+from shared.core.run import Check, Failure, HistoryEntry, PullRequest, Run, Stage, Status, Verdict, Verification
+from shared.core.target import Health, Target
 from shared.errors import Refused
 from shared.runs import texts
 from shared.runs.commands import Unusable, choose, parse
@@ -221,7 +211,7 @@ def test_whole_comments_have_our_markup_and_no_other(piece: str) -> None:
 @pieces
 def test_what_n8n_is_told_is_on_a_line_and_seen(piece: str) -> None:
     run = failed(piece)
-    told = texts.notification(run, "failed", CONSOLE)
+    told = texts.notification(run, Notice("failed"), CONSOLE)
     pull = told["pull_request"]
     assert isinstance(pull, dict)
     for words in (told["text"], told["message"], pull["title"]):
@@ -230,7 +220,7 @@ def test_what_n8n_is_told_is_on_a_line_and_seen(piece: str) -> None:
     assert isinstance(told["log_tail"], list)
     assert not any(UNSEEN.search(words) for words in told["log_tail"])
     assert not UNSEEN.search(texts.description(run))
-    news = texts.target_notification(Target(id="web", health=Health(detail=piece)), "health_lost@1")
+    news = texts.target_notification(Target(id="web", health=Health(detail=piece)), Notice("health_lost", "1"))
     assert not UNSEEN.search(str(news["text"]))
 
 

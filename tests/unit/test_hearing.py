@@ -12,7 +12,7 @@ from unit.functions.scene import IMPATIENT, STAGING, START, TARGET, Scene, opene
 from functions.dispatch.arrivals import EVERY, hear
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared.core.events import DeploymentChanged, PullRequestChanged
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import Conflict
 
 RAILWAY = DeploymentChanged(

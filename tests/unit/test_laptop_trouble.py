@@ -24,7 +24,7 @@ from local.emulation.journal import Journal, Subscription
 from local.emulation.serving import bind, served
 from local.emulation.store import SqliteStore
 from local.operating.workplace import Left, leave_behind
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import ConfigError, Refused, SignalboxError, Unavailable
 from shared.runtime.ports import Create, Query
 

@@ -13,7 +13,8 @@ from unit.functions.scene import NEW, TARGET, Scene, opened
 from shared.core.pipeline import Transition
 from shared.core.reasons import Reason
 from shared.core.replay import Request, replay
-from shared.core.run import Deployment, Failure, HistoryEntry, Hold, Kind, Lock, QueueEntry, Run, Stage, Status, Target
+from shared.core.run import Deployment, Failure, HistoryEntry, Kind, Run, Stage, Status
+from shared.core.target import Hold, Lock, QueueEntry, Target
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from unit.building import NOON, RUN, a_run, a_target, at
 
 from shared.core import notices
-from shared.core.notices import GIVE_UP_AFTER, SENT
+from shared.core.notices import GIVE_UP_AFTER, SENT, Notice
 from shared.core.run import Lease, Notified, Run
 
 KEYS = ("cancelled:comment", "cancelled:deployment", "cancelled:n8n")
@@ -21,6 +21,10 @@ def document(request):
     return a_run(stage_due=None, wake_at=None) if request.param == "run" else a_target()
 
 
+def settle(document, results, *rest):
+    return notices.settle(document, {Notice.read(key): outcome for key, outcome in results.items()}, *rest)
+
+
 @pytest.fixture
 def owing(document):
     return notices.owe(document, "cancelled", NOON)
@@ -30,16 +34,16 @@ class TestOwe:
     @pytest.mark.parametrize(
         ("event", "keys"),
         [
-            ("started", ("started:comment",)),
+            (("started", NOON), ("started:comment",)),
             (
-                "rolled_back",
+                ("rolled_back", NOON),
                 ("rolled_back:comment", "rolled_back:deployment", "rolled_back:n8n", "rolled_back:analysis"),
             ),
-            ("health_lost@2026-07-01T12:00:00Z", ("health_lost@2026-07-01T12:00:00Z:n8n",)),
+            (("health_lost", NOON, "2026-07-01T12:00:00Z"), ("health_lost@2026-07-01T12:00:00Z:n8n",)),
         ],
     )
     def test_every_channel_of_the_event_is_owed_at_once(self, document, event, keys):
-        owing = notices.owe(document, event, NOON)
+        owing = notices.owe(document, *event)
 
         assert owing.owed == keys
         assert owing.notify_due == owing.wake_at == NOON
@@ -53,6 +57,13 @@ class TestOwe:
         partly = replace(document, owed=("started:comment",), notified={KEYS[1]: Notified(at(-5), SENT)})
 
         assert notices.owe(partly, "cancelled", NOON).owed == ("started:comment", KEYS[0], KEYS[2])
+
+    @pytest.mark.parametrize(
+        "notice",
+        [Notice("started", "", "comment"), Notice("secret_expiring", "N8N-API 2026-07-01 2026-09-29", "n8n")],
+    )
+    def test_a_notice_is_read_as_it_was_written(self, notice):
+        assert Notice.read(str(notice)) == notice
 
     def test_an_event_nobody_knows_is_a_defect(self, document):
         with pytest.raises(KeyError):
@@ -116,7 +127,7 @@ class TestSettle:
     def test_what_was_sent_is_told_and_nothing_more_is_due(self, owing):
         claimed = notices.claim(owing, "first", NOON)
 
-        settled = notices.settle(claimed, {KEYS[0]: SENT, KEYS[1]: SENT, KEYS[2]: "n8n is not configured"}, at(2))
+        settled = settle(claimed, {KEYS[0]: SENT, KEYS[1]: SENT, KEYS[2]: "n8n is not configured"}, at(2))
 
         assert settled.owed == ()
         assert settled.notified == {
@@ -130,7 +141,7 @@ class TestSettle:
     def test_what_was_not_delivered_is_tried_again_soon_when_something_else_was(self, owing):
         before = replace(owing, notify_attempts=7)
 
-        settled = notices.settle(before, {KEYS[0]: SENT, KEYS[1]: None, KEYS[2]: None}, NOON)
+        settled = settle(before, {KEYS[0]: SENT, KEYS[1]: None, KEYS[2]: None}, NOON)
 
         assert settled.owed == KEYS[1:]
         assert (settled.notify_attempts, settled.notify_due, settled.wake_at) == (0, at(15), at(15))
@@ -139,14 +150,14 @@ class TestSettle:
         ("tried", "pause"), [(0, 30), (1, 60), (2, 120), (4, 480), (5, 900), (9, 900), (10, 900), (98, 900)]
     )
     def test_pauses_grow_to_a_quarter_of_an_hour(self, owing, tried, pause):
-        settled = notices.settle(replace(owing, notify_attempts=tried), dict.fromkeys(KEYS), NOON)
+        settled = settle(replace(owing, notify_attempts=tried), dict.fromkeys(KEYS), NOON)
 
         assert settled.notify_attempts == tried + 1
         assert settled.notify_due == at(pause)
         assert settled.owed == KEYS
 
     def test_after_about_a_day_it_is_given_up_and_says_so(self, owing):
-        settled = notices.settle(replace(owing, notify_attempts=GIVE_UP_AFTER - 1), dict.fromkeys(KEYS), NOON)
+        settled = settle(replace(owing, notify_attempts=GIVE_UP_AFTER - 1), dict.fromkeys(KEYS), NOON)
 
         assert settled.owed == ()
         assert {told.outcome for told in settled.notified.values()} == {"given up after 100 tries"}
@@ -155,7 +166,7 @@ class TestSettle:
     def test_a_try_that_delivers_is_never_the_last(self, owing):
         results = {KEYS[0]: SENT, KEYS[1]: None, KEYS[2]: None}
 
-        settled = notices.settle(replace(owing, notify_attempts=GIVE_UP_AFTER - 1), results, NOON)
+        settled = settle(replace(owing, notify_attempts=GIVE_UP_AFTER - 1), results, NOON)
 
         assert settled.owed == KEYS[1:]
 
@@ -163,7 +174,7 @@ class TestSettle:
         tried = notices.owe(document, "started", NOON)
         meanwhile = notices.owe(tried, "merged", at(1))
 
-        settled = notices.settle(meanwhile, {"started:comment": SENT}, at(2))
+        settled = settle(meanwhile, {"started:comment": SENT}, at(2))
 
         assert settled.owed == ("merged:comment",)
         assert settled.notify_due == settled.wake_at == at(2)
@@ -172,30 +183,30 @@ class TestSettle:
         """Found by simulation: it freed the lease of the worker that was telling people by then, and a third began."""
         overtaken = notices.claim(notices.claim(owing, "first", NOON), "second", at(61))
 
-        settled = notices.settle(overtaken, {KEYS[0]: SENT, KEYS[1]: None, KEYS[2]: None}, at(62), "first")
+        settled = settle(overtaken, {KEYS[0]: SENT, KEYS[1]: None, KEYS[2]: None}, at(62), "first")
 
         assert settled.owed == KEYS[1:]
         assert settled.notified == {KEYS[0]: Notified(at(62), SENT)}
         assert (settled.notify_lease, settled.notify_due) == (Lease("second", at(121)), at(121))
-        assert notices.settle(overtaken, dict.fromkeys(KEYS, SENT), at(62), "first").notify_due is None
-        assert notices.settle(overtaken, dict.fromkeys(KEYS, SENT), at(62), "second").notify_lease is None
+        assert settle(overtaken, dict.fromkeys(KEYS, SENT), at(62), "first").notify_due is None
+        assert settle(overtaken, dict.fromkeys(KEYS, SENT), at(62), "second").notify_lease is None
 
     def test_giving_up_does_not_reach_what_was_never_tried(self, document):
         meanwhile = replace(document, owed=("started:comment", "merged:comment"), notify_attempts=GIVE_UP_AFTER - 1)
 
-        settled = notices.settle(meanwhile, {"started:comment": None}, NOON)
+        settled = settle(meanwhile, {"started:comment": None}, NOON)
 
         assert settled.owed == ("merged:comment",)
         assert settled.notify_due == NOON
 
     def test_settling_twice_is_harmless(self, owing):
         results = dict.fromkeys(KEYS, SENT)
-        once = notices.settle(owing, results, NOON)
+        once = settle(owing, results, NOON)
 
-        assert notices.settle(once, results, NOON) == once
+        assert settle(once, results, NOON) == once
 
     def test_a_run_is_still_woken_for_its_stage(self):
-        settled = notices.settle(a_run(owed=KEYS, stage_due=at(90)), dict.fromkeys(KEYS, SENT), NOON)
+        settled = settle(a_run(owed=KEYS, stage_due=at(90)), dict.fromkeys(KEYS, SENT), NOON)
 
         assert isinstance(settled, Run)
         assert (settled.id, settled.wake_at) == (RUN, at(90))
@@ -205,6 +216,6 @@ def test_giving_up_takes_about_a_day(owing):
     now, tried = NOON, owing
     while tried.owed:
         now = tried.notify_due
-        tried = notices.settle(tried, dict.fromkeys(tried.owed), now)
+        tried = settle(tried, dict.fromkeys(tried.owed), now)
 
     assert timedelta(hours=22) < now - NOON < timedelta(hours=26)

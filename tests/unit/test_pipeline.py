@@ -33,9 +33,7 @@ from shared.core.run import (
     HistoryEntry,
     Kind,
     Lease,
-    Lock,
     Notified,
-    QueueEntry,
     Rollback,
     Run,
     Stage,
@@ -43,6 +41,7 @@ from shared.core.run import (
     Verdict,
     Verification,
 )
+from shared.core.target import Lock, QueueEntry
 
 STAGES = [Stage.MERGE, Stage.DEPLOY, Stage.MONITOR, Stage.VERIFY, Stage.ROLLBACK]
 ENDED = [

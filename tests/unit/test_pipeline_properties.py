@@ -16,7 +16,8 @@ from shared.core import notices, pipeline, targets
 from shared.core.outcome import Advance, Enqueue, Fail, Message, Outcome, Rejected, Retry, Wait
 from shared.core.pipeline import NOTIFY, Terms
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Kind, Lock, QueueEntry, Run, Stage, Status, Target, Verification
+from shared.core.run import Deployment, Kind, Run, Stage, Status, Verification
+from shared.core.target import Lock, QueueEntry, Target
 from shared.runs import texts as texts_of
 
 OTHER = "production-pr43-bbbbbbbbbb"
@@ -138,7 +139,7 @@ class OneRun(RuleBasedStateMachine):
     def somebody_is_told(self) -> None:
         claimed = notices.claim(self.run, "notifier", self.now)
         assert claimed is not None
-        self.run = notices.settle(claimed, dict.fromkeys(claimed.owed, notices.SENT), self.now)
+        self.run = notices.settle(claimed, dict.fromkeys(notices.owed_by(claimed), notices.SENT), self.now)
 
     @precondition(lambda self: self.target.active == OTHER)
     @rule()
@@ -384,8 +385,8 @@ def test_who_gives_up_never_leaves_its_own_free_and_unsaid(outcome, refused):
         # then the target is held or locked because of it, and people hear of it as critical
         assert after.target is not None
         assert RUN in {one.run_id for one in (after.target.hold, after.target.lock) if one is not None}
-        event = next(key.partition(":")[0] for key in after.run.owed if key.endswith(":n8n"))
-        assert texts_of.notification(after.run, event, "")["severity"] == "critical"
+        notice = next(one for one in notices.owed_by(after.run) if one.channel == notices.N8N)
+        assert texts_of.notification(after.run, notice, "")["severity"] == "critical"
 
 
 @pytest.mark.parametrize(

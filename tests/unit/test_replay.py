@@ -11,19 +11,8 @@ from shared.core.outcome import Fail, Message
 from shared.core.pipeline import Transition
 from shared.core.reasons import Reason
 from shared.core.replay import Request, replay
-from shared.core.run import (
-    Deployment,
-    Failure,
-    HistoryEntry,
-    Hold,
-    Kind,
-    Quarantine,
-    Rollback,
-    Run,
-    Stage,
-    Status,
-    Target,
-)
+from shared.core.run import Deployment, Failure, HistoryEntry, Kind, Rollback, Run, Stage, Status
+from shared.core.target import Hold, Quarantine, Target
 
 ADA = Request(by="ada")
 DEPLOYED = Deployment(id="d-new", baseline=("d-old",), requested_at=NOON)

@@ -21,7 +21,8 @@ from shared.core import notices
 from shared.core.outcome import Advance, Enqueue, Outcome, Wait
 from shared.core.pipeline import Pace
 from shared.core.reasons import Reason
-from shared.core.run import Lease, Run, Stage, Status, Target
+from shared.core.run import Lease, Run, Stage, Status
+from shared.core.target import Target
 from shared.errors import (
     Final,
     NotFound,
@@ -495,7 +496,7 @@ async def test_what_notify_wrote_meanwhile_is_kept(scene: Scene) -> None:
     await scene.save(run)
 
     async def told(document: Run) -> Run:
-        return notices.settle(document, {"started:comment": notices.SENT}, scene.clock.now())
+        return notices.settle(document, {notices.Notice.read("started:comment"): notices.SENT}, scene.clock.now())
 
     async def meanwhile(claim: Claim, services: Services) -> Outcome:
         fresh = await scene.run(run.id)

@@ -24,7 +24,8 @@ from unit.building import (
 from shared.core import targets
 from shared.core.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Health, Hold, Kind, Lock, Quarantine, QueueEntry, Stage, Target
+from shared.core.run import Deployment, Kind, Stage
+from shared.core.target import Health, Hold, Lock, Quarantine, QueueEntry, Target
 
 LOCK = Lock(by="mona", reason="audit", at=at(-60))
 HOLD = Hold(reason="another run was rolled back", at=at(-60), run_id="another")

@@ -10,23 +10,22 @@ from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_trigger, a_version, a_way_back, at
 
 from shared.core import notices
+from shared.core.notices import Notice
 from shared.core.reasons import Reason
 from shared.core.run import (
     Check,
-    Deaf,
     Deployment,
     Failure,
-    Health,
     HistoryEntry,
     Kind,
     Rollback,
     Run,
-    Serving,
     Stage,
     Status,
     Verdict,
     Verification,
 )
+from shared.core.target import Deaf, Health, Serving
 from shared.runs import texts
 from shared.runs.commands import USAGE
 
@@ -58,7 +57,7 @@ def test_every_reason_has_a_next_step_that_is_shown_wherever_the_reason_is(code)
     for text in (texts.comment(failed, CONSOLE), texts.refusal(code, "so it is")):
         assert f"**`{code}`**" in text
         assert advice in text
-    assert texts.notification(failed, "failed", CONSOLE)["next_step"] == advice
+    assert texts.notification(failed, Notice("failed"), CONSOLE)["next_step"] == advice
 
 
 def test_what_was_not_deployed_says_why_in_every_text():
@@ -69,7 +68,7 @@ def test_what_was_not_deployed_says_why_in_every_text():
     run = ended(Status.NOT_DEPLOYED, reason=Reason.TARGET_HELD, history=history)
     advice = Reason.TARGET_HELD.advice
 
-    told = texts.notification(run, "held_back", CONSOLE)
+    told = texts.notification(run, Notice("held_back"), CONSOLE)
 
     assert (told["severity"], told["reason"], told["next_step"]) == ("info", "target_held", advice)
     assert told["message"] == "held back: @team was rolled back"
@@ -144,7 +143,7 @@ def test_headlines(run, headline):
 def test_what_is_left_unverified_is_critical_with_reason_and_next_step(code, what, event):
     run = ended(Status.FAILED, error=a_failure(code, "Not Authorized"), left_unverified=True)
 
-    told, comment = texts.notification(run, event, CONSOLE), texts.comment(run, CONSOLE)
+    told, comment = texts.notification(run, Notice(event), CONSOLE), texts.comment(run, CONSOLE)
 
     assert (told["severity"], told["reason"], told["message"]) == ("critical", code, "Not Authorized")
     for text in (str(told["next_step"]), comment):
@@ -195,7 +194,7 @@ class TestComment:
 
     def test_a_title_is_masked_as_the_text_is(self):
         pull = replace(a_run().pull_request, title="rotate ghs_16C7e42F292c6912E7710c838347Ae178B4a")
-        told = texts.notification(a_run(pull_request=pull), "failed", CONSOLE)
+        told = texts.notification(a_run(pull_request=pull), Notice("failed"), CONSOLE)
 
         assert told["pull_request"]["title"] == "rotate [redacted]"
 
@@ -342,7 +341,7 @@ class TestNotification:
         ids=["new", "bare", "failed"],
     )
     def test_every_event_of_a_run_is_plain_json(self, event, run):
-        payload = texts.notification(run, event, CONSOLE)
+        payload = texts.notification(run, Notice(event), CONSOLE)
 
         assert json.loads(msgspec.json.encode(payload)) == json.loads(json.dumps(payload))
         assert payload["key"] == f"{RUN}:{event}"
@@ -352,7 +351,7 @@ class TestNotification:
     def test_what_it_says(self):
         run = ended(Status.ROLLED_BACK, error=a_failure(Reason.UNHEALTHY, "503", "a", "b"), rollback=a_way_back())
 
-        payload = texts.notification(run, "rolled_back", CONSOLE)
+        payload = texts.notification(run, Notice("rolled_back"), CONSOLE)
 
         expected = {
             "key": f"{RUN}:rolled_back",
@@ -385,7 +384,7 @@ class TestNotification:
     def test_a_rollback_by_hand_that_went_well_is_no_error(self):
         by_hand = ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back())
 
-        assert texts.notification(by_hand, "rolled_back", CONSOLE)["severity"] == "info"
+        assert texts.notification(by_hand, Notice("rolled_back"), CONSOLE)["severity"] == "info"
 
     @pytest.mark.parametrize(
         ("run", "console", "url"),
@@ -396,11 +395,11 @@ class TestNotification:
         ],
     )
     def test_it_leads_to_the_console_else_to_the_pull_request(self, run, console, url):
-        assert texts.notification(run, "failed", console)["url"] == url
+        assert texts.notification(run, Notice("failed"), console)["url"] == url
 
     def test_a_failed_rollback_is_critical(self):
-        assert texts.notification(a_run(), "rollback_failed", "")["severity"] == "critical"
-        assert texts.notification(a_run(), "succeeded", "")["severity"] == "info"
+        assert texts.notification(a_run(), Notice("rollback_failed"), "")["severity"] == "critical"
+        assert texts.notification(a_run(), Notice("succeeded"), "")["severity"] == "info"
 
     @pytest.mark.parametrize("secret", [f"token {TOKEN}", CUT_OFF_KEY])
     def test_secrets_are_masked(self, secret):
@@ -410,14 +409,14 @@ class TestNotification:
             error=a_failure(Reason.UNHEALTHY, secret, "before", *secret.split("\n")),
         )
 
-        sent = json.dumps(texts.notification(run, "failed", CONSOLE))
+        sent = json.dumps(texts.notification(run, Notice("failed"), CONSOLE))
 
         assert TOKEN not in sent
         assert "MIIE" not in sent
         assert sent.count("[redacted]") == 3
 
     def test_sending_it_again_sends_the_same(self):
-        assert texts.notification(a_run(), "failed", "") == texts.notification(a_run(), "failed", "")
+        assert texts.notification(a_run(), Notice("failed"), "") == texts.notification(a_run(), Notice("failed"), "")
 
 
 @pytest.mark.parametrize(
@@ -441,7 +440,7 @@ def test_what_is_told_of_a_target(event, severity, text):
         address="https://web.example",
     )
 
-    payload = texts.target_notification(target, f"{event}@2026-07-01T12:00:00Z")
+    payload = texts.target_notification(target, Notice(event, "2026-07-01T12:00:00Z"))
 
     assert event in FOR_N8N
     assert json.loads(msgspec.json.encode(payload)) == payload
@@ -460,7 +459,7 @@ def test_what_is_told_of_a_target(event, severity, text):
 def test_the_address_is_not_said_twice():
     target = a_target(health=Health(detail="503, at https://web.example/health"), address="https://web.example")
 
-    text = texts.target_notification(target, "health_lost@2026-07-01T12:00:00Z")["text"]
+    text = texts.target_notification(target, Notice("health_lost", "2026-07-01T12:00:00Z"))["text"]
 
     assert text == f"{TARGET} is unhealthy: 503, at https://web.example/health"
 
@@ -472,7 +471,9 @@ class TestAddress:
         assert "\n\nAddress: https://shop.example\n\n" in texts.comment(a_run(address="https://shop.example"), CONSOLE)
 
     def test_the_notification_names_it(self):
-        payload = texts.notification(ended(Status.SUCCEEDED, address="https://shop.example"), "succeeded", CONSOLE)
+        payload = texts.notification(
+            ended(Status.SUCCEEDED, address="https://shop.example"), Notice("succeeded"), CONSOLE
+        )
 
         assert payload["address"] == "https://shop.example"
         assert payload["text"].endswith(" · mona · https://shop.example")
@@ -480,17 +481,17 @@ class TestAddress:
     def test_a_run_of_before_has_it_in_its_deployment(self):
         run = a_run(deployment=Deployment(id="d-new", url="https://shop.example"))
 
-        assert texts.notification(run, "live", "")["address"] == "https://shop.example"
+        assert texts.notification(run, Notice("live"), "")["address"] == "https://shop.example"
 
     def test_a_private_service_has_none(self):
-        assert texts.notification(a_run(), "live", "")["address"] == ""
+        assert texts.notification(a_run(), Notice("live"), "")["address"] == ""
         assert "Address" not in texts.comment(a_run(), CONSOLE)
 
     def test_a_password_in_it_is_not_shown(self):
         run = a_run(address="https://me:hidden-word@shop.example")
 
         assert "hidden-word" not in texts.comment(run, CONSOLE)
-        assert texts.notification(run, "live", "")["address"] == "https://shop.example"
+        assert texts.notification(run, Notice("live"), "")["address"] == "https://shop.example"
 
 
 @pytest.mark.parametrize(
@@ -504,7 +505,7 @@ class TestAddress:
 def test_a_drift_is_told_with_what_serves_and_what_to_do(serving, shown, commit):
     target = a_target(serving=replace(serving, drifting_since=NOON))
 
-    payload = texts.target_notification(target, "drifted@2026-07-01T12:00:00Z")
+    payload = texts.target_notification(target, Notice("drifted", "2026-07-01T12:00:00Z"))
 
     assert payload["text"].startswith(f"{TARGET} has drifted: {shown}, and 3333333 was verified last. ")
     assert ("pull request too" in payload["text"]) is (shown != "nothing serves")
@@ -514,7 +515,7 @@ def test_a_drift_is_told_with_what_serves_and_what_to_do(serving, shown, commit)
 
 @pytest.mark.parametrize("event", ["drifted", "drift_ended"])
 def test_a_drift_that_is_over_when_it_is_told_is_told_as_that(event):
-    payload = texts.target_notification(a_target(), f"{event}@2026-07-01T12:00:00Z")
+    payload = texts.target_notification(a_target(), Notice(event, "2026-07-01T12:00:00Z"))
 
     assert "/rollback" not in payload["text"]
     assert payload["commit_sha"] == a_version().commit_sha
@@ -522,14 +523,14 @@ def test_a_drift_that_is_over_when_it_is_told_is_told_as_that(event):
 
 def test_every_event_of_a_target_has_a_text():
     of_targets = [event for event, channels in notices.CHANNELS.items() if channels == (notices.N8N,)]
-    texts_of = {texts.target_notification(a_target(), event)["text"] for event in of_targets}
+    texts_of = {texts.target_notification(a_target(), Notice(event))["text"] for event in of_targets}
     assert len(texts_of) == len(of_targets)
 
 
 def test_the_health_of_a_target_without_version_or_address():
     bare = replace(a_target(verified=()), address=None)
 
-    payload = texts.target_notification(bare, "health_lost@2026-07-01T12:00:00Z")
+    payload = texts.target_notification(bare, Notice("health_lost", "2026-07-01T12:00:00Z"))
 
     assert (payload["commit_sha"], payload["url"]) == (None, "")
 

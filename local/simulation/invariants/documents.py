@@ -11,7 +11,8 @@ import msgspec
 from local.simulation.execution import START, Execution
 from local.simulation.invariants.asking import Found, Question, ask, secrets_in
 from shared.core import notices
-from shared.core.run import Kind, Run, Stage, Status, Target
+from shared.core.run import Kind, Run, Stage, Status
+from shared.core.target import Target
 from shared.runtime.ports import Document
 
 if TYPE_CHECKING:
@@ -115,13 +116,13 @@ def endings_are_told(_: Witness, __: Execution, ___: Document | None, after: Doc
     """A run that has ended owes people its ending, or has told them, in every channel."""
     if not isinstance(after, Run) or not after.status.terminal:
         return
-    known = {*after.owed, *after.notified}
-    ways = [event for event in _ENDINGS[after.status] if any(key.startswith(f"{event}:") for key in known)]
+    known = [notices.Notice.read(key) for key in (*after.owed, *after.notified)]
+    ways = [event for event in _ENDINGS[after.status] if any(one.event == event for one in known)]
     if not ways:
         yield f"{after.id} ended as {after.status} and nobody is told"
     for event in ways:
-        if missing := {f"{event}:{channel}" for channel in notices.CHANNELS[event]} - known:
-            yield f"{after.id} ended as {after.status} and does not owe {missing}"
+        if missing := set(notices.CHANNELS[event]) - {one.channel for one in known if one.event == event}:
+            yield f"{after.id} ended as {after.status} and does not owe {event} in {missing}"
 
 
 def attempts_are_bounded(witness: Witness, _: Execution, __: Document | None, after: Document) -> Iterator[str]:

@@ -43,7 +43,9 @@ def lost_health_checks_are_told(witness: Witness) -> Iterator[str]:
 
 def _comment(witness: Witness, run: Run) -> str | None:
     """Of a run whose every notification on its pull request was taken by GitHub."""
-    outcomes = {told.outcome for key, told in run.notified.items() if key.endswith(f":{notices.COMMENT}")}
+    outcomes = {
+        told.outcome for key, told in run.notified.items() if notices.Notice.read(key).channel == notices.COMMENT
+    }
     comments = witness.vendors.repository.comments.values()
     found = [one.body for one in comments if one.by_app and f"<!-- signalbox:run:{run.id} -->" in one.body]
     return found[0] if len(found) == 1 and outcomes == {notices.SENT} else None

@@ -19,7 +19,8 @@ from local.world.railway.deployment import Deployment
 from local.world.vendors import REPOSITORY
 from shared.core import notices
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Run, Stage, Status, Target
+from shared.core.run import Kind, Run, Stage, Status
+from shared.core.target import Target
 from shared.runs import commands
 from shared.runs.commands import Deploy
 from shared.runtime.config import TargetConfig
@@ -286,8 +287,8 @@ def everything_owed_is_told(witness: Witness) -> Iterator[str]:
         if one.owed:
             yield f"{one.id} still owes {one.owed}"
         for key, notified in one.notified.items():
-            event, _, channel = key.rpartition(":")
-            if channel == notices.N8N and f"{one.id}:{event}" not in keys:
+            notice = notices.Notice.read(key)
+            if notice.channel == notices.N8N and f"{one.id}:{notice.name}" not in keys:
                 yield f"{one.id} says of {key}: {notified.outcome}, and n8n does not have it"
 
 
@@ -306,9 +307,9 @@ def what_is_recorded_serves(witness: Witness) -> Iterator[str]:
         if same:
             continue
         known = recorded.drifting_since is not None and recorded.deployment_id == (serving.id if serving else None)
-        news = [key for key in target.notified if key.startswith("drifted@")]
+        news = [one for one in map(notices.Notice.read, target.notified) if one.event == "drifted"]
         reported = serving is not None and _failed_aloud(witness, place, serving.id, serving.commit_sha)
-        if not known or not (reported or any(f"{target.id}:{key.removesuffix(':n8n')}" in told for key in news)):
+        if not known or not (reported or any(f"{target.id}:{one.name}" in told for one in news)):
             yield f"{what} {place.id}, {current.commit_sha[:7]} is recorded, and {'not told' if known else 'unnoticed'}"
 
 

@@ -19,7 +19,7 @@ from shared.clients.github.activity import Activity
 from shared.clients.github.app import GitHubApp
 from shared.clients.github.client import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
 from shared.clients.github.registration import Registration
-from shared.core.run import Repository
+from shared.core.target import Repository
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
 from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, Secrets

@@ -16,7 +16,7 @@ from grpc import StatusCode
 from rpc import Refusal, serving
 
 from shared.cloud import open_backend, secrets
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import ConfigError
 from shared.runtime.clock import SystemClock
 from shared.runtime.ports import Create, Query

@@ -23,7 +23,7 @@ from rpc import Refusal, serving
 from shared.cloud import channel, firestore
 from shared.cloud.documents import decode, value_of
 from shared.cloud.firestore import FirestoreStore
-from shared.core.run import Target
+from shared.core.target import Target
 from shared.errors import ConfigError, Conflict, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.ports import Create, Query, Update
 

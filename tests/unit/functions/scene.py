@@ -44,7 +44,8 @@ from local.world.vendors import (
 from shared.core import events
 from shared.core.outcome import Message
 from shared.core.pipeline import begin
-from shared.core.run import Deployment, Kind, PullRequest, Run, Stage, Status, Target, Trigger, Verified, target_id
+from shared.core.run import Deployment, Kind, PullRequest, Run, Stage, Status, Trigger, Verified
+from shared.core.target import Target, target_id
 from shared.errors import TransientError, Unavailable
 from shared.runtime import config, envelope, log, services
 from shared.runtime.ports import Backend, Create, Found, Query, Update

@@ -14,7 +14,8 @@ from local.world.railway.deployment import Plan
 from local.world.vendors import ENVIRONMENT, SERVICE
 from shared.core.pipeline import Pace
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Hold, Run, Stage, Status, Target
+from shared.core.run import Deployment, Run, Stage, Status
+from shared.core.target import Hold, Target
 
 DEPLOY = "mutation Deploy"
 

@@ -20,7 +20,8 @@ from shared.core.events import (
     PullRequestOpened,
 )
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Hold, Kind, Lease, Lock, QueueEntry, Run, Stage, Status, Target
+from shared.core.run import Deployment, Kind, Lease, Run, Stage, Status
+from shared.core.target import Hold, Lock, QueueEntry, Target
 from shared.runs import pull_request_analysis
 from shared.runtime import envelope
 

@@ -12,7 +12,8 @@ from local.world.faults import Fault
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared.core import events
 from shared.core.reasons import Reason
-from shared.core.run import Stage, Status, Target
+from shared.core.run import Stage, Status
+from shared.core.target import Target
 
 
 async def merged_and_settled(scene: Scene, **plan: Any) -> str:

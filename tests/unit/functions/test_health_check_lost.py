@@ -8,7 +8,8 @@ from unit.functions.scene import NEW, RAILWAY_PACE, TARGET, Scene
 
 from local.world.railway.server import CONFIG_FILES_UNTIL
 from local.world.vendors import SERVICE
-from shared.core.run import Run, Stage, Status, Target
+from shared.core.run import Run, Stage, Status
+from shared.core.target import Target
 
 LOST = "Railway no longer checks this service before a version goes live: it checked the version before at `/health`"
 

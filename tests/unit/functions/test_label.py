@@ -11,7 +11,8 @@ from local.world.faults import Fault
 from local.world.vendors import REPOSITORY
 from shared.core.events import PullRequestChanged, PullRequestLabelled
 from shared.core.reasons import Reason
-from shared.core.run import Hold, Run, Stage, Status, Target
+from shared.core.run import Run, Stage, Status
+from shared.core.target import Hold, Target
 
 LABEL = "ship it"
 

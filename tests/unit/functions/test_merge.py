@@ -12,7 +12,8 @@ from unit.functions.scene import NEW, TARGET, Scene
 from local.world.faults import Fault
 from local.world.vendors import REPOSITORY
 from shared.core.reasons import Reason
-from shared.core.run import Hold, Kind, Lock, Quarantine, Run, Stage, Status, Target, Trigger
+from shared.core.run import Kind, Run, Stage, Status, Trigger
+from shared.core.target import Hold, Lock, Quarantine, Target
 from shared.runtime.ports import Update
 
 

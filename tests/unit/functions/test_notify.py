@@ -16,7 +16,8 @@ from shared.core import notices
 from shared.core.outcome import Message
 from shared.core.pipeline import Pace
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Failure, Hold, Kind, Lease, Run, Stage, Status, Target
+from shared.core.run import Deployment, Failure, Kind, Lease, Run, Stage, Status
+from shared.core.target import Hold, Target
 from shared.runtime import envelope
 
 DONE: dict[str, Any] = {"stage": Stage.DONE, "stage_due": None}
@@ -262,7 +263,7 @@ async def test_githubs_outage_keeps_nothing_from_n8n(scene: Scene) -> None:
 
 
 async def test_the_health_of_a_target_is_told_to_n8n(scene: Scene) -> None:
-    lost = notices.owe(Target(id=TARGET), "health_lost@2026-11-22T12:00:00Z", scene.clock.now())
+    lost = notices.owe(Target(id=TARGET), "health_lost", scene.clock.now(), "2026-11-22T12:00:00Z")
     await scene.save(lost)
     answer = await scene.push("notify", envelope.encode(Message("notify", target_id=TARGET)))
     assert answer.status_code == 200
@@ -340,7 +341,8 @@ async def test_an_analysis_that_fails_is_asked_for_again_and_keeps_nothing_from_
 async def tell_target(scene: Scene, *events: str) -> Target:
     target = await scene.target()
     for event in events:
-        target = notices.owe(target, event, scene.clock.now())
+        name, _, occurrence = event.partition("@")
+        target = notices.owe(target, name, scene.clock.now(), occurrence)
     await scene.save(target)
     answer = await scene.push("notify", envelope.encode(Message("notify", target_id=TARGET)))
     assert answer.status_code == 200

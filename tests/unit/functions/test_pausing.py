@@ -16,7 +16,8 @@ from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared.clients.railway.client import Railway, ServiceState
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
-from shared.core.run import Health, Pause, Stage, Status, Target
+from shared.core.run import Stage, Status
+from shared.core.target import Health, Pause, Target
 
 REASON = "the database is being moved"
 

@@ -13,7 +13,8 @@ from local.world.refusals import PASSING_REFUSALS, Answer
 from local.world.vendors import ENVIRONMENT, SERVICE
 from shared.core import targets
 from shared.core.reasons import Reason
-from shared.core.run import Rollback, Run, Stage, Status, Target, Trigger
+from shared.core.run import Rollback, Run, Stage, Status, Trigger
+from shared.core.target import Target
 from shared.runtime.update import amend
 
 RAILWAY, GITHUB, N8N = PASSING_REFUSALS["railway"], PASSING_REFUSALS["github"], PASSING_REFUSALS["n8n"]

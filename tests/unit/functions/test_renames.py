@@ -8,7 +8,8 @@ from unit.functions.scene import TARGET, Scene
 
 from local.world.vendors import REPOSITORY
 from shared.core.events import PullRequestMerged, RepositoryMoved
-from shared.core.run import Kind, Repository, Status
+from shared.core.run import Kind, Status
+from shared.core.target import Repository
 from shared.runtime import envelope
 
 NEW_NAME = "acme/store"

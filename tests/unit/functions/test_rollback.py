@@ -12,7 +12,8 @@ from unit.functions.scene import NEW, OLD, OTHER, TARGET, Crash, Scene
 from local.world.faults import Fault
 from local.world.vendors import ENVIRONMENT, SERVICE
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Kind, Lock, Rollback, Run, Stage, Status, Target, Trigger, Verified
+from shared.core.run import Deployment, Kind, Rollback, Run, Stage, Status, Trigger, Verified
+from shared.core.target import Lock, Target
 
 ROLLBACK, DEPLOY = "mutation Rollback", "mutation Deploy"
 DRAINED = 20

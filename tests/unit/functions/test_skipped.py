@@ -14,7 +14,8 @@ from local.world.refusals import PASSING_REFUSALS
 from local.world.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
 from shared.clients.github.client import MOST_FILES
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, HeldBack, Hold, Kind, Rollback, Run, Stage, Status, Target, Trigger
+from shared.core.run import Deployment, Kind, Rollback, Run, Stage, Status, Trigger
+from shared.core.target import HeldBack, Hold, Target
 from shared.runs.start import merged
 
 MONOREPO = ("apps/web/**", "packages/**")

@@ -13,7 +13,8 @@ from functions.sweep.drift import EVERY
 from local.world.faults import Fault
 from local.world.vendors import ENVIRONMENT, SERVICE
 from shared.core.reasons import Reason
-from shared.core.run import Health, Kind, Rollback, Run, Stage, Status, Target, Trigger, Verdict
+from shared.core.run import Kind, Rollback, Run, Stage, Status, Trigger, Verdict
+from shared.core.target import Health, Target
 
 CRON = "0 * * * *"
 DAY = 86400

@@ -15,7 +15,8 @@ from local.world.faults import Fault
 from local.world.railway.deployment import Plan
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared.core import notices
-from shared.core.run import Run, Serving, Stage, Status, Target
+from shared.core.run import Run, Stage, Status
+from shared.core.target import Serving, Target
 from shared.errors import TransientError
 from shared.runtime.ports import Create
 from shared.runtime.update import amend
@@ -98,7 +99,7 @@ async def test_a_run_that_has_ended_is_only_told_of(scene: Scene) -> None:
 
 async def test_a_target_that_owes_something_is_told_of(scene: Scene) -> None:
     await scene.sweep()  # after which nobody else writes to it
-    await scene.save(notices.owe(await scene.target(), "health_lost@now", scene.clock.now()))
+    await scene.save(notices.owe(await scene.target(), "health_lost", scene.clock.now(), "now"))
     assert (await scene.sweep()).json()["woken"] == 1
     assert published(scene) == [("notify", TARGET)]
     assert (await scene.target()).wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)

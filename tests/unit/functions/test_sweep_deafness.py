@@ -11,7 +11,8 @@ from unit.functions.scene import STAGING, START, TARGET, Scene
 from functions.sweep.webhook_silence import judge
 from shared.clients.github.activity import Activity, Merge
 from shared.clients.github.registration import Attempt
-from shared.core.run import Deaf, Status
+from shared.core.run import Status
+from shared.core.target import Deaf
 from shared.errors import TransientError
 
 HERE, ELSEWHERE = 1, 2

@@ -12,7 +12,7 @@ from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, 
 from functions.sweep.drift import EVERY
 from local.world.faults import Fault
 from local.world.railway.deployment import CustomDomain
-from shared.core.run import Serving, Target
+from shared.core.target import Serving, Target
 from shared.runtime.update import amend
 
 ASKED = "Service("

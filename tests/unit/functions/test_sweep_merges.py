@@ -11,7 +11,8 @@ from unit.functions.scene import STAGING, START, TARGET, Scene
 from local.world.faults import Fault
 from local.world.vendors import REPOSITORY
 from shared.core.reasons import Reason
-from shared.core.run import Failure, Stage, Status, Target
+from shared.core.run import Failure, Stage, Status
+from shared.core.target import Target
 
 
 async def unheard(scene: Scene, count: int = 1) -> list[str]:

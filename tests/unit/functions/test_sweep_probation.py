@@ -11,7 +11,8 @@ from unit.functions.scene import DOMAIN, ENVIRONMENT, NEW, OLD, OTHER, SERVICE, 
 from local.world.faults import Fault
 from shared.core.reasons import Reason
 from shared.core.replay import Request, replay
-from shared.core.run import Kind, Lock, Run, Stage, Status, Target, Verified
+from shared.core.run import Kind, Run, Stage, Status, Verified
+from shared.core.target import Lock, Target
 from shared.runtime.update import amend
 
 PROBATION = 300.0

@@ -12,7 +12,8 @@ from local.world.faults import Fault
 from local.world.railway.deployment import CustomDomain
 from local.world.vendors import ENVIRONMENT, SERVICE
 from shared.core.reasons import Reason
-from shared.core.run import Deployment, Rollback, Run, Stage, Status, Target, Verdict
+from shared.core.run import Deployment, Rollback, Run, Stage, Status, Verdict
+from shared.core.target import Target
 
 
 async def live(scene: Scene, **plan: Any) -> Run:
