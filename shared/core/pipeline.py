@@ -18,7 +18,7 @@ from shared.core.notices import owe, scheduled
 from shared.core.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Rejected, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason, stated
-from shared.core.run import Failure, HistoryEntry, Kind, Lease, Rollback, Run, Stage, Status
+from shared.core.run import EntryKind, Failure, HistoryEntry, Kind, Lease, Rollback, Run, Stage, Status
 from shared.core.target import Lock, Target
 
 NOTIFY = "notify"
@@ -90,7 +90,12 @@ def begin(run: Run, terms: Terms, *, quietly: bool = False) -> Transition:
 
     `quietly`: it may turn out at once that there is nothing to deploy, so people are told from the next step on.
     """
-    begun = note(replace(run, deadline=deadline_of(run.stage, terms)), terms, f"asked for by {run.trigger.actor}")
+    begun = note(
+        replace(run, deadline=deadline_of(run.stage, terms)),
+        terms,
+        EntryKind.REQUESTED,
+        f"asked for by {run.trigger.actor}",
+    )
     begun = begun if quietly else owe_event(begun, "started", terms)
     begun = replace(begun, stage_due=terms.after(terms.pace.unclaimed))
     return Transition(scheduled(begun), messages=messages_of(begun, Message(begun.stage, begun.id)))
@@ -121,7 +126,7 @@ def taken(run: Run, terms: Terms) -> Run:
     if run.status is not Status.QUEUED:
         return run
     run = _unqueued(run, Status.RUNNING, terms)
-    return note(run, terms, "its turn has come")
+    return note(run, terms, EntryKind.CALLED, "its turn has come")
 
 
 def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transition:
@@ -180,7 +185,7 @@ def _again(run: Run, outcome: Retry, terms: Terms) -> Transition:
     due = terms.after(terms.pace.redelivery if named is None else named)
     status = run.status if run.status is Status.QUEUED else Status.WAITING
     run = replace(run, lease=None, status=status, stage_due=_capped(run, due, terms), updated_at=terms.now)
-    return Transition(scheduled(note(run, terms, outcome.message)), again=named is None)
+    return Transition(scheduled(note(run, terms, EntryKind.RETRIED, outcome.message)), again=named is None)
 
 
 def _changes_clocks(run: Run, outcome: Wait) -> bool:
@@ -207,7 +212,9 @@ def _refused(run: Run, outcome: Rejected, terms: Terms) -> Transition:
     known = run.refused_since is not None
     run = replace(run, status=status, stage_due=due, refused_since=since, refusals=run.refusals + 1)
     if not known:
-        run = note(run, terms, f"refused, and tried again until {until:%H:%M:%S} UTC: {outcome.message}")
+        run = note(
+            run, terms, EntryKind.REFUSED, f"refused, and tried again until {until:%H:%M:%S} UTC: {outcome.message}"
+        )
     return Transition(scheduled(run))
 
 
@@ -245,7 +252,7 @@ def _wait(run: Run, outcome: Wait, terms: Terms) -> Transition:
     run = _timed(run, outcome, terms)
     status = run.status if run.status is Status.QUEUED else Status.WAITING
     run = replace(run, status=status, stage_due=_capped(run, terms.after(outcome.wake_in), terms))
-    run = note(run, terms, outcome.message)
+    run = note(run, terms, EntryKind.QUEUED if run.status is Status.QUEUED else EntryKind.WAITING, outcome.message)
     if outcome.tell is None:
         return Transition(scheduled(run))
     owing = owe_event(run, outcome.tell, terms)
@@ -303,8 +310,9 @@ def _unqueued(run: Run, status: Status, terms: Terms) -> Run:
 
 
 def _enter(run: Run, stage: Stage, message: str, terms: Terms) -> Transition:
+    kind = EntryKind.ROLLING_BACK if stage is Stage.ROLLBACK else EntryKind.ADVANCED
     entered = replace(
-        note(run, terms, message),
+        note(run, terms, kind, message),
         stage=stage,
         status=Status.RUNNING,
         stage_due=terms.after(terms.pace.unclaimed),
@@ -400,7 +408,7 @@ def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, te
 
 def _end(run: Run, target: Target, status: Status, message: str, event: str, terms: Terms) -> Transition:
     ended = replace(run, status=status, stage_due=None, deadline=None, suspended_since=None, time_left=None)
-    ended = note(ended, terms, message)
+    ended = note(ended, terms, EntryKind.ENDED, message)
     ended = owe_event(replace(ended, stage=Stage.DONE), event, terms)
     free, messages = targets.release(target, run.id, terms.now)
     return Transition(scheduled(ended), free, messages_of(ended, *messages))
@@ -429,12 +437,12 @@ def paused(target: Target, terms: Terms) -> Wait | None:
     return Wait(message=str(target.pause), wake_in=terms.policy.poll * 5, otherwise=Reason.TARGET_PAUSED, suspends=True)
 
 
-def note(run: Run, terms: Terms, message: str) -> Run:
+def note(run: Run, terms: Terms, kind: EntryKind, message: str) -> Run:
     """Add to the history what is new: looking again at the same is not."""
     last = run.history[-1] if run.history else None
     if last is not None and (last.stage, last.status, last.message) == (run.stage, run.status, message):
         return run
-    entry = HistoryEntry(terms.now, run.stage, run.status, message)
+    entry = HistoryEntry(terms.now, run.stage, run.status, message, kind)
     return replace(run, history=(*run.history, entry)[-KEPT_HISTORY:])
 
 

@@ -10,7 +10,7 @@ from shared.core.notices import scheduled
 from shared.core.outcome import Enqueue, Fail, Message, NotDeployed
 from shared.core.pipeline import Terms, Transition, deadline_of, messages_of, note, owe_event
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Rollback, Run, Stage, Status
+from shared.core.run import EntryKind, Kind, Rollback, Run, Stage, Status
 from shared.core.target import Target
 
 
@@ -38,7 +38,7 @@ def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transiti
         return Fail(taken.code, taken.message)
     if isinstance(taken, Fail):
         return taken
-    again = note(again, terms, f"replayed from {stage} by {request.by}, attempt {again.attempt}")
+    again = note(again, terms, EntryKind.REPLAYED, f"replayed from {stage} by {request.by}, attempt {again.attempt}")
     again = replace(
         owe_event(again, "started", terms),
         deadline=deadline_of(stage, terms),

@@ -148,11 +148,33 @@ class Lease(Struct, frozen=True):
     until: datetime
 
 
+class EntryKind(enum.StrEnum):
+    """What an entry of the history is about, beside its words."""
+
+    REQUESTED = "requested"
+    QUEUED = "queued"
+    CALLED = "called"
+    """The run reached the front of the target's queue."""
+    WAITING = "waiting"
+    RETRIED = "retried"
+    """Something passing went wrong; the stage runs again."""
+    REFUSED = "refused"
+    """A vendor refused something; that is requested again."""
+    ADVANCED = "advanced"
+    """The stage is done, and the next one begins."""
+    ROLLING_BACK = "rolling_back"
+    """The stage failed, and the deployment is rolled back."""
+    ENDED = "ended"
+    REPLAYED = "replayed"
+
+
 class HistoryEntry(Struct, frozen=True):
     at: datetime
     stage: Stage
     status: Status
     message: str
+    kind: EntryKind | None = None
+    """None in documents from before this field."""
 
 
 class Check(Struct, frozen=True):

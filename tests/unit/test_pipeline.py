@@ -29,6 +29,7 @@ from shared.core.reasons import Reason
 from shared.core.run import (
     Check,
     Deployment,
+    EntryKind,
     Failure,
     HistoryEntry,
     Kind,
@@ -98,7 +99,9 @@ class TestBegin:
         assert run.deadline == at(seconds)
         assert (run.stage_due, run.notify_due, run.wake_at) == (at(90), NOON, NOON)
         assert run.owed == ("started:comment",)
-        assert run.history == (HistoryEntry(NOON, Stage(stage), Status.RUNNING, "asked for by mona"),)
+        assert run.history == (
+            HistoryEntry(NOON, Stage(stage), Status.RUNNING, "asked for by mona", EntryKind.REQUESTED),
+        )
 
 
 class TestClaim:
@@ -164,7 +167,7 @@ class TestTaken:
         run = pipeline.taken(a_run(status=Status.QUEUED, deadline=at(80000)), terms())
 
         assert (run.status, run.deadline) == (Status.RUNNING, at(1800))
-        assert run.history[-1] == HistoryEntry(NOON, Stage.MERGE, Status.RUNNING, "its turn has come")
+        assert run.history[-1] == HistoryEntry(NOON, Stage.MERGE, Status.RUNNING, "its turn has come", EntryKind.CALLED)
 
     def test_a_run_that_never_stood_in_the_queue_is_left_as_it_is(self):
         run = a_run()
@@ -193,7 +196,7 @@ class TestAdvance:
         assert run.deadline == at(seconds)
         assert (run.stage_due, run.wake_at) == (at(90), NOON)
         assert run.owed == owed
-        assert run.history[-1] == HistoryEntry(NOON, stage, Status.RUNNING, "done so far")
+        assert run.history[-1] == HistoryEntry(NOON, stage, Status.RUNNING, "done so far", EntryKind.ADVANCED)
         assert after.messages == (Message(follows, RUN), NOTIFIES)
         assert (after.target, after.again) == (None, False)
 
@@ -221,7 +224,9 @@ class TestAdvance:
         assert (run.stage_due, run.deadline, run.lease) == (None, None, None)
         assert run.owed == end_keys("succeeded")
         assert run.wake_at == run.notify_due == NOON
-        assert run.history[-1] == HistoryEntry(NOON, Stage.VERIFY, Status.SUCCEEDED, "healthy for 300 s")
+        assert run.history[-1] == HistoryEntry(
+            NOON, Stage.VERIFY, Status.SUCCEEDED, "healthy for 300 s", EntryKind.ENDED
+        )
         assert target is not None
         assert [version.commit_sha for version in target.verified] == [MERGE, OLD]
         assert (target.active, target.queue) == ("next", queued("later"))
@@ -317,7 +322,7 @@ class TestWait:
         assert (run.stage, run.status, run.attempts, run.lease) == (stage, Status.WAITING, 0, None)
         assert (run.stage_due, run.wake_at, run.deadline) == (at(60), at(60), at(540))
         assert run.commit_sha == HEAD
-        assert run.history[-1] == HistoryEntry(NOON, stage, Status.WAITING, "not yet")
+        assert run.history[-1] == HistoryEntry(NOON, stage, Status.WAITING, "not yet", EntryKind.WAITING)
         assert (after.messages, after.target, after.again) == ((), None, False)
 
     def test_the_last_look_happens_at_the_deadline(self):
@@ -570,7 +575,7 @@ class TestFail:
         assert run.error == Failure(code=code, message="so it is", stage=stage, log_tail=self.tail)
         assert run.owed == end_keys("unverified" if live else "failed")
         assert (run.stage_due, run.deadline, run.rollback) == (None, None, None)
-        assert run.history[-1] == HistoryEntry(NOON, stage, Status.FAILED, f"{code}: so it is")
+        assert run.history[-1] == HistoryEntry(NOON, stage, Status.FAILED, f"{code}: so it is", EntryKind.ENDED)
         assert after.target is not None
         assert (after.target.active, after.target.lock) == ("next", None)
         assert (after.target.hold is not None) == run.left_unverified == live, "held where ours may be live"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from local.simulation.invariants.asking import Found, Question, ask
 from local.world.railway.deployment import Deployment
 from shared.core import notices
-from shared.core.run import Run, Stage, Status
+from shared.core.run import EntryKind, Run, Stage, Status
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -58,7 +58,8 @@ def _made_by(witness: Witness, run: Run) -> Deployment | None:
 
 def _was_seen(run: Run, made: Deployment) -> bool:
     """Whether the run saw that its deployment went live: one that it gave up before that may have done so unseen."""
-    return any(entry.message == f"deployment {made.id[:8]} is live" for entry in run.history if entry.stage in SEEN_AT)
+    went_on = (entry for entry in run.history if entry.stage in SEEN_AT and entry.kind is EntryKind.ADVANCED)
+    return any(made.id[:8] in entry.message for entry in went_on)
 
 
 def _seen_before(witness: Witness, run: Run, made: Deployment) -> bool:

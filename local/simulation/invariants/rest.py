@@ -19,7 +19,7 @@ from local.world.railway.deployment import Deployment
 from local.world.vendors import REPOSITORY
 from shared.core import notices
 from shared.core.reasons import Reason
-from shared.core.run import Kind, Run, Stage, Status
+from shared.core.run import EntryKind, Kind, Run, Stage, Status
 from shared.core.target import Target
 from shared.runs import commands
 from shared.runs.commands import Deploy
@@ -243,7 +243,7 @@ def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
 
 
 def _its_turn(run: Run) -> datetime | None:
-    return next((entry.at for entry in run.history if entry.message == "its turn has come"), None)
+    return next((entry.at for entry in run.history if entry.kind is EntryKind.CALLED), None)
 
 
 def _waited(witness: Witness, run: Run, at: datetime) -> bool:
