@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.clients.railway.client import DeploymentState
+from shared.clients.probe import Probe
+from shared.clients.railway.client import DeploymentState, Railway
 from shared.core import pipeline, targets
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
+from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.run import Deployment, Run, Stage, Verdict, Verified
 from shared.core.target import Target
@@ -20,7 +22,6 @@ from shared.runs.deployment_failure import why_skipped
 from shared.runs.health_check import address_of, look
 from shared.runs.railway_health_check import checked_before
 from shared.runtime import stage
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services, prepare
 from shared.runtime.stage import Claim
 
@@ -29,22 +30,26 @@ prepare(called=True)
 
 @functions_framework.aio.http
 async def deploy(request: Request) -> Response:
-    return await stage.serve(request, Stage.DEPLOY, start_or_adopt)
+    return await stage.serve(request, Stage.DEPLOY, handle)
 
 
-async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
+async def handle(claim: Claim, services: Services) -> Outcome:
+    return await start_or_adopt(claim, services.railway_for(claim.target_config), services.probe)
+
+
+async def start_or_adopt(claim: Claim, railway: Railway, probe: Probe) -> Outcome:
     """Look for a deployment of the commit before making one: ours of an attempt that crashed, or Railway's own."""
     run = claim.run
-    place = services.config.target(run.target)
-    if place is None or run.commit_sha is None:
+    place = claim.target_config
+    if run.commit_sha is None:
         return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
-    known = await services.railway_for(place).deployments(
+    known = await railway.deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )
     target = await claim.target()
     checked = checked_before(run, target, known)
     if target.current is None:
-        await _remember_what_serves(claim, services, place)
+        await _remember_what_serves(claim, railway, probe)
         target = await claim.target()  # that took a while, in which an operator may have paused it
     existing = find(run, known)
     if existing is not None:
@@ -52,7 +57,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     skipped = next((one for one in known if one.skipped and one.commit_sha == run.commit_sha), None)
     if skipped is not None and run.trigger.source in targets.AUTOMATIC:
         return _left_to_railway(run, skipped, known)
-    waiting = await _wait_for_another(claim, place, adopting=skipped is None)
+    waiting = await _wait_for_another(claim, adopting=skipped is None)
     if waiting is not None:
         return waiting
     if run.touches is False and run.trigger.source in targets.AUTOMATIC:
@@ -61,7 +66,7 @@ async def start_or_adopt(claim: Claim, services: Services) -> Outcome:
     refused = pipeline.paused(target, claim.terms) or targets.refusal(run, target)
     if refused is not None:
         return refused
-    return _with_address(await _create(claim, services, place, known, checked), target)
+    return _with_address(await _create(claim, railway, known, checked), target)
 
 
 def _with_address(outcome: Outcome, target: Target) -> Outcome:
@@ -115,24 +120,25 @@ def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentS
     return replace(why_skipped(skipped), changes=adopted)
 
 
-async def _wait_for_another(claim: Claim, place: TargetConfig, *, adopting: bool) -> Wait | None:
+async def _wait_for_another(claim: Claim, *, adopting: bool) -> Wait | None:
     """Time for a deployment to show that may have been asked for: by a call whose answer was lost, or by Railway.
 
     `adopting`: Railway's own may come yet; it does not where Railway has skipped the commit.
     """
-    run, now, pace = claim.run, claim.terms.now, claim.terms.pace
+    run, terms = claim.run, claim.terms
+    now, pace, policy = terms.now, terms.pace, terms.policy
     deployment = run.deployment or Deployment()
     if deployment.requested_at is not None:
         left = deployment.requested_at + timedelta(seconds=pace.visible) - now
-        return _lost(min(left.total_seconds(), place.policy.poll)) if left > timedelta(0) else None
-    if adopting and place.policy.auto_deploy == "adopt":
+        return _lost(min(left.total_seconds(), policy.poll)) if left > timedelta(0) else None
+    if adopting and policy.auto_deploy == "adopt":
         since = deployment.awaited_since or now
-        left = since + timedelta(seconds=place.policy.adopt_wait) - now
+        left = since + timedelta(seconds=policy.adopt_wait) - now
         deployment = replace(deployment, awaited_since=since)
         if left > timedelta(0):
             return Wait(
                 message="waiting for Railway's own deployment of the commit",
-                wake_in=min(left.total_seconds(), place.policy.poll),
+                wake_in=min(left.total_seconds(), policy.poll),
                 otherwise=Reason.DEPLOY_TIMEOUT,
                 changes={"deployment": deployment},
             )
@@ -145,18 +151,22 @@ def _lost(wake_in: float) -> Wait:
     return Wait(message=message, wake_in=wake_in, otherwise=Reason.DEPLOY_TIMEOUT)
 
 
-async def _remember_what_serves(claim: Claim, services: Services, place: TargetConfig) -> None:
+async def _remember_what_serves(claim: Claim, railway: Railway, probe: Probe) -> None:
     """Before the first deployment to a target: what serves now is what to come back to, unless it is seen to be bad.
 
     Where nobody can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
     """
-    railway = services.railway_for(place)
+    place = claim.target_config
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
     if serving is None or serving.commit_sha in (None, claim.run.commit_sha) or not service.stands(serving):
         return
-    base = address_of(services, place, service)
-    if base and not service.cron_schedule and await _is_bad(services, place, base, asleep=serving.status == "SLEEPING"):
+    base = address_of(probe, claim.terms.policy, service)
+    if (
+        base
+        and not service.cron_schedule
+        and await _is_bad(probe, claim.terms.policy, base, asleep=serving.status == "SLEEPING")
+    ):
         return
     verified = Verified(
         deployment_id=serving.id,
@@ -174,19 +184,17 @@ async def _remember_what_serves(claim: Claim, services: Services, place: TargetC
     await claim.amend_target(remember)
 
 
-async def _is_bad(services: Services, place: TargetConfig, base: str, *, asleep: bool) -> bool:
+async def _is_bad(probe: Probe, policy: Policy, base: str, *, asleep: bool) -> bool:
     """Whether it answers, and unhealthily; the first request to one that sleeps only wakes it."""
-    answer = await look(services, place, base)
+    answer = await look(probe, policy, base)
     if asleep and not answer.healthy:
-        answer = await look(services, place, base)
+        answer = await look(probe, policy, base)
     return answer.status is not None and answer.verdict(answered_before=True) is Verdict.FAIL
 
 
-async def _create(
-    claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState], checked: str | None
-) -> Outcome:
+async def _create(claim: Claim, railway: Railway, known: list[DeploymentState], checked: str | None) -> Outcome:
     """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
-    before = claim.run.deployment
+    before, place = claim.run.deployment, claim.target_config
     intent = replace(
         before or Deployment(),
         baseline=tuple(deployment.id for deployment in known),
@@ -195,14 +203,14 @@ async def _create(
     )
     await claim.checkpoint(deployment=intent)
     try:
-        id = await services.railway_for(place).deploy(
+        id = await railway.deploy(
             service_id=place.service_id, environment_id=place.environment_id, commit_sha=claim.run.commit_sha or ""
         )
     except (Unavailable, RateLimited):
         await claim.checkpoint(deployment=before)
         raise
     except UnknownOutcome:
-        return _lost(min(5.0, place.policy.poll))
+        return _lost(min(5.0, claim.terms.policy.poll))
     except Final as error:
         await claim.checkpoint(deployment=before)
         return Fail(Reason.DEPLOY_REFUSED, str(error))

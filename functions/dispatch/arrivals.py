@@ -20,6 +20,12 @@ from shared.runtime.services import Services
 from shared.runtime.update import amend
 
 Vendor = Literal["github", "railway"]
+
+
+class Arrivals(dict[tuple[str, Vendor], datetime]):
+    """When this instance last noted that a vendor's webhook about a target arrived."""
+
+
 EVERY = timedelta(minutes=5)
 """How often at most the arrival of webhooks is noted."""
 
@@ -28,10 +34,11 @@ async def hear(services: Services, event: Event, at: datetime) -> None:
     """A webhook arrived at that time. A store that cannot take the note is no reason to handle the event again."""
     vendor, targets = _about(services, event)
     for target in targets:
-        noted = services.heard.get((target, vendor))
+        heard = services.kept(Arrivals)
+        noted = heard.get((target, vendor))
         if noted is not None and at - noted < EVERY:
             continue
-        services.heard[target, vendor] = at
+        heard[target, vendor] = at
         try:
             await amend(services.store, Target, target, lambda before: _note(before, vendor, at))
         except (TransientError, VendorError) as error:

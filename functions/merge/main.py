@@ -10,16 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.merge import touched_files
-from shared.clients.github.client import BaseMoved, HeadMoved, NotMergeable, PullRequestState
+from functions.merge.touched_files import WatchPatterns
+from shared.clients.github.client import BaseMoved, GitHub, HeadMoved, NotMergeable, PullRequestState
 from shared.core import pipeline, targets
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
+from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.run import PullRequest, Stage
 from shared.errors import Refused, Unauthorized
 from shared.runs import gate
 from shared.runs.gate import Behind, Look
 from shared.runtime import stage
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services, prepare
 from shared.runtime.stage import Claim, Overtaken
 
@@ -28,56 +29,68 @@ prepare(called=True)
 
 @functions_framework.aio.http
 async def merge(request: Request) -> Response:
-    return await stage.serve(request, Stage.MERGE, merge_when_ready)
+    return await stage.serve(request, Stage.MERGE, handle)
 
 
-async def merge_when_ready(claim: Claim, services: Services) -> Outcome:
+async def handle(claim: Claim, services: Services) -> Outcome:
+    """Railway is asked, and its client loaded, only where signalbox.toml does not say which files a service watches."""
+    place = claim.target_config
+
+    async def watch_patterns() -> tuple[str, ...]:
+        if place.paths is not None:
+            return place.paths
+        railway = services.railway_for(place)
+        return (await railway.service(environment_id=place.environment_id, service_id=place.service_id)).watch_patterns
+
+    return await merge_when_ready(claim, services.github, watch_patterns)
+
+
+async def merge_when_ready(claim: Claim, github: GitHub, watch_patterns: WatchPatterns) -> Outcome:
     """Merged at the commit the run is about, by us or by anybody, is success."""
     run = claim.run
-    place = services.config.target(run.target)
-    if place is None or run.pull_request is None:
+    if run.pull_request is None:
         return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
-    pull = await services.github.pull_request(run.repository, run.pull_request.number)
+    pull = await github.pull_request(run.repository, run.pull_request.number)
     if pull.base != run.pull_request.base:  # which its author may change, without any right in the repository
         return Fail(Reason.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
     if pull.merged:
-        return await _merged(claim, services, place, pull)
+        return await _merged(claim, github, watch_patterns, pull)
     if pull.head_sha != run.pull_request.head_sha:
-        return _follow(run.pull_request, pull, place)
-    refused = await _judge(claim, services, place, pull)
-    return refused or await claim.take_target() or await _merge(claim, services, place, pull)
+        return _follow(run.pull_request, pull, claim.terms.policy)
+    refused = await _judge(claim, github, pull)
+    return refused or await claim.take_target() or await _merge(claim, github, watch_patterns, pull)
 
 
-async def _judge(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome | None:
+async def _judge(claim: Claim, github: GitHub, pull: PullRequestState) -> Outcome | None:
     """None when it may be merged now."""
-    run = claim.run
+    run, policy = claim.run, claim.terms.policy
     by_label = run.trigger.source == "label"
-    if by_label and not gate.asked_by_label(pull, place.policy):
+    if by_label and not gate.asked_by_label(pull, policy):
         return Fail(Reason.LABEL_REMOVED, f"the label that {run.trigger.actor} set is not on the pull request any more")
-    required = await services.github.required_checks(run.repository, pull.base)
+    required = await github.required_checks(run.repository, pull.base)
     now = claim.terms.now
     look = Look(now, first=run.head_seen_at or now)
-    verdict = gate.judge(pull, required, place.policy, look, patient=by_label)
+    verdict = gate.judge(pull, required, policy, look, patient=by_label)
     if isinstance(verdict, Behind):
-        return await _bring_up_to_date(claim, services, place, pull)
+        return await _bring_up_to_date(claim, github, pull)
     if isinstance(verdict, Wait):
         return replace(verdict, changes={"head_seen_at": look.first})
     return verdict
 
 
-def _follow(known: PullRequest, pull: PullRequestState, place: TargetConfig) -> Outcome:
+def _follow(known: PullRequest, pull: PullRequestState, policy: Policy) -> Outcome:
     """The run goes on with the head that GitHub made of the judged one at our request, and with no other."""
     if not gate.is_same_head(known.head_sha, pull):
         return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     return Wait(
         message=f"GitHub has brought the branch up to date with {pull.base}: it is at {pull.head_sha[:7]} now",
-        wake_in=place.policy.poll,
+        wake_in=policy.poll,
         otherwise=Reason.CHECKS_TIMEOUT,
         changes={"pull_request": replace(known, head_sha=pull.head_sha), "head_seen_at": None},
     )
 
 
-async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
+async def _bring_up_to_date(claim: Claim, github: GitHub, pull: PullRequestState) -> Outcome:
     """GitHub takes the request once for each head; it does it a little later, or shows that it cannot by a conflict."""
     waiting = pipeline.paused(await claim.target(), claim.terms)
     if waiting is not None:
@@ -85,16 +98,17 @@ async def _bring_up_to_date(claim: Claim, services: Services, place: TargetConfi
     message, changes = f"asked GitHub to bring the branch up to date with {pull.base}", {"updated_head": pull.head_sha}
     if claim.run.updated_head != pull.head_sha:
         try:
-            await services.github.update_branch(place.repository, pull.number, head_sha=pull.head_sha)
+            await github.update_branch(claim.run.repository, pull.number, head_sha=pull.head_sha)
         except HeadMoved as error:
             return Retry(str(error))
         except (Refused, Unauthorized) as error:  # a fork's branch, or workflow files that the App may not change
             message = f"the branch is behind {pull.base}, and GitHub does not bring it up to date: {error}"
             changes = {}
-    return Wait(message=message, wake_in=place.policy.poll, otherwise=Reason.MERGE_REFUSED, changes=changes)
+    poll = claim.terms.policy.poll
+    return Wait(message=message, wake_in=poll, otherwise=Reason.MERGE_REFUSED, changes=changes)
 
 
-async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
+async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, pull: PullRequestState) -> Outcome:
     """Take the target for a pull request that is merged already, as long as it was merged at our commit.
 
     Not when a newer merge, which waits too or serves already, contains it. People merge when they like; the run says
@@ -111,76 +125,75 @@ async def _merged(claim: Claim, services: Services, place: TargetConfig, pull: P
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
     # Before the target is taken or queued for: what is not deployed brings no other merge along.
-    untouched = await _untouched(claim, services, place, pull.merge_sha)
+    untouched = await _untouched(claim, github, watch_patterns, pull.merge_sha)
     if untouched is not None:
         return untouched
-    refused = await _take_unless_contained(claim, services, pull.merge_sha)
+    refused = await _take_unless_contained(claim, github, pull.merge_sha)
     if refused is not None:
         return refused
-    amiss = gate.shortfall(pull, place.policy)
+    amiss = gate.shortfall(pull, claim.terms.policy)
     said = f"; its checks had not passed: {amiss}" if amiss else ""
     return Advance(f"merged as {pull.merge_sha[:7]}{said}", {"unchecked": amiss})
 
 
-async def _untouched(claim: Claim, services: Services, place: TargetConfig, merged: str) -> NotDeployed | None:
+async def _untouched(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, merged: str) -> NotDeployed | None:
     """Nothing to deploy, where nobody asked for this target by name and the merge changes nothing for its service.
 
     Where Railway deploys by itself it has the last word: what it deploys all the same is followed.
     """
-    run = claim.run
+    run, place = claim.run, claim.target_config
     if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
         return None
     if run.touches is None and place.paths != ():
         refused_long = pipeline.lasted(run, claim.terms) is not None
-        touches = await touched_files.touches(services, place, run.pull_request.number, refused_long=refused_long)
+        touches = await touched_files.touches(github, watch_patterns, run, refused_long=refused_long)
         await claim.checkpoint(commit_sha=merged, touches=touches)
-    if claim.run.touches is not False or place.policy.auto_deploy == "adopt":
+    if claim.run.touches is not False or claim.terms.policy.auto_deploy == "adopt":
         return None
     return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {place.name} is deployed for")
 
 
-async def _take_unless_contained(claim: Claim, services: Services, merged: str) -> Outcome | None:
+async def _take_unless_contained(claim: Claim, github: GitHub, merged: str) -> Outcome | None:
     """What comes to the target while GitHub is asked is asked about too."""
     cleared: list[str] = []
     while True:
         for newer in targets.newer(claim.run, await claim.target()):
             if newer in cleared:
                 continue
-            if await services.github.contains(claim.run.repository, merged, within=newer):
+            if await github.contains(claim.run.repository, merged, within=newer):
                 return Fail(Reason.NEWER_MERGE, f"{newer[:7]}, merged later, contains it")
             cleared.append(newer)
         with contextlib.suppress(Overtaken):
             return await claim.take_target(cleared)
 
 
-async def _merge(claim: Claim, services: Services, place: TargetConfig, pull: PullRequestState) -> Outcome:
+async def _merge(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, pull: PullRequestState) -> Outcome:
+    policy = claim.terms.policy
     try:
-        sha = await services.github.merge(
-            place.repository, pull.number, head_sha=pull.head_sha, method=place.policy.merge_method
-        )
+        sha = await github.merge(claim.run.repository, pull.number, head_sha=pull.head_sha, method=policy.merge_method)
     except HeadMoved as error:
-        if place.policy.update_branch:  # another target's run may have had it brought up to date: look again
+        if policy.update_branch:  # another target's run may have had it brought up to date: look again
             return Retry(str(error))
         return Fail(Reason.HEAD_MOVED, _moved(None))
     except BaseMoved as error:
         if claim.run.attempts == 1:  # it seldom happens twice in a row
             raise
-        return _not_yet(error, place)
+        return _not_yet(error, policy)
     except NotMergeable as error:
         patient = claim.run.trigger.source == "label"
         if error.passes == "by itself" or (error.passes == "by people" and patient):
-            return _not_yet(error, place)
+            return _not_yet(error, policy)
         return Fail(Reason.MERGE_REFUSED, error.said)
-    untouched = await _untouched(claim, services, place, sha)
+    untouched = await _untouched(claim, github, watch_patterns, sha)
     if untouched is not None:
         return replace(untouched, changes={"commit_sha": sha})
     return Advance(f"merged as {sha[:7]}", {"commit_sha": sha})
 
 
-def _not_yet(refusal: BaseMoved | NotMergeable, place: TargetConfig) -> Wait:
+def _not_yet(refusal: BaseMoved | NotMergeable, policy: Policy) -> Wait:
     """Others may have the target meanwhile; the pull request is judged again before the next attempt."""
     message = f"GitHub does not merge it yet: {refusal.said}"
-    return Wait(message=message, wake_in=place.policy.poll, otherwise=Reason.MERGE_REFUSED)
+    return Wait(message=message, wake_in=policy.poll, otherwise=Reason.MERGE_REFUSED)
 
 
 def _moved(head: str | None) -> str:

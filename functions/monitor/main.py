@@ -32,15 +32,18 @@ _WAITS_FOR = {
 
 @functions_framework.aio.http
 async def monitor(request: Request) -> Response:
-    return await stage.serve(request, Stage.MONITOR, follow)
+    return await stage.serve(request, Stage.MONITOR, handle)
 
 
-async def follow(claim: Claim, services: Services) -> Outcome:
+async def handle(claim: Claim, services: Services) -> Outcome:
+    return await follow(claim, services.railway_for(claim.target_config))
+
+
+async def follow(claim: Claim, railway: Railway) -> Outcome:
     """One look at the deployment: live, failed, gone, or not yet."""
-    place, id = services.config.target(claim.run.target), claim.run.watched_deployment
-    if place is None or id is None:
+    id = claim.run.watched_deployment
+    if id is None:
         return Fail(Reason.DEPLOYMENT_REPLACED, "the run has no deployment to follow")
-    railway = services.railway_for(place)
     deployment = await railway.deployment(id)
     changes = noted(claim.run, deployment)
     if deployment.live:

@@ -10,15 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.rollback.plan import NothingToDo, Return, plan
-from shared.clients.railway.client import DeploymentState
+from shared.clients.railway.client import DeploymentState, Railway
 from shared.core import pipeline
-from shared.core.outcome import Advance, Fail, Message, Outcome, Rejected, Wait
+from shared.core.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Rollback, Run, Stage
 from shared.errors import Final, RateLimited, Unavailable, VendorError
 from shared.runs.deployment_failure import tail_of
 from shared.runtime import stage
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services, prepare
 from shared.runtime.stage import Claim
 
@@ -30,40 +29,34 @@ CLOCKS_DIFFER = timedelta(minutes=2)
 
 @functions_framework.aio.http
 async def rollback(request: Request) -> Response:
-    return await stage.serve(request, Stage.ROLLBACK, go_back)
+    return await stage.serve(request, Stage.ROLLBACK, handle)
 
 
-async def go_back(claim: Claim, services: Services) -> Outcome:
+async def handle(claim: Claim, services: Services) -> Outcome:
+    return await go_back(claim, services.railway_for(claim.target_config))
+
+
+async def go_back(claim: Claim, railway: Railway) -> Outcome:
     """Decide on what Railway shows now, record the intent, ask, and find the new deployment by the difference."""
     if claim.run.kind is Kind.ROLLBACK:
         refused = await claim.take_target()
         if refused is not None:
-            await _ask_to_give_way(claim, services)
+            # A deployment that Railway does not build yet gives way, once it finds the rollback in the queue. This may
+            # come before the rollback is saved there; then the next look repeats it.
+            await claim.wake_suspended()
             return refused
     run = claim.run
-    place = services.config.target(run.target)
-    if place is None or run.rollback is None:
+    if run.rollback is None:
         return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has nothing to return to")
-    known = await _deployments(services, place)
+    known = await _deployments(claim, railway)
     if run.rollback.requested_at is not None:
         found = _find(claim, run.rollback, known)
         if found is not None:
             return found
-    return await _decide(claim, services, place, known)
+    return await _decide(claim, railway, known)
 
 
-async def _ask_to_give_way(claim: Claim, services: Services) -> None:
-    """A deployment that Railway does not build yet gives way, once it finds the rollback in the queue.
-
-    The message may arrive before the rollback is saved there; then the next look repeats it.
-    """
-    active = (await claim.target()).active
-    found = await services.store.get(Run, active) if active is not None else None
-    if found is not None and found.document.suspended_since is not None:
-        await services.publish([Message(found.document.stage, found.document.id)])
-
-
-async def _decide(claim: Claim, services: Services, place: TargetConfig, known: list[DeploymentState]) -> Outcome:
+async def _decide(claim: Claim, railway: Railway, known: list[DeploymentState]) -> Outcome:
     awaited = await _recognise(claim, known)
     if awaited is not None:
         return awaited
@@ -71,11 +64,11 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
     waiting = pipeline.paused(target, claim.terms)
     if waiting is not None:
         return waiting
-    railway = services.railway_for(place)
+    place = claim.target_config
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     unfinished = _unfinished(run, known)
     if unfinished is not None:
-        return await _cancel(services, place, unfinished)
+        return await _cancel(claim, railway, unfinished)
     standing = [deployment for deployment in service.active if service.stands(deployment)]
     decision = plan(run, target, standing, known)
     if isinstance(decision, Fail | Wait):
@@ -84,7 +77,7 @@ async def _decide(claim: Claim, services: Services, place: TargetConfig, known: 
         there = replace(claim.run.rollback or Rollback(reason=Reason.DEPLOY_FAILED), needed=False, to=decision.serving)
         there = replace(there, deployment_id=decision.serving.deployment_id)
         return Advance(f"{decision.serving.commit_sha[:7]} serves", {"rollback": there})
-    return await _return(claim, services, place, decision, known)
+    return await _return(claim, railway, decision, known)
 
 
 async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
@@ -106,19 +99,17 @@ async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
     )
 
 
-async def _cancel(services: Services, place: TargetConfig, unfinished: DeploymentState) -> Wait:
+async def _cancel(claim: Claim, railway: Railway, unfinished: DeploymentState) -> Wait:
     """Refused when it went live, or failed, since it was listed: then the next look finds it so."""
     message = f"cancelled deployment {unfinished.id[:8]}, which was still on its way"
     try:
-        await services.railway_for(place).cancel(unfinished.id)
+        await railway.cancel(unfinished.id)
     except VendorError as error:
         message = f"deployment {unfinished.id[:8]} could not be cancelled: {error}"
-    return Wait(message=message, wake_in=place.policy.poll, otherwise=Reason.ROLLBACK_TIMEOUT)
+    return Wait(message=message, wake_in=claim.terms.policy.poll, otherwise=Reason.ROLLBACK_TIMEOUT)
 
 
-async def _return(
-    claim: Claim, services: Services, place: TargetConfig, decision: Return, known: list[DeploymentState]
-) -> Outcome:
+async def _return(claim: Claim, railway: Railway, decision: Return, known: list[DeploymentState]) -> Outcome:
     before = claim.run.rollback or Rollback(reason=Reason.DEPLOY_FAILED)
     intent = replace(
         before,
@@ -133,11 +124,11 @@ async def _return(
     failure = claim.run.error
     if decision.error is not None:  # what lost its health on probation; nobody has read its log yet
         failure = decision.error
-        if place.policy.show_log != "off":
-            failure = replace(failure, log_tail=await tail_of(services.railway_for(place), claim.run.trigger.id))
+        if claim.terms.policy.show_log != "off":
+            failure = replace(failure, log_tail=await tail_of(railway, claim.run.trigger.id))
     await claim.checkpoint(rollback=intent, commit_sha=decision.replaces, error=failure)
     try:
-        id = await _ask(services, place, decision)
+        id = await _ask(claim, railway, decision)
     except (Unavailable, RateLimited):
         await claim.checkpoint(rollback=unasked)
         raise
@@ -149,15 +140,16 @@ async def _return(
         return Rejected(str(error), Reason.ROLLBACK_REFUSED)
     if id is not None:
         return _advance(intent, id)
-    return _find(claim, intent, await _deployments(services, place)) or _not_yet(claim)
+    return _find(claim, intent, await _deployments(claim, railway)) or _not_yet(claim)
 
 
-async def _ask(services: Services, place: TargetConfig, decision: Return) -> str | None:
+async def _ask(claim: Claim, railway: Railway, decision: Return) -> str | None:
     """The new deployment's id where Railway names it: a rollback answers no more than true."""
     if decision.image:
-        await services.railway_for(place).rollback(decision.to.deployment_id)
+        await railway.rollback(decision.to.deployment_id)
         return None
-    return await services.railway_for(place).deploy(
+    place = claim.target_config
+    return await railway.deploy(
         service_id=place.service_id, environment_id=place.environment_id, commit_sha=decision.to.commit_sha
     )
 
@@ -198,7 +190,8 @@ def _unfinished(run: Run, known: list[DeploymentState]) -> DeploymentState | Non
     return next((deployment for deployment in known if deployment.id == ours and deployment.in_progress), None)
 
 
-async def _deployments(services: Services, place: TargetConfig) -> list[DeploymentState]:
-    return await services.railway_for(place).deployments(
+async def _deployments(claim: Claim, railway: Railway) -> list[DeploymentState]:
+    place = claim.target_config
+    return await railway.deployments(
         project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
     )

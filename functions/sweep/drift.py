@@ -65,7 +65,11 @@ async def _look(services: Services, glance: Glance, place: TargetConfig) -> bool
 
     def see(target: Target) -> Target:
         after = note(target, service, began, known)
-        return after if service is None or after is target else _at(after, address_of(services, place, service))
+        return (
+            after
+            if service is None or after is target
+            else _at(after, address_of(services.probe, place.policy, service))
+        )
 
     await amend(services.store, Target, place.id, see)
     return service is not None

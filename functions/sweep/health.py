@@ -51,7 +51,7 @@ async def _probe(services: Services, glance: Glance, place: TargetConfig, gate: 
         if unwatched(looked_at, place.policy):
             return False
         began = services.clock.now()
-        answer = await look(services, place, looked_at.address)
+        answer = await look(services.probe, place.policy, looked_at.address)
         if _seen(services, place, looked_at, answer) == looked_at and not failed_probation(looked_at, place.policy):
             return True  # the usual minute, which costs no more than that one read
 

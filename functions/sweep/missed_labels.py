@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from functions.sweep.each import each
+from functions.sweep.memory import Memory
 from functions.sweep.missed_merges import WEBHOOK_MAY_TAKE
 from functions.sweep.snapshot import Glance
 from shared.clients.github.activity import Open
@@ -30,13 +31,14 @@ async def _look_at_all(services: Services, glance: Glance, repository: str) -> i
         for pull in (await glance.activity(repository)).open
         if pull.updated_at <= before and names & {label.casefold() for label in pull.labels}
     ]
-    seen = services.answered.get(repository, {})
+    answered = services.kept(Memory).answered
+    seen = answered.get(repository, {})
     due = [pull for pull in asking if seen.get(pull.number) != pull.updated_at]
-    services.answered[repository] = {pull.number: pull.updated_at for pull in asking if pull not in due}
+    answered[repository] = {pull.number: pull.updated_at for pull in asking if pull not in due}
     return await each(due, partial(_look_at, services, repository))
 
 
 async def _look_at(services: Services, repository: str, pull: Open) -> int:
     if await labelled(services, repository, pull.number):
-        services.answered[repository][pull.number] = pull.updated_at
+        services.kept(Memory).answered[repository][pull.number] = pull.updated_at
     return 1

@@ -9,6 +9,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from functions.sweep.each import each
+from functions.sweep.memory import Memory
 from functions.sweep.snapshot import LOOK_BACK, Glance
 from shared.clients.github.activity import Merge
 from shared.core.notices import owe
@@ -48,7 +49,7 @@ async def _start_newest(
     watched = {place.id: await _watched_since(services, place) for place in places}
     for merge in _due(services, (await glance.activity(repository)).merges, branch):
         concerned = [place for place in places if watched[place.id] < merge.at]
-        if not concerned or (repository, merge.number) in services.settled:
+        if not concerned or (repository, merge.number) in services.kept(Memory).settled:
             continue
         try:
             runs = await _start(services, concerned, merge)
@@ -94,7 +95,7 @@ async def _start(services: Services, places: list[TargetConfig], merge: Merge) -
         raise Unavailable(f"pull request {merge.number} is merged, and GitHub does not say as which commit")
     found = [await deploy_merged(services, place, pull, pull.merge_sha) for place in places]
     if "under way" not in found:
-        services.settled.add((repository, merge.number))
+        services.kept(Memory).settled.add((repository, merge.number))
     started = found.count("started")
     if started:
         log.warning("a merge of which no webhook told", repository=repository, number=merge.number, runs=started)
@@ -104,10 +105,11 @@ async def _start(services: Services, places: list[TargetConfig], merge: Merge) -
 async def _watched_since(services: Services, place: TargetConfig) -> datetime:
     """Since when the sweep knows the target, which gets its document here."""
     now = services.clock.now()
-    since = services.watched.get(place.id)
+    watched = services.kept(Memory).watched
+    since = watched.get(place.id)
     if since is None:
         target = await amend(services.store, Target, place.id, lambda one: _seen(one, now), missing=Target(id=place.id))
-        since = services.watched[place.id] = (target and target.watched_since) or now
+        since = watched[place.id] = (target and target.watched_since) or now
     return since
 
 

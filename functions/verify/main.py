@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.verify.checks import Sight, assess, conclude
-from shared.clients.railway.client import DeploymentState
+from shared.clients.probe import Probe
+from shared.clients.railway.client import DeploymentState, Railway
 from shared.core.outcome import Fail, Outcome
 from shared.core.reasons import Reason
 from shared.core.run import Deployment, Rollback, Run, Stage
@@ -26,31 +27,33 @@ prepare(called=True)
 
 @functions_framework.aio.http
 async def verify(request: Request) -> Response:
-    return await stage.serve(request, Stage.VERIFY, look_and_judge)
+    return await stage.serve(request, Stage.VERIFY, handle)
 
 
-async def look_and_judge(claim: Claim, services: Services) -> Outcome:
+async def handle(claim: Claim, services: Services) -> Outcome:
+    return await look_and_judge(claim, services.railway_for(claim.target_config), services.probe)
+
+
+async def look_and_judge(claim: Claim, railway: Railway, probe: Probe) -> Outcome:
     """One look: Railway's word on the deployment first, then the service's own."""
     run, terms = claim.run, claim.terms
-    place = services.config.target(run.target)
-    id = run.watched_deployment
-    if place is None or id is None:
+    place, id = claim.target_config, run.watched_deployment
+    if id is None:
         return Fail(Reason.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
-    railway = services.railway_for(place)
     service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     deployment = _in_place(run, service.active) or await railway.deployment(id)
     failure = await failure_of(railway, deployment, restoring=run.rollback is not None)
     if failure is not None:
         return failure
-    base = address_of(services, place, service)
-    answer = await look(services, place, base) if base and not service.cron_schedule else None
+    base = address_of(probe, terms.policy, service)
+    answer = await look(probe, terms.policy, base) if base and not service.cron_schedule else None
     sight = Sight(
         deployment=deployment,
         answer=answer,
         unused=tuple(service.unused_domains),
         cron_schedule=service.cron_schedule,
     )
-    checks = assess(run, place.policy, sight)
+    checks = assess(run, terms.policy, sight)
     outcome = conclude(run, checks, terms, answer)
     run = replace(run, **noted(run, deployment))
     changes = {**outcome.changes, **_seen(run, deployment.id, base, service.left_alone)}

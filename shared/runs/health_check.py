@@ -7,28 +7,25 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from shared.clients.health_body import HealthRule
-from shared.clients.probe import Answer
+from shared.clients.probe import Answer, Probe
 from shared.core.policy import Policy
-from shared.runtime.config import TargetConfig
 from shared.runtime.redaction import shown_url
-from shared.runtime.services import Services
 
 if TYPE_CHECKING:  # only who calls Railway pays for its client
     from shared.clients.railway.client import ServiceState
 
 
-def address_of(services: Services, place: TargetConfig, service: ServiceState) -> str | None:
+def address_of(probe: Probe, policy: Policy, service: ServiceState) -> str | None:
     """Scheme and host: as configured, else the service's own domain; None for a private service."""
-    if place.policy.health_url is not None:
-        return place.policy.health_url.rstrip("/")
-    return services.probe.address(service.host, "").rstrip("/") if service.host else None
+    if policy.health_url is not None:
+        return policy.health_url.rstrip("/")
+    return probe.address(service.host, "").rstrip("/") if service.host else None
 
 
-async def look(services: Services, place: TargetConfig, address: str) -> Answer:
+async def look(probe: Probe, policy: Policy, address: str) -> Answer:
     """Ask the health path once. Raises nothing: what cannot be reached is in the answer."""
-    policy = place.policy
     url = f"{address}/{policy.health_path.lstrip('/')}"
-    answer = await services.probe.look(
+    answer = await probe.look(
         url,
         timeout=policy.health_timeout,
         commit_field=policy.commit_field,

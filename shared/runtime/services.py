@@ -7,10 +7,9 @@ import importlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from shared.core.outcome import Message
 from shared.core.pipeline import Pace, Terms
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from shared.runs.repositories import Repositories
 
 
+T = TypeVar("T")
 LEASE_PER_LIMIT = 1.2
 """Whoever is stopped at the limit has that much time to save what became of it, before others may come."""
 
@@ -60,15 +60,7 @@ class Services:
             lease=settings.signalbox_limit * LEASE_PER_LIMIT,
             visible=settings.signalbox_visible,
         )
-        self.heard: dict[tuple[str, str], datetime] = {}
-        """When this instance last noted that a vendor's webhook about a target arrived."""
-        self.watched: dict[str, datetime] = {}
-        """Since when the sweep knows each target."""
-        self.settled: set[tuple[str, int]] = set()
-        """Merged pull requests that this instance has seen to have their runs."""
-        self.answered: dict[str, dict[int, datetime]] = {}
-        """Of each repository the open pull requests all of whose labels this instance saw answered, and when they had
-        last been updated then."""
+        self._kept: dict[type, object] = {}
         self._backend = backend
         self._transports = dict(transports or {})
 
@@ -83,6 +75,10 @@ class Services:
     @cached_property
     def secrets(self) -> Secrets:
         return Secrets(self._backend.secrets, self.clock)
+
+    def kept(self, kind: type[T]) -> T:
+        """What a function remembers for as long as the instance lives, made when first asked for: its own affair."""
+        return cast(T, self._kept.setdefault(kind, kind()))
 
     @cached_property
     def github(self) -> GitHub:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from functools import cached_property
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,13 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.core import pipeline, targets
-from shared.core.outcome import Fail, Outcome, Rejected, Retry
+from shared.core.outcome import Fail, Message, Outcome, Rejected, Retry
 from shared.core.pipeline import Refusal, Terms, Transition
 from shared.core.reasons import Reason
 from shared.core.run import Lease, Run, Stage
 from shared.core.target import Target
 from shared.errors import BadInput, Conflict, Final, SecretMissing, TransientError, VendorError
 from shared.runtime import caller, envelope, log
+from shared.runtime.config import TargetConfig
 from shared.runtime.ports import Create, Found, Update
 from shared.runtime.redaction import redact
 from shared.runtime.services import Services, current
@@ -47,6 +49,14 @@ class Claim:
         self.run = found.document
         self._version = found.version
 
+    @cached_property
+    def target_config(self) -> TargetConfig:
+        """The run's target in signalbox.toml: the shell runs no handler for a target that is not there."""
+        configured = self._services.config.target(self.run.target)
+        if configured is None:
+            raise AssertionError(f"{self.run.target} is not in signalbox.toml")
+        return configured
+
     @property
     def terms(self) -> Terms:
         return self._services.terms(self.run.target)
@@ -54,6 +64,13 @@ class Claim:
     async def target(self) -> Target:
         """The run's target as it is now."""
         return (await _read_target(self._services, self.run.target)).document
+
+    async def wake_suspended(self) -> None:
+        """Wake the run that has the target, if its time stands still because Railway builds nothing for it yet."""
+        active = (await self.target()).active
+        found = await self._services.store.get(Run, active) if active is not None else None
+        if found is not None and found.document.suspended_since is not None:
+            await self._services.publish([Message(found.document.stage, found.document.id)])
 
     async def checkpoint(self, **changes: Any) -> None:
         """Save fields of the run, such as an intent, before the effect they describe; the lease starts anew."""

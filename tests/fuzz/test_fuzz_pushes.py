@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.functions.scene import ENVIRONMENT, REPOSITORY, SERVICE, TARGET
 
+from functions.dispatch.arrivals import Arrivals
 from shared.core.events import (
     ChecksReported,
     CommentWritten,
@@ -124,7 +125,7 @@ def event_bodies(draw: st.DrawFn) -> bytes:
 @example(data=DEPLOYED, at="0001-01-01T00:00:00+23:59")
 @example(data=DEPLOYED, at="9999-12-31T23:59:59-23:59")
 def test_dispatch_takes_any_event(server, data, at):
-    server.scene.services.heard.clear()
+    server.scene.services.kept(Arrivals).clear()
     server.run(server.scene.save(Target(id=TARGET)))
     push(server, "dispatch", enveloped(data, **({} if at is None else {"publishTime": at})))
 

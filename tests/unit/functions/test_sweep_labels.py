@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from unit.functions.scene import Scene
 
+from functions.sweep.memory import Memory
 from local.world.faults import Fault
 from local.world.vendors import REPOSITORY
 from shared.core.reasons import Reason
@@ -52,7 +53,7 @@ async def test_one_that_was_answered_is_left_alone_until_the_pull_request_change
     assert (await scene.the_run()).status is Status.FAILED
     scene.pass_time(120)
     assert await looked_at(scene) == 0
-    assert list(scene.services.answered[REPOSITORY]) == [number]
+    assert list(scene.services.kept(Memory).answered[REPOSITORY]) == [number]
 
     scene.github.push(REPOSITORY, number)
     scene.github.webhooks.queue.clear()
@@ -65,7 +66,7 @@ async def test_one_that_was_answered_is_left_alone_until_the_pull_request_change
     # and what is no longer open is not kept in mind
     scene.pass_time(120)
     assert await looked_at(scene) == 0
-    assert scene.services.answered[REPOSITORY] == {}
+    assert scene.services.kept(Memory).answered[REPOSITORY] == {}
 
 
 async def test_a_label_set_anew_while_its_run_was_under_way_has_its_turn(scene: Scene) -> None:

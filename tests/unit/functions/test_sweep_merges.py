@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from unit.functions.scene import STAGING, START, TARGET, Scene
 
+from functions.sweep.memory import Memory
 from local.world.faults import Fault
 from local.world.vendors import REPOSITORY
 from shared.core.reasons import Reason
@@ -163,8 +164,8 @@ async def test_another_instance_finds_what_the_first_one_did(scene: Scene) -> No
     await unheard(scene)
     scene.pass_time(120)
     await scene.sweep()
-    scene.services.settled.clear()
-    scene.services.watched.clear()
+    scene.services.kept(Memory).settled.clear()
+    scene.services.kept(Memory).watched.clear()
     assert await started(scene) == 0
     assert len(await scene.runs()) == 1
 
@@ -175,7 +176,7 @@ async def test_the_targets_document_is_made_once_and_nothing_of_it_changed(scene
     target = await scene.target()
     assert (target.active, target.watched_since) == ("a-run", scene.clock.now())
     commits = scene.store.commits
-    scene.services.watched.clear()
+    scene.services.kept(Memory).watched.clear()
     scene.pass_time(60)
     await scene.sweep()
     assert scene.store.commits == commits
