@@ -147,7 +147,7 @@ async def _wait_for_another(claim: Claim, *, adopting: bool) -> Wait | None:
 
 def _lost(wake_in: float) -> Wait:
     """A wait and no failed attempt: however many there were before, what was asked for must be looked for."""
-    message = "asked Railway for a deployment and lost the answer; looking for it"
+    message = "the deploy request timed out; checking whether Railway started it"
     return Wait(message=message, wake_in=wake_in, otherwise=Reason.DEPLOY_TIMEOUT)
 
 

@@ -66,7 +66,7 @@ async def _judge(claim: Claim, github: GitHub, pull: PullRequestState) -> Outcom
     run, policy = claim.run, claim.terms.policy
     by_label = run.trigger.source == "label"
     if by_label and not gate.asked_by_label(pull, policy):
-        return Fail(Reason.LABEL_REMOVED, f"the label that {run.trigger.actor} set is not on the pull request any more")
+        return Fail(Reason.LABEL_REMOVED, f"the label that {run.trigger.actor} set is no longer on the pull request")
     required = await github.required_checks(run.repository, pull.base)
     now = claim.terms.now
     look = Look(now, first=run.head_seen_at or now)
@@ -83,7 +83,7 @@ def _follow(known: PullRequest, pull: PullRequestState, policy: Policy) -> Outco
     if not gate.is_same_head(known.head_sha, pull):
         return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     return Wait(
-        message=f"GitHub has brought the branch up to date with {pull.base}: it is at {pull.head_sha[:7]} now",
+        message=f"GitHub updated the branch from {pull.base}: it is at {pull.head_sha[:7]} now",
         wake_in=policy.poll,
         otherwise=Reason.CHECKS_TIMEOUT,
         changes={"pull_request": replace(known, head_sha=pull.head_sha), "head_seen_at": None},
@@ -95,14 +95,14 @@ async def _bring_up_to_date(claim: Claim, github: GitHub, pull: PullRequestState
     waiting = pipeline.paused(await claim.target(), claim.terms)
     if waiting is not None:
         return waiting
-    message, changes = f"asked GitHub to bring the branch up to date with {pull.base}", {"updated_head": pull.head_sha}
+    message, changes = f"requested GitHub to update the branch from {pull.base}", {"updated_head": pull.head_sha}
     if claim.run.updated_head != pull.head_sha:
         try:
             await github.update_branch(claim.run.repository, pull.number, head_sha=pull.head_sha)
         except HeadMoved as error:
             return Retry(str(error))
         except (Refused, Unauthorized) as error:  # a fork's branch, or workflow files that the App may not change
-            message = f"the branch is behind {pull.base}, and GitHub does not bring it up to date: {error}"
+            message = f"the branch is behind {pull.base}, and GitHub refused to update it: {error}"
             changes = {}
     poll = claim.terms.policy.poll
     return Wait(message=message, wake_in=poll, otherwise=Reason.MERGE_REFUSED, changes=changes)
@@ -197,6 +197,5 @@ def _not_yet(refusal: BaseMoved | NotMergeable, policy: Policy) -> Wait:
 
 
 def _moved(head: str | None) -> str:
-    return (
-        f"the pull request has a newer commit{f', {head[:7]}' if head else ''}; it was not judged, so nothing is merged"
-    )
+    newer = f", {head[:7]}" if head else ""
+    return f"the pull request has a newer commit{newer}; it was not checked, so nothing was merged"

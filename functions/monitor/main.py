@@ -61,7 +61,7 @@ async def _give_way(railway: Railway, deployment: DeploymentState, poll: float) 
 
     Railway refuses to when the deployment has gone on since: then the rollback comes after it.
     """
-    message = f"cancelled deployment {deployment.id[:8]}, which was waiting on Railway: a rollback was requested"
+    message = f"cancelled deployment {deployment.id[:8]}, which Railway had not built yet: a rollback was requested"
     try:
         await railway.cancel(deployment.id)
     except VendorError as error:

@@ -86,7 +86,7 @@ async def _settle(services: Services, kind: type[D], id: str, deliver: Deliver[D
         async with asyncio.timeout(services.pace.limit):
             await deliver(services, claimed, results)
     except TimeoutError:
-        log.warning("telling people took too long; the rest is told later", limit=services.pace.limit)
+        log.warning("sending notifications took too long; the rest is sent later", limit=services.pace.limit)
     for notice, result in results.items():
         log.info("notification", key=str(notice), result=result or "to be tried again")
     settled = await amend(

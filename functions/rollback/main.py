@@ -76,7 +76,7 @@ async def _decide(claim: Claim, railway: Railway, known: list[DeploymentState]) 
     if isinstance(decision, NothingToDo):
         there = replace(claim.run.rollback or Rollback(reason=Reason.DEPLOY_FAILED), needed=False, to=decision.serving)
         there = replace(there, deployment_id=decision.serving.deployment_id)
-        return Advance(f"{decision.serving.commit_sha[:7]} serves", {"rollback": there})
+        return Advance(f"{decision.serving.commit_sha[:7]} is live", {"rollback": there})
     return await _return(claim, railway, decision, known)
 
 
@@ -93,7 +93,7 @@ async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
     if claim.terms.now >= deployment.requested_at + timedelta(seconds=claim.terms.pace.visible):
         return None
     return Wait(
-        message="asked Railway for a deployment and lost the answer; looking for it before going back",
+        message="the deploy request timed out; checking whether Railway started it, before the rollback",
         wake_in=min(5.0, claim.terms.policy.poll),
         otherwise=Reason.ROLLBACK_TIMEOUT,
     )
@@ -101,7 +101,7 @@ async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
 
 async def _cancel(claim: Claim, railway: Railway, unfinished: DeploymentState) -> Wait:
     """Refused when it went live, or failed, since it was listed: then the next look finds it so."""
-    message = f"cancelled deployment {unfinished.id[:8]}, which was still on its way"
+    message = f"cancelled deployment {unfinished.id[:8]}, which was still in progress"
     try:
         await railway.cancel(unfinished.id)
     except VendorError as error:
@@ -162,7 +162,7 @@ def _find(claim: Claim, intent: Rollback, known: list[DeploymentState]) -> Outco
         new = [d for d in new if d.created_at >= intent.requested_at - CLOCKS_DIFFER]
     if len(new) > 1:
         ids = ", ".join(deployment.id[:8] for deployment in new)
-        return Fail(Reason.ROLLBACK_AMBIGUOUS, f"several deployments appeared since the rollback was asked for: {ids}")
+        return Fail(Reason.ROLLBACK_AMBIGUOUS, f"several deployments appeared since the rollback was requested: {ids}")
     if new:
         return _advance(intent, new[0].id)
     asked = intent.requested_at or claim.terms.now
@@ -173,7 +173,7 @@ def _find(claim: Claim, intent: Rollback, known: list[DeploymentState]) -> Outco
 
 def _not_yet(claim: Claim) -> Wait:
     return Wait(
-        message="asked Railway to roll back; its deployment has not shown yet",
+        message="requested a rollback from Railway; its deployment has not appeared yet",
         wake_in=min(5.0, claim.terms.policy.poll),
         otherwise=Reason.ROLLBACK_TIMEOUT,
     )
@@ -181,7 +181,7 @@ def _not_yet(claim: Claim) -> Wait:
 
 def _advance(intent: Rollback, id: str) -> Advance:
     commit = intent.to.commit_sha[:7] if intent.to else ""
-    return Advance(f"returning to {commit} as deployment {id[:8]}", {"rollback": replace(intent, deployment_id=id)})
+    return Advance(f"rolling back to {commit} as deployment {id[:8]}", {"rollback": replace(intent, deployment_id=id)})
 
 
 def _unfinished(run: Run, known: list[DeploymentState]) -> DeploymentState | None:

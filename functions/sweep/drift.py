@@ -55,11 +55,11 @@ async def _look(services: Services, glance: Glance, place: TargetConfig) -> bool
         railway = services.railway_for(place)
         service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
     except VendorError as error:  # asked again no sooner than if it had told
-        log.error("Railway does not say what serves", target=place.id, reason=str(error))
+        log.error("Railway refuses to say which version is live", target=place.id, reason=str(error))
     except RateLimited:
         raise
     except TransientError as error:
-        log.warning("Railway cannot say now what serves", target=place.id, reason=str(error))
+        log.warning("Railway could not be asked which version is live", target=place.id, reason=str(error))
         return False
     known = await _known(services, await glance.target(place.id))
 

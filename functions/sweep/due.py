@@ -81,7 +81,7 @@ async def _send_then_save(services: Services, messages: list[Message], save: Upd
         try:
             await services.store.commit(save)
         except Conflict:
-            log.debug("woken by somebody else at the same time", id=save.document.id)
+            log.debug("another sweep woke it at the same time", id=save.document.id)
         except (TransientError, VendorError) as error:  # no reason to leave the others asleep
             log.error("woken, and it could not be noted", id=save.document.id, reason=str(error))
     return True

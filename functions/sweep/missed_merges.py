@@ -98,7 +98,12 @@ async def _start(services: Services, places: list[TargetConfig], merge: Merge) -
         services.kept(Memory).settled.add((repository, merge.number))
     started = found.count("started")
     if started:
-        log.warning("a merge of which no webhook told", repository=repository, number=merge.number, runs=started)
+        log.warning(
+            "found a merge without a webhook; starting its run",
+            repository=repository,
+            number=merge.number,
+            runs=started,
+        )
     return started
 
 

@@ -101,7 +101,7 @@ async def _tell_of_ages(services: Services) -> None:
         try:
             await services.bus.publish(TOPIC, envelope.encode_event(event), {"event": "secret_expiring"})
         except TransientError as error:
-            log.warning("nobody was told that a secret is about to expire", secret=aged.name, reason=str(error))
+            log.warning("could not publish that a secret is about to expire", secret=aged.name, reason=str(error))
             return
         services.secrets.told(aged)
 

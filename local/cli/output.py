@@ -112,7 +112,7 @@ def run(out: Console, shown: Run) -> None:
     out.print(f"[bold]{shown.id}[/]  {shown.kind} to {shown.target}")
     if pull:
         out.print(f"  pull request #{pull.number} by {escape(pull.author)}: {escape(pull.title)}  {pull.url}")
-    out.print(f"  commit {shown.commit_sha or 'not known yet'}, asked for by {escape(shown.trigger.actor)}")
+    out.print(f"  commit {shown.commit_sha or 'not known yet'}, requested by {escape(shown.trigger.actor)}")
     before = shown.created_at
     for entry in shown.history:
         seconds = (entry.at - before).total_seconds()

@@ -73,7 +73,7 @@ async def _label(scene: Scene) -> None:
     scene.report_check(number, "success")
     run = await scene.ended()
     await scene.quiet()
-    scene.expect_equal("asked for by", run.trigger.actor, "grace")
+    scene.expect_equal("requested by", run.trigger.actor, "grace")
     _expect_deployed(scene, run, scene.github.merges[0][2] if scene.github.merges else "")
     scene.expect_equal("runs, the merge's own webhook notwithstanding", len(await scene.runs()), 1)
 
@@ -127,7 +127,7 @@ async def _build_fails(scene: Scene) -> None:
 async def _crash_after_live(scene: Scene) -> None:
     scene.plan(log=("listening", "RangeError: heap out of memory"))
     scene.merge(scene.open_pull_request())
-    await scene.until(lambda runs: any("to stay so" in entry.message for entry in runs[-1].history))
+    await scene.until(lambda runs: any("must stay" in entry.message for entry in runs[-1].history))
     scene.crash()
     run = await scene.ended()
     await _expect_rolled_back(scene, run, Reason.DEPLOY_CRASHED)

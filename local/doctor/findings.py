@@ -99,7 +99,7 @@ async def carry_out(check: Check) -> list[Finding]:
     except SignalboxError as error:
         first, *others = check.subjects
         found = [failed(first, str(error), _way_out(error, check))]
-        found += [skipped(subject, f"not looked at: see {first}") for subject in others]
+        found += [skipped(subject, f"not checked: see {first}") for subject in others]
     return [replace(finding, about=finding.about or check.about, detail=redact(finding.detail)) for finding in found]
 
 

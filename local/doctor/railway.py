@@ -167,7 +167,7 @@ def _config_file(found: ServiceState, live: DeploymentState | None, now: datetim
 
 
 def _overlap(found: ServiceState) -> Finding:
-    """A variable of the service may set it too, which is not looked at: it would show every other variable."""
+    """A variable of the service may set it too, which is not checked: it would show every other variable."""
     if found.overlap_seconds is None:
         told = f"none is set: the old version stops at once, unless the variable {OVERLAP_VARIABLE} says otherwise"
         return warning(Subject.RAILWAY_OVERLAP, told, SET_OVERLAP)

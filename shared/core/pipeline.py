@@ -94,7 +94,7 @@ def begin(run: Run, terms: Terms, *, quietly: bool = False) -> Transition:
         replace(run, deadline=deadline_of(run.stage, terms)),
         terms,
         EntryKind.REQUESTED,
-        f"asked for by {run.trigger.actor}",
+        f"requested by {run.trigger.actor}",
     )
     begun = begun if quietly else owe_event(begun, "started", terms)
     begun = replace(begun, stage_due=terms.after(terms.pace.unclaimed))
@@ -126,7 +126,7 @@ def taken(run: Run, terms: Terms) -> Run:
     if run.status is not Status.QUEUED:
         return run
     run = _unqueued(run, Status.RUNNING, terms)
-    return note(run, terms, EntryKind.CALLED, "its turn has come")
+    return note(run, terms, EntryKind.CALLED, "reached the front of the queue")
 
 
 def apply(run: Run, target: Target, outcome: Outcome, terms: Terms) -> Transition:
@@ -212,9 +212,7 @@ def _refused(run: Run, outcome: Rejected, terms: Terms) -> Transition:
     known = run.refused_since is not None
     run = replace(run, status=status, stage_due=due, refused_since=since, refusals=run.refusals + 1)
     if not known:
-        run = note(
-            run, terms, EntryKind.REFUSED, f"refused, and tried again until {until:%H:%M:%S} UTC: {outcome.message}"
-        )
+        run = note(run, terms, EntryKind.REFUSED, f"refused; retrying until {until:%H:%M:%S} UTC: {outcome.message}")
     return Transition(scheduled(run))
 
 
@@ -335,15 +333,15 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
         asked_for = run.kind is Kind.ROLLBACK and not run.unasked
         status = Status.SUCCEEDED if asked_for else Status.ROLLED_BACK
         taken_back = f"; {run.commit_sha[:7]} is quarantined" if run.commit_sha else ""
-        held = ", and nothing is deployed automatically until somebody asks" if target.hold else ""
+        held = ", and nothing is deployed automatically until a user requests it" if target.hold else ""
         return _end(run, target, status, outcome.message + taken_back + held, "rolled_back", terms)
     target = targets.good_again(target, run.watched_commit)
     unseen = run.verification is not None and run.verification.unseen
     if run.kind is Kind.ROLLBACK:
-        well = "live, not looked at" if unseen else "healthy again"
-        message = f"{well}: nothing was taken back" if run.unasked else "that version serves already"
+        well = "live, not checked" if unseen else "healthy again"
+        message = f"{well}: nothing was rolled back" if run.unasked else "that version is live already"
         return _end(run, target, Status.SUCCEEDED, message, "succeeded", terms)
-    well = "is live, not looked at" if unseen else "serves and is healthy"
+    well = "is live, not checked" if unseen else "is live and healthy"
     message = f"the previous version {well}; there was nothing to roll back"
     return _end(run, target, Status.FAILED, message, "failed", terms)
 

@@ -122,7 +122,7 @@ class Rollback(Struct, frozen=True, kw_only=True):
     reason: Reason
     to: Verified | None = None
     to_commit: str | None = None
-    """The commit asked for by `/rollback to <sha>`, a prefix of at least seven characters."""
+    """The commit requested by `/rollback to <sha>`, a prefix of at least seven characters."""
     unless: str | None = None
     """What was verified last when the command was given while a deployment was under way: if this commit serves when
     its turn comes, that deployment was taken back already."""

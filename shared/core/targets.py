@@ -205,7 +205,7 @@ def _well(target: Target, verification: Verification | None, now: datetime) -> T
     """
     if verification is not None and verification.unseen:
         changed = now if target.health.state != "unknown" else target.health.changed_at
-        return replace(target, health=Health(changed_at=changed, detail="live, not looked at"))
+        return replace(target, health=Health(changed_at=changed, detail="live, not checked"))
     if target.health.state == "unhealthy":
         return observe(target, True, "verified", now, 1)
     return replace(target, health=replace(target.health, failures=0))

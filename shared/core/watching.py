@@ -20,4 +20,4 @@ def shown_health(target: Target, policy: Policy) -> Health:
     why = unwatched(target, policy)
     if why is None:
         return target.health
-    return replace(target.health, state="unknown", failures=0, detail=f"not looked at: {why}")
+    return replace(target.health, state="unknown", failures=0, detail=f"not checked: {why}")

@@ -19,9 +19,9 @@ LONGEST_TITLE = 256
 """GitHub takes no longer ones."""
 
 _HEADLINES = {
-    Status.QUEUED: "⏳ waiting for its turn on",
-    Status.RUNNING: "🚂 on its way to",
-    Status.WAITING: "🚂 on its way to",
+    Status.QUEUED: "⏳ queued for",
+    Status.RUNNING: "🚂 deploying to",
+    Status.WAITING: "🚂 deploying to",
     Status.SUCCEEDED: "✅ deployed to",
     Status.FAILED: "❌ not deployed to",
     Status.ROLLED_BACK: "↩️ rolled back on",
@@ -30,10 +30,10 @@ _HEADLINES = {
     Status.NOT_DEPLOYED: "▫️ nothing to deploy to",
 }
 _RETURNS = {
-    Status.SUCCEEDED: "↩️ returned",
-    Status.ROLLED_BACK: "↩️ returned",
-    Status.FAILED: "❌ not returned",
-    Status.SUPERSEDED: "⏭️ not returned",
+    Status.SUCCEEDED: "↩️ rolled back",
+    Status.ROLLED_BACK: "↩️ rolled back",
+    Status.FAILED: "❌ not rolled back",
+    Status.SUPERSEDED: "⏭️ not rolled back",
 }
 _VERDICTS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "❔", Verdict.NOT_RUN: "▫️"}
 _SEVERITIES = {
@@ -69,16 +69,16 @@ def headline(run: Run) -> str:
     if run.kind is Kind.ROLLBACK:
         if run.unasked and run.status is Status.SUCCEEDED:
             unseen = run.verification is not None and run.verification.unseen
-            return f"✅ live, not looked at, on {place}" if unseen else f"✅ healthy again on {place}"
-        return f"{_RETURNS.get(run.status, '↩️ returning')} to an earlier version on {place}"
+            return f"✅ live, not checked, on {place}" if unseen else f"✅ healthy again on {place}"
+        return f"{_RETURNS.get(run.status, '↩️ rolling back')} to an earlier version on {place}"
     if run.reason is Reason.TARGET_HELD:
         return f"⏸️ held back from {place}"
     if _stuck(run) or run.left_unverified:
-        return f"🚨 {'bad, and not taken back from' if _stuck(run) else _left(run)} {place}"
+        return f"🚨 {'unhealthy, and the rollback failed on' if _stuck(run) else _left(run)} {place}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
         return f"❔ deployed, but not verified, on {place}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
-        return f"↩️ taking back from {place}"
+        return f"↩️ rolling back on {place}"
     return f"{_HEADLINES[run.status]} {place}"
 
 
@@ -94,7 +94,7 @@ def comment(run: Run, console_url: str, *, show_log: bool = True) -> str:
         checks = "\n".join(
             f"- {_VERDICTS[c.verdict]} {_foreign(c.name)}: {_foreign(c.detail, run)}" for c in run.verification.checks
         )
-        parts.append(f"Last look:\n{checks}")
+        parts.append(f"Latest checks:\n{checks}")
     if run.error is not None and run.error.log_tail:
         parts.append(_end_of_log(run) if show_log else _elsewhere(console_url))
     parts.append(f"[{run.id}]({run_url(run.id, console_url)})" if console_url else f"`{run.id}`")
@@ -121,7 +121,7 @@ def _left(run: Run) -> str:
     """What may be live though it was not verified, as far as the run knows."""
     if run.error is None or _is_bad(run):
         return "unhealthy, and still live on"
-    return "live, but not verified, on" if run.error.stage is Stage.VERIFY else "perhaps live, but not verified, on"
+    return "live, but not verified, on" if run.error.stage is Stage.VERIFY else "maybe live, and not verified, on"
 
 
 def _is_bad(run: Run) -> bool:
@@ -132,19 +132,19 @@ def _left_unverified(run: Run) -> str:
     """What holds after a run gave up on a version of its own, and the next step."""
     what = "The version is still live." if _is_bad(run) else "This version may be live, and it was not verified."
     return (
-        f"{what} The target is held: no merge is deployed to it automatically until a version is verified. Look at the "
-        "service. If it is good, comment `/deploy` here to verify it; if it is not, comment `/rollback`."
+        f"{what} The target is held: no merge is deployed to it automatically until a version is verified. Check the "
+        "service. If it is healthy, comment `/deploy` here to verify it; otherwise comment `/rollback`."
     )
 
 
 def _who(run: Run) -> str:
-    commit = f"Commit `{run.commit_sha[:7]}`, asked" if run.commit_sha else "Asked"
+    commit = f"Commit `{run.commit_sha[:7]}`, requested" if run.commit_sha else "Requested"
     if run.trigger.source == "health":
-        return "Begun by Signalbox itself: the version lost its health soon after it was verified."
+        return "Started by Signalbox: the version became unhealthy soon after it was verified."
     if run.trigger.source == "replay":  # an operator's name there, which may be a stranger's here
-        return f"{commit} for again by {code(run.trigger.actor)}, attempt {run.attempt}.{_force(run)}"
+        return f"{commit} again by {code(run.trigger.actor)}, attempt {run.attempt}.{_force(run)}"
     label = ", who set the label" * (run.trigger.source == "label")
-    return f"{commit} for by @{run.trigger.actor}{label}.{_force(run)}"
+    return f"{commit} by @{run.trigger.actor}{label}.{_force(run)}"
 
 
 def _unchecked(run: Run) -> list[str]:
@@ -177,7 +177,7 @@ def _why(run: Run) -> list[str]:
     said = run.error.message.removeprefix(f"{run.error.code}:").lstrip()
     parts = [f"**`{run.error.code}`** {_foreign(said, run)}\n\n{run.error.code.advice}"]
     if _stuck(run) and run.rollback is not None and run.rollback.reason is not run.error.code:
-        parts.append(f"It was to be taken back because of **`{run.rollback.reason}`**. {_locked(run)}")
+        parts.append(f"The rollback was started because of **`{run.rollback.reason}`**. {_locked(run)}")
     if run.left_unverified:
         parts.append(_left_unverified(run))
     if run.status is Status.ROLLED_BACK:
@@ -259,7 +259,11 @@ def _next_step(run: Run) -> str | None:
 def _locked(run: Run) -> str:
     """That the target is, with the next step where the reason has another."""
     known = run.error is not None and "`/unlock`" in run.error.code.advice
-    return "The target is locked." if known else "The target is locked: see what serves, then comment `/unlock`."
+    return (
+        "The target is locked."
+        if known
+        else "The target is locked: check which version is live, then comment `/unlock`."
+    )
 
 
 def _sentence(run: Run) -> str:
@@ -312,13 +316,15 @@ def drift(target: Target) -> str | None:
     if serving.drifting_since is None or current is None:
         return None
     commit = f" of {serving.commit_sha[:7]}" if serving.commit_sha else ""
-    shown = f"deployment {serving.deployment_id[:8]}{commit} serves" if serving.deployment_id else "nothing serves"
+    shown = f"deployment {serving.deployment_id[:8]}{commit} is live" if serving.deployment_id else "nothing is live"
     # What crashed, or ended, was that version itself: without its name, `/rollback` goes to the one before it.
     named = "" if serving.deployment_id else f" to {current.commit_sha[:7]}"
-    meant = "If that was meant, bring it here by a pull request too, so that it is verified. " * bool(serving.version)
+    meant = "If that is intended, deploy it through a pull request too, so that it is verified. " * bool(
+        serving.version
+    )
     return (
         f"has drifted: {shown}, and {current.commit_sha[:7]} was verified last. {meant}"
-        f"To return to that version, comment `/rollback{named}` on a pull request."
+        f"To go back to the verified version, comment `/rollback{named}` on a pull request."
     )
 
 
@@ -328,7 +334,7 @@ def held_back(target: Target) -> str:
         return ""
     names = (f"#{one.number} {_foreign(one.title)}" if one.number else one.run_id for one in target.held_back)
     listed = "\n".join(f"- {name} (`{one.commit_sha[:7]}`)" for name, one in zip(names, target.held_back, strict=True))
-    return f"Merged and not deployed here yet, newest first; `/deploy` on the newest brings them all:\n{listed}"
+    return f"Merged and not deployed here yet, newest first; `/deploy` on the newest deploys them all:\n{listed}"
 
 
 def _serving_commit(target: Target) -> str | None:
@@ -345,30 +351,30 @@ def _news(target: Target, event: str, about: str) -> str:
         case "health_regained":
             return f"is healthy again: {target.health.detail}"
         case "drifted" | "drift_ended":
-            over = "serves the version again that was verified last"
-            now = drift(target) or "had drifted from what is recorded, and does no longer"
+            over = "runs the last verified version again"
+            now = drift(target) or "had drifted from the recorded version, and no longer does"
             return now if event == "drifted" else over
         case "merge_unread":
             return (
-                f"does not get pull request #{about}, which was merged: GitHub refuses to show it, or what it answers "
-                f"cannot be read. See the log of the function sweep; comment `/deploy` on #{about} to try again."
+                f"cannot deploy pull request #{about}, which was merged: GitHub refuses to show it, or its answer "
+                f"cannot be read. Read the log of the function sweep; comment `/deploy` on #{about} to try again."
             )
         case "repository_renamed" | "repository_replaced":
             return _repository_news(target, event, about)
         case "webhooks_lost":
-            reason = target.deaf.reason if target.deaf else "they did not, and do again"
+            reason = target.deaf.reason if target.deaf else "they stopped, and have resumed"
             return (
-                f"does not hear of GitHub's webhooks: {reason}. "
-                "Run `signalbox doctor`, and see Recent Deliveries in the GitHub App's settings."
+                f"receives no webhooks from GitHub: {reason}. "
+                "Run `signalbox doctor`, and check Recent Deliveries in the GitHub App's settings."
             )
         case "secret_expiring":
             name, _, days = about.partition(" ")
             return (
-                f"uses the secret {name}, made on {days[:10]}: it is to be replaced after 90 days. "
+                f"uses the secret {name}, made on {days[:10]}: it must be replaced after 90 days. "
                 f"Run `signalbox secrets rotate {name}`."
             )
         case "webhooks_regained":
-            return "hears of GitHub's webhooks again"
+            return "receives GitHub's webhooks again"
     raise AssertionError(f"no text for {event}")
 
 
@@ -376,13 +382,13 @@ def _repository_news(target: Target, event: str, about: str) -> str:
     """`about`: the new name, or the id of the repository that has the old one."""
     if event == "repository_renamed":
         return (
-            f"is deployed from {about} now: that is what its repository is called on GitHub. "
-            f"Name {about} in signalbox.toml; until then everything goes on."
+            f"is deployed from {about}: its repository was renamed on GitHub. "
+            f"Write {about} in signalbox.toml; until then deployments go on."
         )
     own = target.repository.name if target.repository else "the one that was deployed"
     return (
-        f"is not deployed from the repository that has its name on GitHub now: that is another one than {own}. "
-        f"If that one is meant from now on, write id = {about} for the repository in signalbox.toml."
+        f"is not deployed from the repository that has its name on GitHub now: that one is not {own}. "
+        f"To deploy from it, write id = {about} for the repository in signalbox.toml."
     )
 
 
@@ -392,12 +398,12 @@ def _way_back(run: Run) -> str:
         return ""
     commit = f"`{rollback.to.commit_sha[:7]}`"
     if run.unasked and rollback.needed is False:
-        return f"The version {commit} serves, and nothing was taken back."
+        return f"The version {commit} is live, and nothing was rolled back."
     if not rollback.needed:
-        return f"The previous version {commit} kept serving: there was nothing to roll back."
+        return f"The previous version {commit} stayed live: there was nothing to roll back."
     done = "was restored" if run.status in (Status.ROLLED_BACK, Status.SUCCEEDED) else "is to be restored"
-    done = "was to be restored, and was not" if _stuck(run) else done
-    rebuilt = " It is built anew, with today's variables: Railway no longer keeps its image." * (
+    done = "was not restored" if _stuck(run) else done
+    rebuilt = " It is rebuilt with today's variables: Railway no longer keeps its image." * (
         rollback.method == "rebuild"
     )
     migrated = run.deployment is not None and run.deployment.migrates

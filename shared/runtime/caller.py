@@ -36,7 +36,7 @@ LONGEST = 4096
 """Characters of a token; Google's have less than 1000."""
 NEXT_STEP = (
     "If this is the function's own subscription or schedule, run `terraform apply`: it sets SIGNALBOX_CALLER and"
-    " SIGNALBOX_AUDIENCE as it sets the token. Otherwise somebody else calls: see docs/security.md."
+    " SIGNALBOX_AUDIENCE as it sets the token. Otherwise the caller is unknown: see docs/security.md."
 )
 
 

@@ -221,4 +221,4 @@ def prepare(*, called: bool = False) -> None:
                 "environment variables SIGNALBOX_CALLER and SIGNALBOX_AUDIENCE: name who calls this function, and for"
                 " which address; `terraform apply` sets both"
             )
-        log.warning("whoever reaches this function is served: no SIGNALBOX_CALLER is set, as in the local emulation")
+        log.warning("every caller is served: no SIGNALBOX_CALLER is set, as in the local emulation")

@@ -134,7 +134,7 @@ def _refused_webhooks(day: Day) -> Iterator[str]:
 def _gaps_in_history(day: Day) -> Iterator[str]:
     for run in day.runs:
         history = run.history
-        if not history[0].message.startswith("asked for by") or history[-1].status is not run.status:
+        if not history[0].message.startswith("requested by") or history[-1].status is not run.status:
             yield f"{run.id} does not begin or does not end"
         for before, after in pairwise(history):
             if after.stage not in {before.stage} | FOLLOWS[before.stage] or after.at < before.at:

@@ -73,7 +73,7 @@ def a_run(stage: Stage = Stage.MERGE, **changes: Any) -> Run:
         "stage_due": at(150),
         "wake_at": at(150),
         "deadline": at(540),
-        "history": (HistoryEntry(at(-60), stage, Status.RUNNING, "asked for by mona"),),
+        "history": (HistoryEntry(at(-60), stage, Status.RUNNING, "requested by mona"),),
         "created_at": at(-60),
         "updated_at": at(0),
         "expire_at": at(90 * 86400),

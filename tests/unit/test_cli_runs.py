@@ -51,7 +51,7 @@ def test_what_drifts_is_named_below_the_runs(tmp_path: Path) -> None:
     shown = listed(tmp_path, a_run(), DRIFTING).output
 
     assert a_run().id in shown
-    assert f"! {PLACE.id} has drifted: deployment d-strang of 9999999 serves, and 3333333 was verified last." in shown
+    assert f"! {PLACE.id} has drifted: deployment d-strang of 9999999 is live, and 3333333 was verified last." in shown
 
 
 def test_what_a_hold_keeps_back_is_named_with_it(tmp_path: Path) -> None:

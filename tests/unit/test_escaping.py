@@ -111,7 +111,7 @@ def test_in_a_line_of_a_comment_they_are_text(piece: str) -> None:
 
 PLACES: dict[str, tuple[str, list[str]]] = {
     "after bold": ("**`unhealthy`** {} (3)\n\nNext.", ["p", "strong", "code", "p"]),
-    "in a list": ("Last look:\n- ✅ {}: {}\n- ❌ {}", ["p", "ul", "li", "li"]),
+    "in a list": ("Latest checks:\n- ✅ {}: {}\n- ❌ {}", ["p", "ul", "li", "li"]),
     "in a heading": ("### on **web** {}", ["h3", "strong"]),
     "in a cell": (
         "| at | what |\n|---|---|\n| 1 | {} |\n| 2 | {} |",

@@ -100,7 +100,7 @@ class TestBegin:
         assert (run.stage_due, run.notify_due, run.wake_at) == (at(90), NOON, NOON)
         assert run.owed == ("started:comment",)
         assert run.history == (
-            HistoryEntry(NOON, Stage(stage), Status.RUNNING, "asked for by mona", EntryKind.REQUESTED),
+            HistoryEntry(NOON, Stage(stage), Status.RUNNING, "requested by mona", EntryKind.REQUESTED),
         )
 
 
@@ -167,7 +167,9 @@ class TestTaken:
         run = pipeline.taken(a_run(status=Status.QUEUED, deadline=at(80000)), terms())
 
         assert (run.status, run.deadline) == (Status.RUNNING, at(1800))
-        assert run.history[-1] == HistoryEntry(NOON, Stage.MERGE, Status.RUNNING, "its turn has come", EntryKind.CALLED)
+        assert run.history[-1] == HistoryEntry(
+            NOON, Stage.MERGE, Status.RUNNING, "reached the front of the queue", EntryKind.CALLED
+        )
 
     def test_a_run_that_never_stood_in_the_queue_is_left_as_it_is(self):
         run = a_run()
@@ -176,7 +178,7 @@ class TestTaken:
 
 
 COMMANDED = Reason.ROLLED_BACK_BY_COMMAND
-RESTORED = f"it answers; {MERGE[:7]} is quarantined, and nothing is deployed automatically until somebody asks"
+RESTORED = f"it answers; {MERGE[:7]} is quarantined, and nothing is deployed automatically until a user requests it"
 
 
 class TestAdvance:
@@ -276,16 +278,16 @@ class TestAdvance:
                 False,
                 Status.FAILED,
                 "failed",
-                "the previous version serves and is healthy; there was nothing to roll back",
+                "the previous version is live and healthy; there was nothing to roll back",
             ),
-            (Kind.ROLLBACK, COMMANDED, False, Status.SUCCEEDED, "succeeded", "that version serves already"),
+            (Kind.ROLLBACK, COMMANDED, False, Status.SUCCEEDED, "succeeded", "that version is live already"),
             (
                 Kind.ROLLBACK,
                 Reason.UNHEALTHY,
                 False,
                 Status.SUCCEEDED,
                 "succeeded",
-                "healthy again: nothing was taken back",
+                "healthy again: nothing was rolled back",
             ),
         ],
     )
@@ -896,7 +898,7 @@ def test_the_queue_gives_a_stage_no_time_that_it_has_used(called, left, kept):
     standing = apply(waiting, Enqueue("queued behind other", Reason.QUEUE_TIMEOUT), a_target(active="other")).run
     assert standing.status is Status.QUEUED
 
-    # When an hour later its turn has come, or it finds that it is not ready
+    # When an hour later reached the front of the queue, or it finds that it is not ready
     later = NOON + timedelta(hours=1)
     if called == "taken":
         after = pipeline.taken(standing, terms(later))

@@ -164,7 +164,7 @@ def test_where_nothing_is_deployed_it_says_that_anybody_is_served(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     prepare(called=True)
-    assert "whoever reaches this function is served" in capsys.readouterr().err
+    assert "every caller is served" in capsys.readouterr().err
     log.configure(Settings())
 
 

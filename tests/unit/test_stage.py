@@ -380,7 +380,7 @@ async def test_one_refusal_is_waited_out_and_said(scene: Scene, kind: type[Excep
     refused = await scene.run(run.id)
     until = scene.clock.now() + timedelta(seconds=scene.services.terms(TARGET).policy.refusal_patience)
     assert (refused.status, refused.error, refused.refusals) == (Status.WAITING, None, 1)
-    assert refused.history[-1].message == f"refused, and tried again until {until:%H:%M:%S} UTC: Not Authorized"
+    assert refused.history[-1].message == f"refused; retrying until {until:%H:%M:%S} UTC: Not Authorized"
 
     # And the next good answer has it forgotten
     await push(run.id, advance)

@@ -78,11 +78,11 @@ def test_what_was_not_deployed_says_why_in_every_text():
 @pytest.mark.parametrize(
     ("run", "headline"),
     [
-        (a_run(), "🚂 on its way to **web/production**"),
-        (a_run(status=Status.WAITING), "🚂 on its way to **web/production**"),
-        (a_run(status=Status.QUEUED), "⏳ waiting for its turn on **web/production**"),
-        (a_run(Stage.ROLLBACK, rollback=Rollback(reason=Reason.UNHEALTHY)), "↩️ taking back from **web/production**"),
-        (a_run(Stage.MONITOR, rollback=a_way_back()), "↩️ taking back from **web/production**"),
+        (a_run(), "🚂 deploying to **web/production**"),
+        (a_run(status=Status.WAITING), "🚂 deploying to **web/production**"),
+        (a_run(status=Status.QUEUED), "⏳ queued for **web/production**"),
+        (a_run(Stage.ROLLBACK, rollback=Rollback(reason=Reason.UNHEALTHY)), "↩️ rolling back on **web/production**"),
+        (a_run(Stage.MONITOR, rollback=a_way_back()), "↩️ rolling back on **web/production**"),
         (ended(Status.SUCCEEDED), "✅ deployed to **web/production**"),
         (ended(Status.ROLLED_BACK, rollback=a_way_back()), "↩️ rolled back on **web/production**"),
         (ended(Status.CANCELLED), "⏹️ cancelled on **web/production**"),
@@ -103,20 +103,20 @@ def test_what_was_not_deployed_says_why_in_every_text():
                 error=Failure(code=Reason.VENDOR_REFUSED, message="no", stage=Stage.MONITOR),
                 left_unverified=True,
             ),
-            "🚨 perhaps live, but not verified, on **web/production**",
+            "🚨 maybe live, and not verified, on **web/production**",
         ),
         (
             ended(Status.FAILED, error=a_failure(Reason.UNHEALTHY), left_unverified=True),
             "🚨 unhealthy, and still live on **web/production**",
         ),
         (ended(Status.FAILED, rollback=a_way_back(needed=False)), "❌ not deployed to **web/production**"),
-        (a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK), "↩️ returning to an earlier version on **web/production**"),
-        (ended(Status.SUCCEEDED, kind=Kind.ROLLBACK), "↩️ returned to an earlier version on **web/production**"),
-        (ended(Status.FAILED, kind=Kind.ROLLBACK), "❌ not returned to an earlier version on **web/production**"),
-        (ended(Status.SUPERSEDED, kind=Kind.ROLLBACK), "⏭️ not returned to an earlier version on **web/production**"),
+        (a_run(Stage.ROLLBACK, kind=Kind.ROLLBACK), "↩️ rolling back to an earlier version on **web/production**"),
+        (ended(Status.SUCCEEDED, kind=Kind.ROLLBACK), "↩️ rolled back to an earlier version on **web/production**"),
+        (ended(Status.FAILED, kind=Kind.ROLLBACK), "❌ not rolled back to an earlier version on **web/production**"),
+        (ended(Status.SUPERSEDED, kind=Kind.ROLLBACK), "⏭️ not rolled back to an earlier version on **web/production**"),
         (
             ended(Status.ROLLED_BACK, kind=Kind.ROLLBACK, rollback=a_way_back()),
-            "↩️ returned to an earlier version on **web/production**",
+            "↩️ rolled back to an earlier version on **web/production**",
         ),
         (
             ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back(needed=False)),
@@ -124,7 +124,7 @@ def test_what_was_not_deployed_says_why_in_every_text():
         ),
         (
             ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back(needed=False), verification=UNSEEN),
-            "✅ live, not looked at, on **web/production**",
+            "✅ live, not checked, on **web/production**",
         ),
     ],
 )
@@ -148,16 +148,16 @@ def test_what_is_left_unverified_is_critical_with_reason_and_next_step(code, wha
     assert (told["severity"], told["reason"], told["message"]) == ("critical", code, "Not Authorized")
     for text in (str(told["next_step"]), comment):
         assert f"{what} The target is held" in text
-        assert "comment `/deploy` here to verify it; if it is not, comment `/rollback`" in text
+        assert "comment `/deploy` here to verify it; otherwise comment `/rollback`" in text
 
 
 class TestComment:
     def test_a_new_run(self):
         assert texts.comment(a_run(), "") == (
-            "### 🚂 on its way to **web/production**\n\n"
-            "Asked for by @mona.\n\n"
+            "### 🚂 deploying to **web/production**\n\n"
+            "Requested by @mona.\n\n"
             "| at (UTC) | stage | status | what |\n|---|---|---|---|\n"
-            "| 11:59:00 | merge | running | asked for by mona |\n\n"
+            "| 11:59:00 | merge | running | requested by mona |\n\n"
             f"`{RUN}`\n\n"
             f"<!-- signalbox:run:{RUN} -->"
         )
@@ -184,7 +184,7 @@ class TestComment:
 
         text = texts.comment(stuck, "")
 
-        assert "🚨 bad, and not taken back from **web/production**" in text
+        assert "🚨 unhealthy, and the rollback failed on **web/production**" in text
         assert "because of **`unhealthy`**. The target is locked." in text
 
     def test_after_a_way_back_the_next_step_is_one_that_works(self):
@@ -203,7 +203,7 @@ class TestComment:
             Status.ROLLED_BACK,
             deployment=Deployment(id="d-new", migrates=True),
             rollback=a_way_back(method="rebuild"),
-            error=a_failure(Reason.UNHEALTHY, "503 (3 looks in a row)", "Traceback", "```", "KeyError"),
+            error=a_failure(Reason.UNHEALTHY, "503 (3 failed checks in a row)", "Traceback", "```", "KeyError"),
             verification=Verification(
                 checks=(Check("railway", Verdict.PASS, "live"), Check("version", Verdict.NOT_RUN, "not shown"))
             ),
@@ -211,11 +211,11 @@ class TestComment:
 
         text = texts.comment(run, CONSOLE)
 
-        assert "Commit `2222222`, asked for by @mona." in text
-        assert "**`unhealthy`** 503 (3 looks in a row)" in text
-        assert "The last verified version `3333333` was restored. It is built anew, with today's variables" in text
+        assert "Commit `2222222`, requested by @mona." in text
+        assert "**`unhealthy`** 503 (3 failed checks in a row)" in text
+        assert "The last verified version `3333333` was restored. It is rebuilt with today's variables" in text
         assert "⚠️ The deployment ran a pre-deploy command" in text
-        assert "Last look:\n- ✅ railway: live\n- ▫️ version: not shown" in text
+        assert "Latest checks:\n- ✅ railway: live\n- ▫️ version: not shown" in text
         assert "````text\nTraceback\n```\nKeyError\n````\n</details>" in text
         assert f"[{RUN}](https://console.example/runs/{RUN})" in text
 
@@ -225,7 +225,7 @@ class TestComment:
             (a_run(Stage.MONITOR, rollback=a_way_back()), "The last verified version `3333333` is to be restored."),
             (
                 ended(Status.FAILED, rollback=a_way_back()),
-                "The last verified version `3333333` was to be restored, and was not.",
+                "The last verified version `3333333` was not restored.",
             ),
             (
                 ended(Status.SUCCEEDED, kind=Kind.ROLLBACK, rollback=a_way_back()),
@@ -233,7 +233,7 @@ class TestComment:
             ),
             (
                 ended(Status.FAILED, rollback=a_way_back(needed=False)),
-                "The previous version `3333333` kept serving: there was nothing to roll back.",
+                "The previous version `3333333` stayed live: there was nothing to roll back.",
             ),
         ],
     )
@@ -313,7 +313,7 @@ class TestDescription:
     @pytest.mark.parametrize(
         ("changes", "expected"),
         [
-            ({}, "asked for by mona"),
+            ({}, "requested by mona"),
             ({"error": a_failure(Reason.BUILD_FAILED, "exit 1")}, "build_failed: exit 1"),
             ({"error": a_failure(Reason.BUILD_FAILED, "x" * 500)}, "build_failed: " + "x" * 126),
             (
@@ -357,7 +357,7 @@ class TestNotification:
             "key": f"{RUN}:rolled_back",
             "event": "rolled_back",
             "severity": "error",
-            "text": "↩️ rolled back on web/production (unhealthy): asked for by mona · #42 Sell socks · 2222222 · mona "
+            "text": "↩️ rolled back on web/production (unhealthy): requested by mona · #42 Sell socks · 2222222 · mona "
             "· https://web.example",
             "address": "https://web.example",
             "run_id": RUN,
@@ -427,10 +427,10 @@ class TestNotification:
         (
             "webhooks_lost",
             "error",
-            f"{TARGET} does not hear of GitHub's webhooks: 401 for 10 minutes. "
-            "Run `signalbox doctor`, and see Recent Deliveries in the GitHub App's settings.",
+            f"{TARGET} receives no webhooks from GitHub: 401 for 10 minutes. "
+            "Run `signalbox doctor`, and check Recent Deliveries in the GitHub App's settings.",
         ),
-        ("webhooks_regained", "info", f"{TARGET} hears of GitHub's webhooks again"),
+        ("webhooks_regained", "info", f"{TARGET} receives GitHub's webhooks again"),
     ],
 )
 def test_what_is_told_of_a_target(event, severity, text):
@@ -497,9 +497,9 @@ class TestAddress:
 @pytest.mark.parametrize(
     ("serving", "shown", "commit"),
     [
-        (Serving(deployment_id="d-strange", commit_sha=MERGE), "deployment d-strang of 2222222 serves", MERGE),
-        (Serving(deployment_id="d-strange"), "deployment d-strang serves", None),
-        (Serving(), "nothing serves", None),
+        (Serving(deployment_id="d-strange", commit_sha=MERGE), "deployment d-strang of 2222222 is live", MERGE),
+        (Serving(deployment_id="d-strange"), "deployment d-strang is live", None),
+        (Serving(), "nothing is live", None),
     ],
 )
 def test_a_drift_is_told_with_what_serves_and_what_to_do(serving, shown, commit):
@@ -508,8 +508,8 @@ def test_a_drift_is_told_with_what_serves_and_what_to_do(serving, shown, commit)
     payload = texts.target_notification(target, Notice("drifted", "2026-07-01T12:00:00Z"))
 
     assert payload["text"].startswith(f"{TARGET} has drifted: {shown}, and 3333333 was verified last. ")
-    assert ("pull request too" in payload["text"]) is (shown != "nothing serves")
-    assert ("`/rollback to 3333333`" if shown == "nothing serves" else "`/rollback`") in payload["text"]
+    assert ("pull request too" in payload["text"]) is (shown != "nothing is live")
+    assert ("`/rollback to 3333333`" if shown == "nothing is live" else "`/rollback`") in payload["text"]
     assert (payload["severity"], payload["commit_sha"]) == ("warning", commit)
 
 

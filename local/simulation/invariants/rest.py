@@ -150,7 +150,7 @@ def nothing_foreign_is_done(witness: Witness) -> Iterator[str]:
         if run.commit_sha in witness.foreign:
             yield f"{run.id} is of {run.commit_sha}, which was merged elsewhere"
         if run.trigger.source == "command" and int(run.trigger.id) not in own.comments:
-            yield f"{run.id} was asked for by a comment elsewhere"
+            yield f"{run.id} was requested by a comment elsewhere"
     if foreign is own:
         return
     for lock in (target.lock for target in witness.store.all(Target)):
@@ -217,11 +217,11 @@ def a_label_starts_one_run(witness: Witness) -> Iterator[str]:
 
 
 def labels_are_set_by_who_may(witness: Witness) -> Iterator[str]:
-    """A run that a label began was asked for by somebody with write permission."""
+    """A run that a label began was requested by somebody with write permission."""
     may = _deployers(witness)
     for run in witness.runs():
         if run.trigger.source == "label" and run.trigger.actor not in may:
-            yield f"{run.id} was asked for by {run.trigger.actor}, who may not"
+            yield f"{run.id} was requested by {run.trigger.actor}, who may not"
 
 
 def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:

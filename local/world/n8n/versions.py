@@ -40,7 +40,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     gives_webhook_ids: bool = True
     """Whether a webhook without `webhookId` is given one; else it answers at another address."""
     strict_lists: bool = False
-    """Whether a list is refused that is asked for by an unknown parameter, or for too many at once."""
+    """Whether a list is refused that is requested by an unknown parameter, or for too many at once."""
     failed_before_answer: tuple[int, Document | None] = (500, {"message": "Error in workflow"})
     """Status and body when a workflow fails before it answers."""
 

@@ -87,7 +87,7 @@ class GitHubApp:
     ) -> httpx.Response:
         """Send as the installation on `repository`, or as the App itself when that is None; the answer is a 2xx.
 
-        A repository that was renamed or transferred is asked for by its new name. Redirects are followed on GitHub's
+        A repository that was renamed or transferred is requested by its new name. Redirects are followed on GitHub's
         own origin: what answers with one has done nothing, so even a change may be sent again
         (docs: "Best practices for using the REST API", follow redirects).
 
@@ -120,7 +120,7 @@ class GitHubApp:
     async def has_moved(self, repository: str) -> bool:
         """Whether a repository that was not found is called otherwise now; looked at once a minute at most.
 
-        From then on it is asked for by that name. A transfer has another owner, whose installation is another one: no
+        From then on it is requested by that name. A transfer has another owner, whose installation is another one: no
         redirect leads there with the token of the old.
         """
         known, now = await self.identity(repository), self._clock.now()

@@ -445,7 +445,7 @@ class GitHub:
         try:
             return await self._get(url, type, repository)
         except NotFound:
-            log.info("not found; asked once more")
+            log.info("not found; retried once")
         try:
             return await self._get(url, type, repository)
         except NotFound:

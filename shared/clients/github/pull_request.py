@@ -72,7 +72,7 @@ class PullRequestState(Struct, frozen=True, kw_only=True):
     """Since when CI may have known of this head, by GitHub's clock: the earliest suite, status or review of the commit,
     or what came later and lets CI begin again (the pull request was opened or reopened, marked as ready, sent to
     another base; its branch was forced to this commit). None while nothing is recorded of the commit. The times in the
-    commit itself are not looked at: whoever wrote it chose them."""
+    commit itself are not checked: whoever wrote it chose them."""
     own_update_of: str | None = None
     """The head before, where this one is GitHub's merge of the base into it that we asked for (`update_branch`)."""
 

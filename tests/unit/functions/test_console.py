@@ -35,7 +35,7 @@ async def test_it_is_healthy_when_it_can_read_the_store(scene: Scene) -> None:
 async def test_a_run_is_shown_whole(scene: Scene) -> None:
     (run,) = await runs(scene, 1)
     shown = await get(scene, f"/runs/{run.id}")
-    assert (shown["id"], shown["stage"], shown["history"][0]["message"]) == (run.id, "merge", "asked for by grace")
+    assert (shown["id"], shown["stage"], shown["history"][0]["message"]) == (run.id, "merge", "requested by grace")
     assert shown["pull_request"]["number"] == 1
     assert await get(scene, f"/runs/{run.id}/") == shown
 
@@ -62,7 +62,7 @@ async def test_runs_are_listed_newest_first_with_what_a_person_looks_for(scene: 
     assert listed["next"] is None
     first, second = listed["runs"][:2]
     assert (first["reason"], first["pull_request"], first["message"]) == ("unhealthy", None, "")
-    assert (second["reason"], second["pull_request"], second["message"]) == (None, 1, "asked for by grace")
+    assert (second["reason"], second["pull_request"], second["message"]) == (None, 1, "requested by grace")
     assert await get(scene, "/runs/") == listed
 
 

@@ -87,7 +87,7 @@ async def test_a_call_that_never_arrived_is_waited_for_and_then_made_again(scene
     await scene.wake("deploy", run.id)
     waiting = await scene.run(run.id)
     assert (waiting.status, waiting.stage, made(scene)) == (Status.WAITING, Stage.DEPLOY, [])
-    assert "lost the answer" in waiting.history[-1].message
+    assert "request timed out" in waiting.history[-1].message
     assert waiting.wake_at == scene.clock.now() + timedelta(seconds=10)
 
     scene.pass_time(scene.services.pace.visible)
@@ -107,7 +107,7 @@ async def test_a_lost_answer_is_waited_for_though_railway_had_skipped_the_commit
     await scene.wake("deploy", run.id)
 
     # Then nothing is asked for again before the time in which it may show is up
-    assert "lost the answer" in (await scene.run(run.id)).history[-1].message
+    assert "request timed out" in (await scene.run(run.id)).history[-1].message
     assert made(scene) == [skipped.id]
     scene.pass_time(scene.services.pace.visible)
     await scene.wake("deploy", run.id)

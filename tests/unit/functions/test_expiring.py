@@ -113,7 +113,7 @@ async def test_a_webhook_is_taken_though_nobody_can_be_told(scene: Scene, dating
     monkeypatch.setattr(scene.bus, "publish", without)
     scene.open_pull_request()
     await scene.live(1)
-    assert scene.logged("nobody was told that a secret is about to expire")
+    assert scene.logged("could not publish that a secret is about to expire")
     assert scene.services.secrets.expiring()
 
 

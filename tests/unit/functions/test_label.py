@@ -61,7 +61,7 @@ async def test_a_label_merges_when_ready_and_deploys(scene: Scene) -> None:
     await scene.settle()
     run = await scene.the_run()
     assert (run.status, run.commit_sha) == (Status.SUCCEEDED, scene.github.merges[0][2])
-    assert "asked for by @grace, who set the label." in scene.comments(number)[0]
+    assert "requested by @grace, who set the label." in scene.comments(number)[0]
 
 
 async def test_the_name_of_a_label_has_no_case(scene: Scene) -> None:

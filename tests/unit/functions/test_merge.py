@@ -454,7 +454,7 @@ async def test_a_branch_is_brought_up_to_date_and_followed(scene: Scene) -> None
     scene.configure(update_branch=True)
     number, head = await behind(scene)
     run = await scene.execute(asked(scene, number))
-    assert run.history[-1].message == "asked GitHub to bring the branch up to date with main"
+    assert run.history[-1].message == "requested GitHub to update the branch from main"
     # when GitHub has updated it
     await scene.wake("merge", run.id)
     run = await scene.run(run.id)
@@ -523,7 +523,7 @@ async def test_an_update_that_is_accepted_is_asked_for_once(scene: Scene) -> Non
     run = await scene.execute(asked(scene, number))
     await scene.wake("merge", run.id)
     run = await scene.run(run.id)
-    assert run.history[-1].message == "asked GitHub to bring the branch up to date with main"
+    assert run.history[-1].message == "requested GitHub to update the branch from main"
     assert scene.calls(scene.github.app, "update-branch") == 1
 
 

@@ -129,7 +129,7 @@ async def test_a_refused_deployment_is_not_taken_for_a_lost_answer(scene: Scene)
 
     # Then nothing is looked for, and the history says what Railway said and until when it is tried again
     assert (refused.stage, refused.status, refused.deployment) == (Stage.DEPLOY, Status.WAITING, None)
-    assert "tried again until 12:05:00 UTC: Railway Deploy: Not Authorized" in refused.history[-1].message
+    assert "retrying until 12:05:00 UTC: Railway Deploy: Not Authorized" in refused.history[-1].message
 
     # And the next look makes the deployment
     after = await scene.patiently("deploy", run.id)
@@ -324,7 +324,7 @@ async def test_the_hold_outlasts_the_version_before_that_still_serves(scene: Sce
     # When the next one cannot be built, and the version before is looked at and well
     scene.railway.plan(SERVICE, build="fail")
     after = await deploy_again(scene, OTHER)
-    assert "the previous version serves and is healthy" in after.history[-1].message
+    assert "the previous version is live and healthy" in after.history[-1].message
 
     # Then nobody knows any better what the first one will be like when it goes live
     target = await scene.target()

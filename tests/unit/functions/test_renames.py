@@ -62,8 +62,8 @@ async def test_a_merge_in_a_renamed_repository_is_deployed(scene: Scene, name: s
     assert any("✅ deployed" in said for said in scene.github.comments(name, 1))
     assert [shown.sha for shown in scene.github.deployments(name)] == [sha]
     assert news(scene) == [
-        f"{TARGET} is deployed from {name} now: that is what its repository is called on GitHub. "
-        f"Name {name} in signalbox.toml; until then everything goes on."
+        f"{TARGET} is deployed from {name}: its repository was renamed on GitHub. "
+        f"Write {name} in signalbox.toml; until then deployments go on."
     ]
 
 

@@ -133,7 +133,7 @@ async def test_nothing_serving_is_drift_and_sleeping_is_serving(scene: Scene, st
     assert (serving.drifting_since is not None) is drifts
     assert (serving.deployment_id is None) is drifts
     assert scene.told() == ["drifted"] * drifts
-    assert all("nothing serves, and" in told["text"] for told in scene.n8n.notifications)
+    assert all("nothing is live, and" in told["text"] for told in scene.n8n.notifications)
 
 
 async def test_what_is_on_its_way_is_waited_for(scene: Scene) -> None:
@@ -266,7 +266,7 @@ async def two_places(scene: Scene) -> None:
 async def test_one_that_railway_does_not_know_keeps_no_other_from_being_looked_at(scene: Scene) -> None:
     await two_places(scene)
     assert (await scene.sweep()).json()["compared"] == 1
-    assert scene.logged("Railway does not say what serves")
+    assert scene.logged("Railway refuses to say which version is live")
     calls = len(scene.railway.app.calls)
     scene.pass_time(60)
     await scene.sweep()

@@ -37,7 +37,7 @@ async def test_a_merge_that_no_webhook_told_of_is_deployed(scene: Scene) -> None
     assert await started(scene) == 0
     scene.pass_time(1)
     assert await started(scene) == 1
-    assert scene.logged("a merge of which no webhook told")[0]["number"] == 1
+    assert scene.logged("found a merge without a webhook; starting its run")[0]["number"] == 1
     await scene.settle()
     run = await scene.the_run()
     assert (run.status, run.commit_sha, run.trigger.source) == (Status.SUCCEEDED, sha, "merge")

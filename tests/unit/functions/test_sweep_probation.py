@@ -80,7 +80,7 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     assert sorted(scene.told()) == ["health_lost", "health_regained", "rolled_back"]
     assert [one["severity"] for one in scene.n8n.notifications if one["event"] == "rolled_back"] == ["error"]
     (comment,) = scene.comments()
-    assert "returned to an earlier version" in comment
+    assert "rolled back to an earlier version" in comment
     assert "Begun by Signalbox itself" in comment
     assert "`unhealthy`" in comment
     assert "quarantined" in comment
@@ -242,10 +242,10 @@ async def test_recovered_before_it_had_the_target_nothing_is_taken_back(scene: S
     assert (await scene.target()).health.state == "healthy"
     await scene.settle()
     run = await scene.run(run.id)
-    assert (run.status, run.history[-1].message) == (Status.SUCCEEDED, "healthy again: nothing was taken back")
+    assert (run.status, run.history[-1].message) == (Status.SUCCEEDED, "healthy again: nothing was rolled back")
     assert scene.railway.rollbacks == []
     assert "healthy again on" in scene.comments()[0]
-    assert "nothing was taken back" in scene.comments()[0]
+    assert "nothing was rolled back" in scene.comments()[0]
     (told,) = [one for one in scene.n8n.notifications if one["event"] == "succeeded"]
     assert (told["severity"], told["reason"]) == ("info", None)
 

@@ -142,7 +142,7 @@ SYMPTOMS: dict[str, tuple[Provoke, bool]] = {
     "webhook refused: it does not bring Railway's secret": (without_the_secret, False),
     "Railway Service: Not Authorized (trace NUMBER)": (refused_token, False),
     "time ran out: Railway: building": (stuck, False),
-    "time ran out: asked Railway for a deployment and lost the answer; looking for it": (lost, False),
+    "time ran out: the deploy request timed out; checking whether Railway started it": (lost, False),
     "time ran out: cannot tell: not reached: ConnectError no way out, at https://shop.up.railway.app/health": (
         blind,
         False,
@@ -153,7 +153,7 @@ SYMPTOMS: dict[str, tuple[Provoke, bool]] = {
         True,
     ),
     "n8n workflow signalbox-notification: no answer: ReadTimeout": (silent, True),
-    "telling people took too long; the rest is told later": (slow, False),
+    "sending notifications took too long; the rest is sent later": (slow, False),
     "secret RAILWAY-API: set the environment variable RAILWAY_API": (no_variable, False),
     "a call that is not the caller's was refused": (a_stranger, False),
     "unusable stage message": (no_message, False),

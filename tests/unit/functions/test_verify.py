@@ -338,7 +338,7 @@ async def test_a_version_that_says_it_is_unhealthy_is_rolled_back(scene: Scene) 
     run = await look_again(scene, run, 10)
     assert run.rollback is not None
     assert run.error is not None
-    assert run.error.message == f"200 OK, status unhealthy, at https://{DOMAIN}/health (2 looks in a row)"
+    assert run.error.message == f"200 OK, status unhealthy, at https://{DOMAIN}/health (2 failed checks in a row)"
     assert run.error.log_tail == ("starting", "listening")
 
 
