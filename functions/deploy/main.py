@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.clients.probe import Probe
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
 from shared.core import pipeline, targets
+from shared.core.observed import DeploymentState
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Rejected, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from functions.merge import touched_files
 from functions.merge.touched_files import WatchPatterns
-from shared.clients.github.client import BaseMoved, GitHub, HeadMoved, NotMergeable, PullRequestState
+from shared.clients.github.client import BaseMoved, GitHub, HeadMoved, NotMergeable
 from shared.core import pipeline, targets
+from shared.core.observed import PullRequestState
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
 from shared.core import targets
+from shared.core.observed import DeploymentState
 from shared.core.outcome import Advance, Fail, Outcome, Wait
 from shared.core.reasons import Reason
 from shared.core.run import Stage

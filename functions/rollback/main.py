@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.rollback.plan import NothingToDo, Return, plan
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
 from shared.core import pipeline
+from shared.core.observed import DeploymentState
 from shared.core.outcome import Advance, Fail, Outcome, Rejected, Wait
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Rollback, Run, Stage

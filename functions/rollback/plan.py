@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.clients.railway.client import DeploymentState
+from shared.core.observed import DeploymentState
 from shared.core.outcome import Fail, Wait
 from shared.core.reasons import Reason
 from shared.core.run import Failure, Kind, Run, Stage, Verified

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from functions.sweep.snapshot import Glance
-from shared.clients.railway.client import DeploymentState, ServiceState
 from shared.core.notices import at_time, owe
+from shared.core.observed import DeploymentState, ServiceState
 from shared.core.run import Run, Verified
 from shared.core.target import Serving, Target
+from shared.core.target_config import TargetConfig
 from shared.errors import RateLimited, SecretMissing, TransientError, VendorError
 from shared.runs.health_check import address_of
 from shared.runtime import log
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 

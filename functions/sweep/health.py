@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from functions.sweep.probation import failed_probation, take_back_if_due
 from functions.sweep.snapshot import Glance
-from shared.clients.probe import Answer
 from shared.core import targets
+from shared.core.observed import Answer
 from shared.core.run import Verdict
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.core.watching import unwatched
 from shared.runs.health_check import look
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 

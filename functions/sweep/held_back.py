@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from functions.sweep.each import each
 from functions.sweep.snapshot import Glance
 from shared.core.target import HeldBack, Target
-from shared.runtime.config import TargetConfig
+from shared.core.target_config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 

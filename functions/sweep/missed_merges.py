@@ -14,10 +14,10 @@ from functions.sweep.snapshot import LOOK_BACK, Glance
 from shared.clients.github.activity import Merge
 from shared.core.notices import owe
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import TransientError, Unavailable, VendorError
 from shared.runs.start import deploy_merged
 from shared.runtime import log
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 

@@ -8,9 +8,9 @@ from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.run import Rollback, Run, Trigger, Verified
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.runs.start import new_run, start
 from shared.runtime import log
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 
 SIGNALBOX = "signalbox"

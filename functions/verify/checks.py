@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.clients.probe import Answer
-from shared.clients.railway.client import DeploymentState
+from shared.core.observed import Answer, DeploymentState
 from shared.core.outcome import Advance, Fail, Wait
 from shared.core.pipeline import Terms
 from shared.core.policy import Policy
@@ -118,7 +117,7 @@ def _version(run: Run, policy: Policy, answer: Answer | None, answered: bool) ->
 def _health(sight: Sight, answered: bool) -> Check:
     answer = sight.answer
     if sight.cron_schedule:
-        return Check(_HEALTH, Verdict.NOT_RUN, f"not looked at: the service runs by its schedule {sight.cron_schedule}")
+        return Check(_HEALTH, Verdict.NOT_RUN, f"not checked: the service runs by its schedule {sight.cron_schedule}")
     if answer is None:
         doubted = f" that certainly leads to it: not {', '.join(sight.unused)}" if sight.unused else ""
         return Check(_HEALTH, Verdict.NOT_RUN, f"the service has no public address{doubted}")
@@ -139,7 +138,7 @@ def _failing(before: Verification, bad: Check, checks: tuple[Check, ...], terms:
         answered=before.answered,
     )
     if failures >= terms.policy.failure_threshold:
-        return Fail(code, f"{bad.detail} ({failures} looks in a row)", changes={"verification": seen})
+        return Fail(code, f"{bad.detail} ({failures} failed checks in a row)", changes={"verification": seen})
     return _waiting(seen, f"{bad.name}: {bad.detail}", code, terms)
 
 
@@ -164,7 +163,7 @@ def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Te
     first = before.healthy_since is None and not before.relapses
     deadline = {"deadline": since + bake + timedelta(seconds=terms.policy.verify_deadline)} if first else {}
     return Wait(
-        message=f"{_state(seen)}; to stay so for {bake.total_seconds():g} s",
+        message=f"{_state(seen)}; must stay {'live' if seen.unseen else 'healthy'} for {bake.total_seconds():g} s",
         wake_in=min(terms.policy.poll, left.total_seconds()),
         otherwise=Reason.UNHEALTHY if before.relapses else Reason.VERIFY_INCONCLUSIVE,
         changes={"verification": seen, **deadline},
@@ -173,7 +172,7 @@ def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Te
 
 def _state(seen: Verification) -> str:
     """Nothing is called healthy that was not looked at."""
-    return "live, not looked at" if seen.unseen else "healthy"
+    return "live, not checked" if seen.unseen else "healthy"
 
 
 def _held(run: Run, seen: Verification, bake: float) -> str:

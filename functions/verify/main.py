@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from functions.verify.checks import Sight, assess, conclude
 from shared.clients.probe import Probe
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
+from shared.core.observed import DeploymentState
 from shared.core.outcome import Fail, Outcome
 from shared.core.reasons import Reason
 from shared.core.run import Deployment, Rollback, Run, Stage

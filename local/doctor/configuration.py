@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from local.doctor.findings import CORRECT_SETTING, Check, Finding, Project, Subject, failed, ok, skipped, warning
+from shared.core.target_config import TargetConfig
 from shared.errors import ConfigError
 from shared.runtime import config, log, secrets, settings
-from shared.runtime.config import Config, TargetConfig
+from shared.runtime.config import Config
 from shared.runtime.settings import Settings
 
 NAME_BACKEND = (

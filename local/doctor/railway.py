@@ -9,10 +9,11 @@ from functools import partial
 from functions.dispatch.arrivals import EVERY as NOTED_EVERY
 from local.doctor import railway_tokens
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped, warning
-from shared.clients.railway.client import CONFIG_FILES_UNTIL, DeploymentState, ServiceState
+from shared.clients.railway.client import CONFIG_FILES_UNTIL
+from shared.core.observed import DeploymentState, ServiceState
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import Unauthorized
-from shared.runtime.config import TargetConfig
 
 Find = Callable[[Project, TargetConfig], Awaitable[list[Finding]]]
 OVERLAP_VARIABLE = "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS"

@@ -7,9 +7,8 @@ from functools import partial
 from local.doctor.findings import Check, Finding, Project, Subject, failed, ok, skipped, warning
 from shared.clients.railway.client import Railway
 from shared.clients.railway.setup import Token, TokenKind
+from shared.core.target_config import RAILWAY_API, RailwayToken, TargetConfig
 from shared.errors import SecretMissing, Unauthorized
-from shared.runtime.config import RailwayToken, TargetConfig
-from shared.runtime.secrets import RAILWAY_API
 
 NEW_TOKEN = "Make a new token on Railway, of the kind that signalbox.toml says, and give its secret a version with it."
 SAY_KIND = "Say in signalbox.toml which kind it is: token in the table [railway]."

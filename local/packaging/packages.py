@@ -22,9 +22,10 @@ from local.packaging import requirements
 from local.packaging.imports import reach
 from local.packaging.requirements import Lock
 from local.topology import Function
+from shared.core.target_config import RAILWAY_API
 from shared.errors import ConfigError
 from shared.runtime import config as configuration
-from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, N8N_API, RAILWAY_API
+from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, N8N_API
 from shared.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]

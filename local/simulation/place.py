@@ -31,6 +31,7 @@ from local.world.n8n.versions import OLDEST
 from local.world.railway.deployment import CustomDomain
 from local.world.railway.server import RailwayWorld
 from local.world.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY, variable
+from shared.core.target_config import RAILWAY_API, TargetConfig
 from shared.runtime import config, secrets, services
 from shared.runtime.ports import Backend
 from shared.runtime.services import Services
@@ -175,7 +176,7 @@ class Vendors:
             deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
             pace=8.0,
         )
-        if secrets.RAILWAY_API not in configured.secrets:
+        if RAILWAY_API not in configured.secrets:
             self.railway.token_kind = "project"
         self.n8n = N8nWorld(token=SECRETS["N8N_API"], version=OLDEST)
         self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
@@ -203,7 +204,7 @@ class Vendors:
             application = Application(self.railway, service_id=place.service_id, environment_id=place.environment_id)
             self._applications[domain] = self._of_place[place.id] = application
 
-    def add_domain(self, place: config.TargetConfig, custom: CustomDomain) -> None:
+    def add_domain(self, place: TargetConfig, custom: CustomDomain) -> None:
         """Also answered by the service's application, which knows what answers there when it leads elsewhere."""
         service = self.railway.service(place.service_id, place.environment_id)
         service.custom_domains.append(custom)

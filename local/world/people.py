@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 
 from local.world.github.server import GitHubWorld, NotMergeable
 from local.world.railway.server import RailwayWorld
-from shared.runtime.config import TargetConfig
+from shared.core.target_config import TargetConfig
 
 T = TypeVar("T")
 Seconds = Annotated[float, Meta(ge=0, le=86400)]

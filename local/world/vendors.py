@@ -23,8 +23,9 @@ from local.world.n8n.server import N8nWorld
 from local.world.people import People
 from local.world.railway.server import RailwayWorld
 from local.world.telegram import TelegramWorld
+from shared.core.target_config import RAILWAY_API, RailwayToken, TargetConfig
 from shared.runtime import secrets
-from shared.runtime.config import Config, RailwayToken, TargetConfig
+from shared.runtime.config import Config
 from shared.runtime.ports import Clock
 
 REPOSITORY = "acme/shop"
@@ -68,7 +69,7 @@ def made_up_secrets(*names: str) -> dict[str, str]:
 def _account_token(values: Mapping[str, str], configured: Config) -> str:
     """Where no target uses one, nobody knows it."""
     used = RailwayToken() in configured.railway_tokens
-    return values[variable(secrets.RAILWAY_API)] if used else made_up_secrets(secrets.RAILWAY_API).popitem()[1]
+    return values[variable(RAILWAY_API)] if used else made_up_secrets(RAILWAY_API).popitem()[1]
 
 
 def _names(targets: Sequence[TargetConfig]) -> list[str]:

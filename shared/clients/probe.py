@@ -10,12 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from msgspec import Struct
 
 from shared.clients import health_body
 from shared.clients.health_body import HealthRule
 from shared.clients.http import GZIP_OR_DEFLATE, PACKINGS, USER_AGENT, NoCookies, describe
-from shared.core.run import Verdict
+from shared.core.observed import Answer
 from shared.runtime.forgiving import is_loopback
 from shared.runtime.redaction import redact, shown_url
 
@@ -39,44 +38,6 @@ accepts the connection at the service's port (not listening yet, crashed, or ano
 application's own answer does not, is what many public captures of 2025 and 2026 show (confidence B). Without the header
 the body counts when it is exactly the edge's: `status` "error", `code`, `message` and `request_id` (also B).
 """
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """What one look saw; `detail` says it in words for people.
-
-    `reached` is False when no connection came about, or was not tried: that says nothing about the application, since
-    Railway's edge always answers. Then `status` is None, as it is for a connection that brought no HTTP answer.
-    `by_edge`: Railway's edge answered by itself, so that nobody has heard from the application.
-    """
-
-    reached: bool
-    status: int | None = None
-    by_edge: bool = False
-    healthy: bool = False
-    commit: str | None = None
-    detail: str
-    url: str = ""
-    """What was asked, for people, where whoever looked says so: without a query, which may hold a secret."""
-
-    @property
-    def said(self) -> str:
-        """The detail, with the address that it came from; last, as GitHub shows no more than 140 characters."""
-        return f"{self.detail}, at {self.url}" if self.url else self.detail
-
-    @property
-    def by_application(self) -> bool:
-        """The application itself answered, whatever it said."""
-        return self.status is not None and not self.by_edge
-
-    def verdict(self, *, answered_before: bool) -> Verdict:
-        """What this look means for the health of a version: the one judgement, wherever health is judged.
-
-        No connection says nothing. Nor does an answer of the edge's own, as long as the application may still be
-        starting; once it has answered, it means that the application is gone.
-        """
-        if not self.reached or (self.by_edge and not answered_before):
-            return Verdict.INCONCLUSIVE
-        return Verdict.PASS if self.healthy else Verdict.FAIL
 
 
 class Probe:

@@ -9,22 +9,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.clients.github.comment import WrittenComment
-from shared.clients.github.pull_request import PullRequestState
 from shared.core import targets
 from shared.core.events import CommentWritten
+from shared.core.observed import PullRequestState
 from shared.core.outcome import Message
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Run, Trigger, run_id
 from shared.core.run import Rollback as RollbackState
 from shared.core.target import Lock as TargetLock
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import NotFound, TransientError, Unauthorized, VendorError, is_locked
 from shared.runs import commands, texts
 from shared.runs.commands import Deploy, Lock, Rollback, Unlock, Unusable
 from shared.runs.reply_lease import alone
 from shared.runs.start import latest_of, new_run, runs_of, start
 from shared.runtime import escaping, log
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 
@@ -274,7 +274,7 @@ async def _lock(services: Services, asked: Asked, command: Lock) -> Unusable | N
     lock = TargetLock(by=asked.comment.author, reason=reason, at=services.clock.now())
     await _amend_in_order(services, asked, place, lambda target: replace(target, lock=lock))
     said = escaping.markdown(reason)
-    text = f"🔒 **{place.name}** is locked: {said}. Deployments wait until somebody comments `/unlock`."
+    text = f"🔒 **{place.name}** is locked: {said}. Deployments wait until a user comments `/unlock`."
     await _reply(services, asked.comment, asked.places, text)
     return None
 
@@ -296,7 +296,10 @@ async def _unlock(services: Services, asked: Asked, command: Unlock) -> Unusable
     await _amend_in_order(services, asked, place, open_up)
     await services.publish(called)
     await _reply(
-        services, asked.comment, asked.places, f"🔓 **{place.name}** is open for deployments.\n\n{waiting}".rstrip()
+        services,
+        asked.comment,
+        asked.places,
+        f"🔓 **{place.name}** is unlocked: deployments go on.\n\n{waiting}".rstrip(),
     )
     return None
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from shared.core.reasons import Reason
-from shared.runtime.config import TargetConfig
+from shared.core.target_config import TargetConfig
 from shared.runtime.escaping import code
 
 USAGE = {

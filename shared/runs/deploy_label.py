@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from shared.clients.github.labelling import Labelling
-from shared.clients.github.pull_request import PullRequestState
+from shared.core.observed import Labelling, PullRequestState
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Run, Trigger
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import Unauthorized, is_locked
 from shared.runs import texts
 from shared.runs.answering import KEPT_SILENT, MAY_DEPLOY
@@ -21,7 +21,6 @@ from shared.runs.gate import asked_by_label, is_same_head
 from shared.runs.reply_lease import alone
 from shared.runs.start import new_run, runs_of, start
 from shared.runtime import log
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 

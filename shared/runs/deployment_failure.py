@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
 from shared.core import pipeline
+from shared.core.observed import DeploymentState
 from shared.core.outcome import Fail, NotDeployed, Outcome
 from shared.core.reasons import Reason
 from shared.errors import TransientError, VendorError

@@ -11,9 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.clients.github.merging import HIDDEN_RULE, RequiredCheck
-from shared.clients.github.pull_request import CheckState, PullRequestState
-from shared.clients.github.suites import SuiteState
+from shared.core.observed import HIDDEN_RULE, CheckState, PullRequestState, RequiredCheck, SuiteState
 from shared.core.outcome import Fail, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
@@ -144,7 +142,7 @@ def _settling(pull: PullRequestState, policy: Policy, look: Look) -> Wait | None
     left = (since + timedelta(seconds=policy.settle) - look.now).total_seconds()
     if left <= 0:
         return None
-    known = "GitHub first recorded it" if pull.recorded_at else "it was first looked at"
+    known = "GitHub first recorded it" if pull.recorded_at else "it was first seen"
     message = f"commit {pull.head_sha[:7]} is new: waiting until {policy.settle:g} s after {known}, for checks to begin"
     return Wait(message=message, wake_in=min(left, policy.poll), otherwise=Reason.CHECKS_TIMEOUT)
 

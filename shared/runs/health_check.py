@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from shared.clients.health_body import HealthRule
-from shared.clients.probe import Answer, Probe
+from shared.clients.probe import Probe
+from shared.core.observed import Answer
 from shared.core.policy import Policy
 from shared.runtime.redaction import shown_url
 
 if TYPE_CHECKING:  # only who calls Railway pays for its client
-    from shared.clients.railway.client import ServiceState
+    from shared.core.observed import ServiceState
 
 
 def address_of(probe: Probe, policy: Policy, service: ServiceState) -> str | None:

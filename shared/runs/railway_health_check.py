@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from shared.clients.railway.client import DeploymentState
+from shared.core.observed import DeploymentState
 from shared.core.run import Deployment, Run
 from shared.core.target import Target
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from shared.core.run import Lease
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import SignalboxError, Unavailable
-from shared.runtime.config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 
@@ -37,7 +37,7 @@ async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterat
 
     taken = await amend(services.store, Target, place.id, take, missing=Target(id=place.id))
     if taken is None:
-        raise Unavailable(f"somebody else answers {id} just now")
+        raise Unavailable(f"another worker is answering {id}")
     try:
         yield taken
     except SignalboxError:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from shared.clients.github.pull_request import PullRequestState
 from shared.core import pipeline
+from shared.core.observed import PullRequestState
 from shared.core.outcome import Message
 from shared.core.run import Kind, PullRequest, Rollback, Run, Stage, Status, Trigger, run_id
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import Conflict, Unavailable
 from shared.runs.gate import is_same_head
 from shared.runtime import log
-from shared.runtime.config import TargetConfig
 from shared.runtime.ports import Condition, Create, Query
 from shared.runtime.services import Services
 

@@ -17,10 +17,11 @@ from msgspec.structs import asdict, fields, replace
 
 from shared.core.policy import Policy
 from shared.core.target import target_id
+from shared.core.target_config import RAILWAY_API, RailwayToken, TargetConfig
 from shared.core.watch_paths import problem
 from shared.errors import ConfigError
 from shared.runtime import forgiving
-from shared.runtime.secrets import NAMES, RAILWAY_API
+from shared.runtime.secrets import NAMES
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -29,41 +30,6 @@ Given = Annotated[str, Meta(min_length=1)]
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-class RailwayToken(Struct, frozen=True, order=True):
-    """A token of Railway: the secret that holds it, and its kind, which decides the header it is sent in.
-
-    A project token opens one environment of one project, an account or workspace token all that its owner has.
-    Source: docs.railway.com/reference/public-api.
-    """
-
-    secret: str = RAILWAY_API
-    kind: Literal["account", "project"] = "account"
-
-
-class TargetConfig(Struct, frozen=True, kw_only=True):
-    """A target as configured: its names, Railway's ids and token for it, the branch that goes there, its rules."""
-
-    id: str
-    repository: str
-    service: str
-    environment: str
-    project_id: str
-    service_id: str
-    environment_id: str
-    branch: str
-    policy: Policy
-    paths: tuple[str, ...] | None = None
-    """What a merge has to change to be deployed here, in the form of .gitignore; None: as Railway's watch patterns say,
-    and where there are none whatever it changes."""
-    railway_token: RailwayToken = RailwayToken()
-    repository_id: int | None = None
-    """GitHub's, where signalbox.toml says which repository of that name is meant."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.service}/{self.environment}"
 
 
 class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,12 +7,12 @@ from datetime import date, datetime, timedelta
 
 from msgspec import Struct
 
+from shared.core.target_config import RAILWAY_API
 from shared.errors import SecretMissing
 from shared.runtime import forgiving, log
 from shared.runtime.ports import Clock, Dated, SecretSource
 from shared.runtime.redaction import remember
 
-RAILWAY_API = "RAILWAY-API"
 N8N_API = "N8N-API"
 GITHUB_APP_PRIVATE_KEY = "github-app-private-key"
 GITHUB_WEBHOOK_SECRET = "GITHUB-WEBHOOK-SECRET"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from shared.core.outcome import Message
 from shared.core.pipeline import Pace, Terms
 from shared.core.policy import Policy
+from shared.core.target_config import RailwayToken, TargetConfig
 from shared.errors import ConfigError, TransientError
 from shared.runtime import config, envelope, log, settings
 from shared.runtime.ports import Backend, Bus, Store
@@ -93,11 +94,11 @@ class Services:
             transport=self._transports.get("github"),
         )
 
-    def railway_for(self, place: config.TargetConfig) -> Railway:
+    def railway_for(self, place: TargetConfig) -> Railway:
         """Railway, asked with the token of the target's own environment: there is no other way to ask it."""
         return self.railway_with(place.railway_token)
 
-    def railway_with(self, token: config.RailwayToken) -> Railway:
+    def railway_with(self, token: RailwayToken) -> Railway:
         return self._railway.using(token.secret, token.kind)
 
     @cached_property
@@ -112,7 +113,7 @@ class Services:
 
         return Railway(
             url=self.settings.railway_api_url,
-            token_kind=config.RailwayToken().kind,
+            token_kind=RailwayToken().kind,
             secrets=self.secrets,
             transport=self._transports.get("railway"),
         )

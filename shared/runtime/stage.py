@@ -21,9 +21,9 @@ from shared.core.pipeline import Refusal, Terms, Transition
 from shared.core.reasons import Reason
 from shared.core.run import Lease, Run, Stage
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.errors import BadInput, Conflict, Final, SecretMissing, TransientError, VendorError
 from shared.runtime import caller, envelope, log
-from shared.runtime.config import TargetConfig
 from shared.runtime.ports import Create, Found, Update
 from shared.runtime.redaction import redact
 from shared.runtime.services import Services, current

@@ -13,7 +13,7 @@ from msgspec import Struct
 from functions.webhooks import github
 from local.world.vendors import Vendors
 from shared.core.events import Event
-from shared.runtime.config import TargetConfig
+from shared.core.target_config import TargetConfig
 
 BRANCHES = {"production": "main", "staging": "staging"}
 RULES = """

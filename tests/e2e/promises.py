@@ -21,8 +21,8 @@ from shared.core.events import CommentWritten, PullRequestMerged
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Run, Stage, Status
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.runs import commands, texts
-from shared.runtime.config import TargetConfig
 
 FOLLOWS = {
     Stage.MERGE: {Stage.DEPLOY},

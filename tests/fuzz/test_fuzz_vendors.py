@@ -26,8 +26,9 @@ from shared.clients.github.app import GitHubApp
 from shared.clients.github.client import GitHub
 from shared.clients.github.operator import GitHubOperator
 from shared.clients.n8n import N8n
-from shared.clients.probe import Answer, Probe
+from shared.clients.probe import Probe
 from shared.clients.railway.client import Railway
+from shared.core.observed import Answer
 from shared.errors import TransientError, VendorError
 from shared.runtime.secrets import Secrets
 

@@ -27,8 +27,8 @@ from local.emulation.backends import KINDS
 from local.emulation.topics import create_topics_and_subscriptions
 from shared.core import pipeline
 from shared.core.run import Kind, Run, Stage, Status, Trigger
+from shared.core.target_config import TargetConfig
 from shared.runtime import config
-from shared.runtime.config import TargetConfig
 from shared.runtime.ports import Backend, Create
 from shared.runtime.services import Services
 from shared.runtime.settings import Settings

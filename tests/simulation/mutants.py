@@ -42,13 +42,13 @@ from local.simulation.place import module
 from local.simulation.simulation import Outcome, Simulation, simulate
 from shared.clients import n8n
 from shared.clients.github.client import GitHub
-from shared.clients.probe import Answer
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
+from shared.core.observed import Answer, DeploymentState
 from shared.core.outcome import Fail, Rejected
 from shared.core.run import Rollback, Run, Stage, Verdict
 from shared.core.target import Target
+from shared.core.target_config import RailwayToken
 from shared.errors import Conflict, Unavailable, UnknownOutcome
-from shared.runtime.config import RailwayToken
 from shared.runtime.ports import Create
 from shared.runtime.services import Services
 

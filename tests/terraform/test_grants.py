@@ -13,8 +13,8 @@ from terraform.usage import Use
 from local import topology
 from local.packaging import packages
 from local.topology import Function
+from shared.core.target_config import RAILWAY_API
 from shared.runtime import config
-from shared.runtime.secrets import RAILWAY_API
 
 PROJECT = "acme-project"
 TOPOLOGY = topology.load()

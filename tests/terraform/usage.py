@@ -27,7 +27,8 @@ from shared.clients.github.app import GitHubApp
 from shared.core.policy import Policy
 from shared.core.run import Stage, Status
 from shared.core.target import QueueEntry, Target
-from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, NAMES, RAILWAY_API, Secrets
+from shared.core.target_config import RAILWAY_API
+from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, NAMES, Secrets
 
 SEEDS = range(40)
 STAGES = [stage for stage in Stage if stage is not Stage.DONE]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.clients.railway.client import DeploymentState
+from shared.core.observed import DeploymentState
 from shared.core.pipeline import Pace, Terms
 from shared.core.policy import Policy
 from shared.core.reasons import Reason

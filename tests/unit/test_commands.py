@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from unit.building import terms
 
 from shared.core.reasons import Reason
+from shared.core.target_config import TargetConfig
 from shared.runs.commands import (
     USAGE,
     Command,
@@ -26,7 +27,6 @@ from shared.runs.commands import (
     parse,
     split_reason,
 )
-from shared.runtime.config import TargetConfig
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

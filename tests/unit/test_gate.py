@@ -8,8 +8,7 @@ import pytest
 from unit.building import HEAD, terms
 
 from shared.clients.github.client import RequiredCheck
-from shared.clients.github.pull_request import CheckState, PullRequestState
-from shared.clients.github.suites import SuiteState
+from shared.core.observed import CheckState, PullRequestState, SuiteState
 from shared.core.outcome import Fail, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from unit.building import MERGE, NOON, OLD, a_deployment, a_run, a_version, a_way_back, at, terms
 
 from functions.verify.checks import Sight, assess, conclude
-from shared.clients.probe import Answer
+from shared.core.observed import Answer
 from shared.core.outcome import Advance, Fail, Wait
 from shared.core.reasons import Reason
 from shared.core.run import Check, Stage, Verdict, Verification
@@ -242,7 +242,7 @@ class TestWell:
         outcome = conclude(a_run(Stage.VERIFY, verification=None), ALL_WELL, terms())
 
         assert outcome == Wait(
-            message="healthy; to stay so for 300 s",
+            message="healthy; must stay healthy for 300 s",
             wake_in=60,
             otherwise=Reason.VERIFY_INCONCLUSIVE,
             changes={
@@ -358,7 +358,7 @@ class TestFailing:
         relapses = 1 if healthy_since else 0
         seen = Verification(checks=self.checks, failures=failures + 1, looked_at=NOON, relapses=relapses)
         if fails:
-            said = f"503 Service Unavailable ({failures + 1} looks in a row)"
+            said = f"503 Service Unavailable ({failures + 1} failed checks in a row)"
             assert outcome == Fail(Reason.UNHEALTHY, said, changes={"verification": seen})
         else:
             assert outcome == Wait(

@@ -9,7 +9,7 @@ from local.simulation.invariants.asking import Question
 from local.world.railway.deployment import Deployment
 from shared.core.reasons import Reason
 from shared.core.run import Run, Status
-from shared.runtime.config import TargetConfig
+from shared.core.target_config import TargetConfig
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness

@@ -21,9 +21,9 @@ from shared.core import notices
 from shared.core.reasons import Reason
 from shared.core.run import EntryKind, Kind, Run, Stage, Status
 from shared.core.target import Target
+from shared.core.target_config import TargetConfig
 from shared.runs import commands
 from shared.runs.commands import Deploy
-from shared.runtime.config import TargetConfig
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness

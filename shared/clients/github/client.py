@@ -17,11 +17,12 @@ from shared.clients.github.activity import Activity, ActivityAnswer
 from shared.clients.github.answers import MOST_PAGES, Pages, decode, raise_graphql_errors
 from shared.clients.github.app import GitHubApp, Identify
 from shared.clients.github.comment import CommentAnswer, ReactionAnswer, WrittenComment
-from shared.clients.github.labelling import Labelling, LabellingAnswer
-from shared.clients.github.merging import HIDDEN_RULE, Passes, RequiredCheck, passes
-from shared.clients.github.pull_request import CheckState, PullRequestAnswer, PullRequestState, assemble
+from shared.clients.github.labelling import LabellingAnswer
+from shared.clients.github.merging import Passes, passes
+from shared.clients.github.pull_request import PullRequestAnswer, assemble
 from shared.clients.github.pull_request_query import QUERY
 from shared.clients.github.registration import Delivery, Registration, undelivered
+from shared.core.observed import HIDDEN_RULE, CheckState, Labelling, PullRequestState, RequiredCheck
 from shared.errors import NotFound, PullRequestUnknown, Refused, Unauthorized, Unavailable
 from shared.runtime.ports import Clock
 from shared.runtime.secrets import Secrets

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from shared.core.observed import Labelling
 from shared.errors import NotFound, PullRequestUnknown, Unavailable
 
 QUERY = """
@@ -18,15 +19,6 @@ query ($owner: String!, $name: String!, $number: Int!) {
   } }
 }
 """
-
-
-class Labelling(Struct, frozen=True):
-    """That somebody set the label. `id` is another one each time that it is set."""
-
-    id: str
-    actor: str
-    by_person: bool
-    at: datetime
 
 
 class _Actor(Struct, rename={"kind": "__typename"}):

@@ -10,20 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from msgspec import Struct
-
 Passes = Literal["by itself", "by people", "never"]
-
-
-HIDDEN_RULE = "a rule that cannot be read"
-"""In the place of the check that it may demand."""
-
-
-class RequiredCheck(Struct, frozen=True):
-    """A check that has to pass; `app_id`: reported by this App, whichever when it is None."""
-
-    context: str
-    app_id: int | None = None
 
 
 _VIOLATIONS = "Repository rule violations found"

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from shared.clients.github.suites import CheckSuites, SuiteState
+from shared.clients.github.suites import CheckSuites, state_of
+from shared.core.observed import CheckState, PullRequestState
 from shared.errors import NotFound, PullRequestUnknown, Unavailable
 
 Time = Annotated[datetime, Meta(tz=True)]
@@ -17,68 +18,6 @@ UNREADABLE_CHECK = "a check that cannot be read"
 _PASSED = {"SUCCESS", "NEUTRAL", "SKIPPED"}
 _UNFINISHED = {"PENDING", "EXPECTED"}
 _GIVEN_UP = {"CANCELLED", "STALE"}
-
-
-class CheckState(Struct, frozen=True, kw_only=True):
-    """A check run or a commit status; success, neutral and skipped count as passed."""
-
-    name: str
-    state: Literal["pending", "passed", "failed"]
-    required: bool
-    app_id: int | None
-    """The App that reports the check run; None for a commit status."""
-    url: str | None
-    conclusion: str | None = None
-    """GitHub's word for how it ended, such as `failure`, `cancelled`, `action_required`; None until then."""
-    known_at: datetime | None = None
-    """When GitHub recorded it: its check suite, or the latest commit status of that name."""
-    ended_at: datetime | None = None
-    """As its App says; None for a commit status."""
-
-
-class PullRequestState(Struct, frozen=True, kw_only=True):
-    """A pull request at one moment, with the checks of its head. A required check that never reported is not in it."""
-
-    number: int
-    title: str
-    author: str
-    url: str
-    state: Literal["open", "closed"]
-    draft: bool
-    merged: bool
-    merge_sha: str | None
-    """The commit on the base branch, once merged; with squash and rebase another one than the head."""
-    head_sha: str
-    base: str
-    mergeable: bool | None
-    """None while GitHub computes it: ask again after some seconds."""
-    merge_state: str
-    """GitHub's MergeStateStatus in lower case: behind, blocked, clean, dirty, draft, has_hooks, unknown, unstable."""
-    review: Literal["approved", "changes_requested", "review_required"] | None
-    """None where no rule asks for reviews."""
-    merge_queue: bool
-    checks: tuple[CheckState, ...]
-    from_fork: bool
-    """Whoever pushes to it may have no rights in the repository."""
-    public: bool
-    """Everybody can read the repository, and so the comments on the pull request."""
-    labels: tuple[str, ...]
-    """All: GitHub lets a pull request have a hundred."""
-    merged_by: str | None = None
-    merged_at: datetime | None = None
-    suites: tuple[SuiteState, ...] = ()
-    """The check suites of the head, but for our own."""
-    recorded_at: datetime | None = None
-    """Since when CI may have known of this head, by GitHub's clock: the earliest suite, status or review of the commit,
-    or what came later and lets CI begin again (the pull request was opened or reopened, marked as ready, sent to
-    another base; its branch was forced to this commit). None while nothing is recorded of the commit. The times in the
-    commit itself are not checked: whoever wrote it chose them."""
-    own_update_of: str | None = None
-    """The head before, where this one is GitHub's merge of the base into it that we asked for (`update_branch`)."""
-
-    def carries(self, label: str) -> bool:
-        """GitHub does not tell labels apart by their case."""
-        return label.casefold() in {one.casefold() for one in self.labels}
 
 
 class _Login(Struct):
@@ -349,7 +288,7 @@ def assemble(
         public=public,
         labels=tuple(label.name for label in first.labels.nodes) if first.labels else (),
         checks=tuple(_checks(nodes)),
-        suites=tuple(SuiteState.read(suite) for suite in suites if suite is None or not suite.is_of(own_app)),
+        suites=tuple(state_of(suite) for suite in suites if suite is None or not suite.is_of(own_app)),
         recorded_at=_recorded_at(first, nodes, [suite.created_at for suite in suites if suite]),
         own_update_of=head.update_of(own_bot) if head else None,
     )

@@ -11,32 +11,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from shared.core.observed import SuiteState
+
 UNREADABLE_SUITE = "a check suite that GitHub does not show"
-
-
-class SuiteState(Struct, frozen=True, kw_only=True):
-    app: str
-    """The name of its App; `slug` is the one in addresses."""
-    slug: str | None
-    status: str
-    """GitHub's CheckStatusState in lower case: queued, in_progress, completed, waiting, requested, pending; or unknown,
-    where GitHub lists a suite and does not show it."""
-    conclusion: str | None = None
-    check_runs: int = 0
-    created_at: datetime | None = None
-
-    @staticmethod
-    def read(suite: Suite | None) -> SuiteState:
-        if suite is None:
-            return SuiteState(app=UNREADABLE_SUITE, slug=None, status="unknown")
-        return SuiteState(
-            app=(suite.app.name or suite.app.slug) if suite.app else "an App that is gone",
-            slug=suite.app.slug if suite.app else None,
-            status=suite.status.lower(),
-            conclusion=suite.conclusion.lower() if suite.conclusion else None,
-            check_runs=suite.check_runs.total_count if suite.check_runs else 0,
-            created_at=suite.created_at,
-        )
 
 
 class _App(Struct, rename="camel"):
@@ -72,3 +49,17 @@ class _PageInfo(Struct, frozen=True, rename="camel"):
 class CheckSuites(Struct, rename="camel"):
     page_info: _PageInfo = _PageInfo()
     nodes: list[Suite | None] = []
+
+
+def state_of(suite: Suite | None) -> SuiteState:
+    """None: GitHub lists it and does not show it."""
+    if suite is None:
+        return SuiteState(app=UNREADABLE_SUITE, slug=None, status="unknown")
+    return SuiteState(
+        app=(suite.app.name or suite.app.slug) if suite.app else "an App that is gone",
+        slug=suite.app.slug if suite.app else None,
+        status=suite.status.lower(),
+        conclusion=suite.conclusion.lower() if suite.conclusion else None,
+        check_runs=suite.check_runs.total_count if suite.check_runs else 0,
+        created_at=suite.created_at,
+    )

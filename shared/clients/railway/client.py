@@ -18,9 +18,11 @@ from shared.clients.answers import RAILWAY, Said, error_of, is_page
 from shared.clients.http import open_client, retry_after, send
 from shared.clients.railway import wire
 from shared.clients.railway.setup import Setup, TokenKind
+from shared.core.observed import KNOWN_STATUSES, DeploymentState, ServiceState
+from shared.core.target_config import RAILWAY_API
 from shared.errors import Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
-from shared.runtime.secrets import RAILWAY_API, Secrets
+from shared.runtime.secrets import Secrets
 from shared.runtime.unreadable import UNREADABLE
 
 log = logging.getLogger("signalbox")
@@ -32,139 +34,12 @@ LONGEST_LINE = 500
 LONGEST_ENTRY = 4 * LONGEST_LINE
 """Characters of one entry of a log that are looked at; it may have several lines."""
 
-_IN_PROGRESS = {"INITIALIZING", "QUEUED", "WAITING", "NEEDS_APPROVAL", "BUILDING", "DEPLOYING"}
 _ON_ITS_WAY = {"INITIALIZING", "QUEUED", "BUILDING", "DEPLOYING"}
-_LIVE = {"SUCCESS", "SLEEPING"}
-_FAILED = {"FAILED", "CRASHED"}
-_GONE = {"REMOVING", "REMOVED"}
-_KNOWN = _IN_PROGRESS | _LIVE | _FAILED | _GONE | {"SKIPPED"}
-_PAUSED = {"NEEDS_APPROVAL", "WAITING", "QUEUED"}
 _ENDED_INSTANCES = {"EXITED", "STOPPED", "CRASHED"}
-_WATCHED_FILES = "watched files"
-"""Railway's own words: "No changes to watched files"; the other known ones are "CI check suite failed"."""
 _UNREADABLE = wire.Problem(message="Problem processing request, and Railway's error cannot be read")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
-
-
-class DeploymentState(Struct, frozen=True, kw_only=True):
-    """A deployment as Railway describes it now. A commit has any number of them: its hash is not a key."""
-
-    id: str
-    status: str
-    created_at: datetime
-    commit_sha: str | None = None
-    url: str | None = None
-    can_rollback: bool = False
-    can_redeploy: bool = False
-    stopped: bool = False
-    """All its instances have ended, by Railway's word or by their own statuses (DeploymentInstanceStatus).
-
-    Together with SUCCESS: the process ended with code 0, which a service that runs by a schedule does after each tick.
-    """
-    skipped_reason: str | None = None
-    """Why Railway skipped it, in Railway's words, as far as it says so."""
-    image: str | None = None
-    migrates: bool = False
-    """It ran a preDeployCommand, which a rollback does not undo."""
-    running_instances: int = 0
-    health_check: str | None = None
-    """The path that Railway checks before the deployment goes live; empty for none, None where Railway does not say."""
-    config_file: str | None = None
-    """The railway.json or railway.toml that configured it."""
-    file_settings: tuple[str, ...] = ()
-    """What that file sets, as far as Railway says, such as `deploy.healthcheckPath`."""
-
-    @property
-    def in_progress(self) -> bool:
-        """Not final. A status that we do not know counts as such: the stage's deadline decides."""
-        return self.status in _IN_PROGRESS or self.status not in _KNOWN
-
-    @property
-    def live(self) -> bool:
-        """It serves, or does at the next request (SLEEPING). It may still turn into CRASHED."""
-        return self.status in _LIVE
-
-    @property
-    def ended(self) -> bool:
-        """Railway calls it live, and no process of it runs; one that sleeps is begun by the next request."""
-        return self.status == "SUCCESS" and self.stopped
-
-    @property
-    def serves(self) -> bool:
-        """It answers, or does at the next request: live, and its process has not ended."""
-        return self.live and not self.ended
-
-    @property
-    def paused(self) -> bool:
-        """Railway does not go on with it: it waits for a person's approval, for CI, or for builds that are paused.
-
-        How long that takes nobody knows (docs.railway.com: deployments, "Deployments paused - limited access").
-        """
-        return self.status in _PAUSED
-
-    @property
-    def failed(self) -> bool:
-        """FAILED (never went live, the previous deployment still serves) or CRASHED (after it went live)."""
-        return self.status in _FAILED
-
-    @property
-    def crashed(self) -> bool:
-        return self.status == "CRASHED"
-
-    @property
-    def skipped(self) -> bool:
-        """Not built: its checks failed, or no watched path changed."""
-        return self.status == "SKIPPED"
-
-    @property
-    def untouched(self) -> bool:
-        """Skipped because no file that the service watches has changed: there was nothing to deploy."""
-        return self.skipped and _WATCHED_FILES in (self.skipped_reason or "").lower()
-
-    @property
-    def gone(self) -> bool:
-        """Replaced, cancelled or removed by hand. While REMOVING it may still serve."""
-        return self.status in _GONE
-
-
-class ServiceState(Struct, frozen=True, kw_only=True):
-    """A service in one environment: what serves it and where; `host` is None for a private service."""
-
-    active: tuple[DeploymentState, ...]
-    """What runs now, in Railway's order: the predecessor stays among them, REMOVING, until it has drained."""
-    latest_id: str | None
-    host: str | None
-    """A custom domain that certainly leads here, else Railway's own; None where there is neither."""
-    unused_domains: dict[str, str] = {}
-    """Custom domains that may lead elsewhere, and why that is thought."""
-    healthcheck_path: str | None
-    """By the service's own settings. A config file comes before them and never changes them."""
-    image: str | None
-    repository: str | None
-    on_its_way: bool = False
-    """The latest deployment is being built or started, and waits for nobody."""
-    overlap_seconds: int | None = None
-    """For how long the predecessor goes on serving; None when the service does not say."""
-    cron_schedule: str | None = None
-    """The process is begun by this schedule and ends by itself (docs.railway.com: cron jobs)."""
-    sleeps: bool = False
-    """It is put to sleep when idle, and each request wakes it (docs.railway.com: serverless)."""
-    watch_patterns: tuple[str, ...] = ()
-    """What a push has to change to be deployed, in the form of .gitignore; anything where there are none."""
-
-    @property
-    def left_alone(self) -> str | None:
-        """Why nobody should check its health again and again; None where that does no harm and says something."""
-        if self.cron_schedule:
-            return f"it runs by its schedule {self.cron_schedule}"
-        asleep = any(one.status == "SLEEPING" for one in self.active)
-        return "it sleeps when idle, and a check would wake it" if self.sleeps or asleep else None
-
-    def stands(self, deployment: DeploymentState) -> bool:
-        """Whether it is live as it should be: a process that has ended is right only between a schedule's ticks."""
-        return deployment.serves or (deployment.live and bool(self.cron_schedule))
 
 
 class Railway:
@@ -346,7 +221,7 @@ def _lost(changes: bool) -> type[Unavailable | UnknownOutcome]:
 
 
 def _state(raw: wire.Deployment) -> DeploymentState:
-    if raw.status not in _KNOWN:
+    if raw.status not in KNOWN_STATUSES:
         log.warning("Railway deployment %s has the unknown status %s; taken as not final", raw.id, raw.status)
     meta = _lenient(raw.meta, wire.DeploymentMeta)
     deploy = _lenient(_lenient(meta.service_manifest, wire.Manifest).deploy, wire.ManifestDeploy)

@@ -26,7 +26,8 @@ from local.world.application import Application
 from local.world.clock import VirtualClock
 from local.world.railway.server import RailwayWorld
 from shared.clients.health_body import HealthRule
-from shared.clients.probe import Answer, Probe
+from shared.clients.probe import Probe
+from shared.core.observed import Answer
 from shared.core.run import Verdict
 
 NEW = "a" * 40

@@ -16,11 +16,13 @@ from local.world.clock import VirtualClock
 from local.world.faults import Fault
 from local.world.railway.deployment import CustomDomain
 from local.world.railway.server import RailwayWorld
-from shared.clients.railway.client import DeploymentState, Railway
+from shared.clients.railway.client import Railway
 from shared.clients.railway.operations import Listed, Operations, Step, Used
+from shared.core.observed import DeploymentState
+from shared.core.target_config import RAILWAY_API
 from shared.errors import Final, NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.redaction import MASK, remember
-from shared.runtime.secrets import RAILWAY_API, Secrets
+from shared.runtime.secrets import Secrets
 
 URL = "https://backboard.railway.test/graphql/v2"
 OLD, NEW = "0" * 40, "a" * 40

@@ -740,7 +740,7 @@ async def test_unlocking_lifts_lock_and_hold_and_calls_the_next_run(scene: Scene
     target = await scene.target()
     assert (target.lock, target.hold, target.active, target.queue) == (None, None, "next", ())
     assert published(scene) == [("merge", "next")]
-    assert "open for deployments" in reply
+    assert "is unlocked" in reply
 
 
 async def test_unlocking_a_busy_target_calls_nobody(scene: Scene) -> None:
@@ -752,7 +752,7 @@ async def test_unlocking_a_busy_target_calls_nobody(scene: Scene) -> None:
 
 
 async def test_unlocking_what_was_never_locked_is_harmless(scene: Scene) -> None:
-    assert "open for deployments" in await command(scene, "/unlock production")
+    assert "is unlocked" in await command(scene, "/unlock production")
 
 
 # Again later

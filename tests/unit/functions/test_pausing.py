@@ -13,7 +13,8 @@ from functions.sweep.probation import failed_probation
 from local.cli import pausing
 from local.operating.workplace import Place
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
-from shared.clients.railway.client import Railway, ServiceState
+from shared.clients.railway.client import Railway
+from shared.core.observed import ServiceState
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.run import Stage, Status

@@ -10,7 +10,8 @@ import pytest
 
 from local import topology
 from shared.core.run import Stage
-from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY, RAILWAY_API
+from shared.core.target_config import RAILWAY_API
+from shared.runtime.secrets import GITHUB_APP_PRIVATE_KEY
 
 HANDLERS = {
     "merge": ("merge_when_ready", ["Claim", "GitHub", "WatchPatterns"]),

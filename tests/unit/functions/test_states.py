@@ -242,12 +242,12 @@ async def test_a_service_with_a_schedule_is_right_between_its_ticks(scene: Scene
 
     # When it is verified
     run = await look(scene, run)
-    assert run.history[-1].message == "live, not looked at; to stay so for 30 s"
+    assert run.history[-1].message == "live, not checked; must stay live for 30 s"
     run = await look(scene, run, 30)
 
     # Then nothing was looked at, and nothing is called healthy
     assert (run.status, scene.application.calls) == (Status.SUCCEEDED, [])
-    assert run.history[-1].message == "live, not looked at: Railway has called it live for 30 s"
+    assert run.history[-1].message == "live, not checked: Railway has called it live for 30 s"
     assert run.verification is not None
     assert {check.name: check.verdict for check in run.verification.checks}["health"] is Verdict.NOT_RUN
     assert (await scene.target()).health.state == "unknown"
@@ -295,7 +295,7 @@ async def test_a_previous_version_that_cannot_be_looked_at_is_not_called_healthy
     await scene.wake("monitor", run.id)
     await scene.settle()
     after = await scene.run(run.id)
-    assert after.history[-1].message == "the previous version is live, not looked at; there was nothing to roll back"
+    assert after.history[-1].message == "the previous version is live, not checked; there was nothing to roll back"
 
 
 # What the sweep leaves alone
@@ -360,7 +360,7 @@ async def test_the_policy_turns_the_looks_off(scene: Scene) -> None:
     await scene.sweep()
     assert scene.application.calls == []
     shown = await shown_health(scene)
-    assert (shown["state"], shown["detail"]) == ("unknown", "not looked at: `policy.watch` is false")
+    assert (shown["state"], shown["detail"]) == ("unknown", "not checked: `policy.watch` is false")
 
 
 async def test_what_was_verified_without_a_look_ends_no_loss_of_health(scene: Scene) -> None:

@@ -89,7 +89,7 @@ async def test_somebody_elses_version_is_told_once_and_left_alone(scene: Scene) 
     assert (serving.deployment_id, serving.commit_sha, serving.drifting_since) == (id, OTHER, since)
     (told,) = scene.n8n.notifications
     assert (told["event"], told["severity"], told["commit_sha"]) == ("drifted", "warning", OTHER)
-    assert f"deployment {id[:8]} of {OTHER[:7]} serves, and {OLD[:7]} was verified last" in told["text"]
+    assert f"deployment {id[:8]} of {OTHER[:7]} is live, and {OLD[:7]} was verified last" in told["text"]
     assert "`/rollback`" in told["text"]
     assert scene.railway.serving(SERVICE, ENVIRONMENT).id == id
 

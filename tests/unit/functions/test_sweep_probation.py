@@ -81,7 +81,7 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     assert [one["severity"] for one in scene.n8n.notifications if one["event"] == "rolled_back"] == ["error"]
     (comment,) = scene.comments()
     assert "rolled back to an earlier version" in comment
-    assert "Begun by Signalbox itself" in comment
+    assert "Started by Signalbox" in comment
     assert "`unhealthy`" in comment
     assert "quarantined" in comment
     assert "@signalbox" not in comment
