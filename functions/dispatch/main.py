@@ -8,6 +8,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from functions.dispatch.answering import answer
 from functions.dispatch.arrivals import hear
 from shared.core.events import (
     ChecksReported,
@@ -32,7 +33,6 @@ from shared.errors import (
     Unavailable,
     VendorError,
 )
-from shared.runs.answering import answer
 from shared.runs.deploy_label import labelled
 from shared.runs.expiring_secrets import owe_one
 from shared.runs.pull_request_analysis import owe_analysis

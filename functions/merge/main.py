@@ -9,18 +9,17 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.merge import touched_files
+from functions.merge import gate, touched_files
+from functions.merge.gate import Behind, Look
 from functions.merge.touched_files import WatchPatterns
 from shared.clients.github.client import BaseMoved, GitHub, HeadMoved, NotMergeable
 from shared.core import pipeline, targets
-from shared.core.observed import PullRequestState
+from shared.core.observed import PullRequestState, asked_by_label, is_same_head
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.run import PullRequest, Stage
 from shared.errors import Refused, Unauthorized
-from shared.runs import gate
-from shared.runs.gate import Behind, Look
 from shared.runtime import stage
 from shared.runtime.services import Services, prepare
 from shared.runtime.stage import Claim, Overtaken
@@ -66,7 +65,7 @@ async def _judge(claim: Claim, github: GitHub, pull: PullRequestState) -> Outcom
     """None when it may be merged now."""
     run, policy = claim.run, claim.terms.policy
     by_label = run.trigger.source == "label"
-    if by_label and not gate.asked_by_label(pull, policy):
+    if by_label and not asked_by_label(pull, policy):
         return Fail(Reason.LABEL_REMOVED, f"the label that {run.trigger.actor} set is no longer on the pull request")
     required = await github.required_checks(run.repository, pull.base)
     now = claim.terms.now
@@ -81,7 +80,7 @@ async def _judge(claim: Claim, github: GitHub, pull: PullRequestState) -> Outcom
 
 def _follow(known: PullRequest, pull: PullRequestState, policy: Policy) -> Outcome:
     """The run goes on with the head that GitHub made of the judged one at our request, and with no other."""
-    if not gate.is_same_head(known.head_sha, pull):
+    if not is_same_head(known.head_sha, pull):
         return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     return Wait(
         message=f"GitHub updated the branch from {pull.base}: it is at {pull.head_sha[:7]} now",
@@ -121,7 +120,7 @@ async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, p
             message="merged; GitHub does not name the merge commit yet", wake_in=5, otherwise=Reason.VENDOR_UNAVAILABLE
         )
     asked = run.pull_request if run.trigger.source in ("command", "label") else None
-    if asked is not None and not gate.is_same_head(asked.head_sha, pull):
+    if asked is not None and not is_same_head(asked.head_sha, pull):
         return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)

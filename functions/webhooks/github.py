@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 
 from functions.webhooks.payload import parse
+from shared.core.commands import command_line
 from shared.core.events import (
     ChecksReported,
     CommentWritten,
@@ -25,7 +26,6 @@ from shared.core.events import (
     RepositoryMoved,
 )
 from shared.errors import BadInput
-from shared.runs.commands import command_line
 
 FORM = "application/x-www-form-urlencoded"
 FIELDS = 10

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from shared.core.policy import Policy
 from shared.core.run import Verdict
 
 
@@ -281,3 +282,13 @@ class Answer(Struct, frozen=True, kw_only=True):
         if not self.reached or (self.by_edge and not answered_before):
             return Verdict.INCONCLUSIVE
         return Verdict.PASS if self.healthy else Verdict.FAIL
+
+
+def asked_by_label(pull: PullRequestState, policy: Policy) -> bool:
+    """Whether the pull request carries the label that asks for its deployment."""
+    return policy.deploy_label is not None and pull.carries(policy.deploy_label)
+
+
+def is_same_head(head_sha: str, pull: PullRequestState) -> bool:
+    """Whether the pull request is at this head, or at what we made GitHub bring up to date from it."""
+    return head_sha in (pull.head_sha, pull.own_update_of)

@@ -6,23 +6,16 @@ and who set it. So nobody waits for anything, and a webhook that repeats, or com
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
-from shared.core.observed import Labelling, PullRequestState
+from shared.core.observed import Labelling, PullRequestState, asked_by_label, is_same_head
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Run, Trigger
 from shared.core.target import Target
 from shared.core.target_config import TargetConfig
-from shared.errors import Unauthorized, is_locked
 from shared.runs import texts
-from shared.runs.answering import KEPT_SILENT, MAY_DEPLOY
-from shared.runs.commands import Unusable
-from shared.runs.gate import asked_by_label, is_same_head
-from shared.runs.reply_lease import alone
+from shared.runs.replying import MAY_DEPLOY, Declined, alone, reply
 from shared.runs.start import new_run, runs_of, start
 from shared.runtime import log
 from shared.runtime.services import Services
-from shared.runtime.update import amend
 
 
 async def labelled(services: Services, repository: str, number: int) -> bool:
@@ -59,12 +52,12 @@ async def _start(services: Services, place: TargetConfig, pull: PullRequestState
     permission = await services.github.permission(place.repository, set_by.actor)
     if permission not in MAY_DEPLOY:
         message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
-        await _reply(services, place, pull, set_by, Unusable(Reason.NOT_AUTHORIZED, message))
+        await _reply(services, place, pull, set_by, Declined(Reason.NOT_AUTHORIZED, message))
         return True
     if pull.from_fork:  # whose author may have pushed since: GitHub has no time of a push that they cannot choose
         message = f"a label deploys no fork, whose author can push at any time; the head is {pull.head_sha} now"
         usage = f"/deploy {place.service}/{place.environment} {pull.head_sha}"
-        await _reply(services, place, pull, set_by, Unusable(Reason.HEAD_UNCONFIRMED, message, usage))
+        await _reply(services, place, pull, set_by, Declined(Reason.HEAD_UNCONFIRMED, message, usage))
         return True
     trigger = Trigger(source="label", actor=set_by.actor, id=f"{set_by.id} {pull.head_sha}", url=pull.url)
     await start(services, new_run(services, place, pull, trigger))
@@ -84,7 +77,7 @@ def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:
 
 
 async def _reply(
-    services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, refused: Unusable
+    services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, refused: Declined
 ) -> None:
     """Once, however often the label is looked at, for whichever target; where there is no reply that is remembered."""
     first, marker = services.config.in_repository(place.repository)[0], texts.reply_marker(set_by.id)
@@ -94,16 +87,6 @@ async def _reply(
     if await services.github.has_comment(place.repository, pull.number, marker=marker):
         return
     log.info("label refused", code=refused.code, actor=set_by.actor)
-    text = texts.refusal(refused.code, refused.message, refused.usage)
     async with alone(services, set_by.id, first):
-        try:
-            await services.github.upsert_comment(place.repository, pull.number, marker=marker, body=text)
-        except Unauthorized as error:
-            if not is_locked(error):
-                raise
-            log.warning("no reply to the label", number=pull.number, reason=str(error))
-
-            def remember(target: Target) -> Target:
-                return replace(target, silent=(*target.silent, set_by.id)[-KEPT_SILENT:])
-
-            await amend(services.store, Target, first.id, remember, missing=Target(id=first.id))
+        text = texts.refusal(refused.code, refused.message, refused.usage)
+        await reply(services, first, pull.number, to=set_by.id, text=text)

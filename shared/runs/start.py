@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import Literal
 
 from shared.core import pipeline
-from shared.core.observed import PullRequestState
+from shared.core.observed import PullRequestState, is_same_head
 from shared.core.outcome import Message
 from shared.core.run import Kind, PullRequest, Rollback, Run, Stage, Status, Trigger, run_id
 from shared.core.target import Target
 from shared.core.target_config import TargetConfig
 from shared.errors import Conflict, Unavailable
-from shared.runs.gate import is_same_head
 from shared.runtime import log
 from shared.runtime.ports import Condition, Create, Query
 from shared.runtime.services import Services

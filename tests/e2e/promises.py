@@ -16,13 +16,13 @@ from msgspec import Struct
 from local.world.github.model import PASSED, PullRequest
 from local.world.railway.deployment import Plan
 from local.world.vendors import Vendors
-from shared.core import notices
+from shared.core import commands, notices
 from shared.core.events import CommentWritten, PullRequestMerged
 from shared.core.reasons import Reason
 from shared.core.run import Kind, Run, Stage, Status
 from shared.core.target import Target
 from shared.core.target_config import TargetConfig
-from shared.runs import commands, texts
+from shared.runs import texts
 
 FOLLOWS = {
     Stage.MERGE: {Stage.DEPLOY},

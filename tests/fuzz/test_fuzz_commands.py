@@ -8,9 +8,14 @@ from fuzz.inputs import command_lines, fuzzed, whole_texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from functions.dispatch.commands import Command, parse
+from functions.dispatch.commands.deploy import Deploy
+from functions.dispatch.commands.lock import Lock
+from functions.dispatch.commands.rollback import Rollback
+from functions.dispatch.commands.unlock import Unlock
+from shared.core import commands
 from shared.core.reasons import Reason
-from shared.runs import commands
-from shared.runs.commands import Command, Deploy, Lock, Rollback, Unlock, Unusable
+from shared.runs.replying import Declined
 
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,8}", fullmatch=True).filter(lambda name: name != "to")
 places = st.none() | names | st.tuples(names, names).map("/".join)
@@ -47,11 +52,11 @@ def written(command: Command, space: str) -> str:
 @example(line="/")
 @example(line="x")
 def test_any_line_is_read(line):
-    read = commands.parse(line)
+    read = parse(line)
 
     if not commands.is_command(line):
-        assert isinstance(read, Unusable)
-    if isinstance(read, Unusable):
+        assert isinstance(read, Declined)
+    if isinstance(read, Declined):
         assert read.code is Reason.COMMAND_INVALID
         assert read.message
 
@@ -64,12 +69,12 @@ def test_what_is_written_as_the_usage_says_is_understood(command, space, shout):
         line = re.sub(r"/[a-z]+", lambda found: found[0].upper(), line, count=1)
 
     assert commands.is_command(line)
-    assert commands.parse(line) == command
+    assert parse(line) == command
 
 
 @fuzzed(100)
 @given(line=command_lines)
 def test_a_command_that_was_read_is_written_and_read_again(line):
-    read = commands.parse(line)
-    if not isinstance(read, Unusable):
-        assert commands.parse(written(read, " ")) == read
+    read = parse(line)
+    if not isinstance(read, Declined):
+        assert parse(written(read, " ")) == read

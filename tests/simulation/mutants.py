@@ -15,6 +15,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+import functions.dispatch.answering
+import functions.dispatch.commands.deploy
+import functions.dispatch.commands.given
+import functions.merge.gate
 import functions.merge.touched_files
 import functions.sweep.drift
 import functions.sweep.health
@@ -26,9 +30,7 @@ import shared.clients.railway.client
 import shared.core.notices
 import shared.core.pipeline
 import shared.core.targets
-import shared.runs.answering
 import shared.runs.deploy_label
-import shared.runs.gate
 import shared.runs.railway_health_check
 import shared.runs.repositories
 import shared.runs.start
@@ -238,7 +240,7 @@ def _create_twice() -> list[Replacement]:
             begun = shared.core.pipeline.begin(run, services.terms(run.target))
             await services.store.commit(Create(replace(begun.run, id=f"{run.id}-{services.token()}")))
 
-    return [(shared.runs.start, "start", insist), (shared.runs.answering, "start", insist)]
+    return [(shared.runs.start, "start", insist), (functions.dispatch.commands.deploy, "start", insist)]
 
 
 @mutant("a rollback that fails is rolled back", 37)
@@ -594,24 +596,26 @@ def _untold_unverified() -> list[Replacement]:
 
 @mutant("a new head's checks are taken as they are", 21)
 def _no_settling() -> list[Replacement]:
-    return [(shared.runs.gate, "_settling", lambda *_: None)]
+    return [(functions.merge.gate, "_settling", lambda *_: None)]
 
 
 @mutant("a workflow that has listed no check is not waited for", 49)
 def _unlisted() -> list[Replacement]:
-    awaited = shared.runs.gate._is_awaited
-    return [(shared.runs.gate, "_is_awaited", lambda suite, *rest: bool(suite.check_runs) and awaited(suite, *rest))]
+    awaited = functions.merge.gate._is_awaited
+    return [
+        (functions.merge.gate, "_is_awaited", lambda suite, *rest: bool(suite.check_runs) and awaited(suite, *rest))
+    ]
 
 
 @mutant("a workflow of which a check has passed is taken for ended", 1)
 def _one_check_is_enough() -> list[Replacement]:
-    awaited = shared.runs.gate._is_awaited
-    return [(shared.runs.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
+    awaited = functions.merge.gate._is_awaited
+    return [(functions.merge.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
 
 
 @mutant("whoever moves the head is followed", 120)
 def _follows_anybody() -> list[Replacement]:
-    return [(shared.runs.gate, "is_same_head", lambda *_: True)]
+    return [(module("merge"), "is_same_head", lambda *_: True)]
 
 
 @mutant("a domain is looked at wherever it leads", 58)
@@ -715,13 +719,13 @@ def _no_reaction() -> list[Replacement]:
         await services.github.react(places[0].repository, comment.comment_id)
         return True
 
-    return [(shared.runs.answering, "_react", insist)]
+    return [(functions.dispatch.answering, "_react", insist)]
 
 
 @mutant("what a webhook says of a comment is believed", 4)
 def _believed() -> list[Replacement]:
     async def believe(_services: Any, event: Any, _places: Any) -> Any:
-        return shared.runs.answering.GivenCommand(
+        return functions.dispatch.commands.given.GivenCommand(
             comment_id=event.comment_id,
             number=event.number,
             author=event.author,
@@ -731,7 +735,7 @@ def _believed() -> list[Replacement]:
             confused=0,
         )
 
-    return [(shared.runs.answering, "_read", believe)]
+    return [(functions.dispatch.answering, "_read", believe)]
 
 
 @mutant("anybody gives commands", 4)
@@ -739,17 +743,17 @@ def _anybody() -> list[Replacement]:
     async def yes(*_: Any) -> bool:
         return True
 
-    return [(shared.runs.answering, "_may_command", yes)]
+    return [(functions.dispatch.answering, "_may_command", yes)]
 
 
 @mutant("a comment that was edited counts", 134)
 def _edited() -> list[Replacement]:
-    return [(shared.runs.answering, "_outdated", lambda *_: None)]
+    return [(functions.dispatch.answering, "_outdated", lambda *_: None)]
 
 
 @mutant("a fork is merged at whatever head it has", 1)
 def _any_head() -> list[Replacement]:
-    return [(shared.runs.answering, "_unconfirmed", lambda *_: None)]
+    return [(functions.dispatch.commands.deploy, "_unconfirmed", lambda *_: None)]
 
 
 @mutant("a label deploys a fork", 3)

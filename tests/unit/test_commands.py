@@ -10,23 +10,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from unit.building import terms
 
+from functions.dispatch.commands import USAGE, Command, parse
+from functions.dispatch.commands.deploy import Deploy
+from functions.dispatch.commands.lock import Lock, split_reason
+from functions.dispatch.commands.rollback import Rollback
+from functions.dispatch.commands.target import choose, choose_on
+from functions.dispatch.commands.unlock import Unlock
+from shared.core.commands import command_line, is_command
 from shared.core.reasons import Reason
 from shared.core.target_config import TargetConfig
-from shared.runs.commands import (
-    USAGE,
-    Command,
-    Deploy,
-    Lock,
-    Rollback,
-    Unlock,
-    Unusable,
-    choose,
-    choose_on,
-    command_line,
-    is_command,
-    parse,
-    split_reason,
-)
+from shared.runs.replying import Declined
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -157,14 +150,14 @@ def test_what_somebody_quotes_is_not_their_command(body, line):
 def test_a_pull_request_into_another_branch_is_told_which_are_deployed(name, branch, message):
     refused = choose_on(branch, name, [web, replace(staging, branch="develop")])
 
-    assert refused == Unusable(Reason.BRANCH_NOT_DEPLOYED, message)
+    assert refused == Declined(Reason.BRANCH_NOT_DEPLOYED, message)
 
 
 @pytest.mark.parametrize("branch", ["main", "next"])
 def test_a_target_that_does_not_exist_is_answered_with_those_that_do(branch):
     refused = choose_on(branch, "nowhere", [web, replace(staging, branch="develop")])
 
-    assert refused == Unusable(
+    assert refused == Declined(
         Reason.TARGET_AMBIGUOUS, "`nowhere` is no target here; there are: `web/production`, `web/staging`"
     )
 
@@ -194,7 +187,7 @@ def test_a_target_that_does_not_exist_is_answered_with_those_that_do(branch):
 )
 def test_what_is_not_understood_is_answered_with_the_usage(line, message):
     assert is_command(line)
-    assert parse(line) == Unusable(Reason.COMMAND_INVALID, message, USAGE[line.split()[0][1:]])
+    assert parse(line) == Declined(Reason.COMMAND_INVALID, message, USAGE[line.split()[0][1:]])
 
 
 @pytest.mark.parametrize("word", USAGE)
@@ -217,7 +210,7 @@ def test_no_command_raises(word, rest, gap):
 
     assert is_command(line)
     parsed = parse(line)
-    assert isinstance(parsed, Deploy | Rollback | Lock | Unlock | Unusable)
+    assert isinstance(parsed, Deploy | Rollback | Lock | Unlock | Declined)
     if isinstance(parsed, Deploy | Rollback | Unlock) and parsed.target is not None:
         assert parsed.target in line.lower()
 
@@ -277,7 +270,7 @@ def test_the_target_named_else_the_only_one_else_the_only_production(name, candi
     ],
 )
 def test_what_is_not_clear_is_never_guessed(name, candidates, message):
-    assert choose(name, candidates) == Unusable(Reason.TARGET_AMBIGUOUS, message)
+    assert choose(name, candidates) == Declined(Reason.TARGET_AMBIGUOUS, message)
 
 
 @pytest.mark.parametrize(
@@ -303,5 +296,5 @@ def test_a_target_alone_is_no_reason_to_lock_another(line):
 
     assert isinstance(lock, Lock)
     refused = split_reason(lock, [web, staging])
-    assert isinstance(refused, Unusable)
+    assert isinstance(refused, Declined)
     assert refused.code is Reason.COMMAND_INVALID

@@ -13,6 +13,7 @@ import pytest
 from unit.building import a_run, a_target
 from unit.functions.scene import opened
 
+from functions.dispatch.commands import USAGE
 from functions.notify import weekly_report
 from local import topology
 from local.cli import MODULES, main
@@ -31,7 +32,6 @@ from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.target import Health
 from shared.runs import texts
-from shared.runs.commands import USAGE
 from shared.runtime import config, secrets
 from shared.runtime.settings import Settings
 

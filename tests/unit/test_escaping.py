@@ -23,6 +23,8 @@ from rich.table import Table
 from unit.building import NOON, RUN, a_run, a_trigger
 from unit.hostile_corpus import PIECES
 
+from functions.dispatch.commands import parse
+from functions.dispatch.commands.target import choose
 from local import cli
 from local.cli import output
 from local.demo.timeline import Expectation, Line
@@ -32,7 +34,7 @@ from shared.core.run import Check, Failure, HistoryEntry, PullRequest, Run, Stag
 from shared.core.target import Health, Target
 from shared.errors import Refused
 from shared.runs import texts
-from shared.runs.commands import Unusable, choose, parse
+from shared.runs.replying import Declined
 from shared.runtime import escaping, log
 from shared.runtime.escaping import code, code_block, html, json_text, line, lines, link, markdown, terminal
 
@@ -186,7 +188,7 @@ def everywhere(piece: str) -> dict[str, str]:
         address=OWN,
         verification=Verification(checks=(Check(piece, Verdict.FAIL, piece),) * 2),
     )
-    refused = [one for one in (parse(f"/deploy {line(piece)} x y"), choose(piece, [])) if isinstance(one, Unusable)]
+    refused = [one for one in (parse(f"/deploy {line(piece)} x y"), choose(piece, [])) if isinstance(one, Declined)]
     return {
         "run": texts.comment(run, CONSOLE),
         **{f"refusal {at}": texts.refusal(one.code, one.message, one.usage) for at, one in enumerate(refused)},

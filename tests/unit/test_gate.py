@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from unit.building import HEAD, terms
 
+from functions.merge.gate import REPORTS_WITHIN, Behind, Look, judge, shortfall
 from shared.clients.github.client import RequiredCheck
-from shared.core.observed import CheckState, PullRequestState, SuiteState
+from shared.core.observed import CheckState, PullRequestState, SuiteState, asked_by_label, is_same_head
 from shared.core.outcome import Fail, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
-from shared.runs.gate import REPORTS_WITHIN, Behind, Look, asked_by_label, is_same_head, judge, shortfall
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 OLD = NOW - timedelta(days=1)

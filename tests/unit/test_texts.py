@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, TARGET, a_run, a_target, a_trigger, a_version, a_way_back, at
 
+from functions.dispatch.commands import USAGE
 from shared.core import notices
 from shared.core.notices import Notice
 from shared.core.reasons import Reason
@@ -27,7 +28,6 @@ from shared.core.run import (
 )
 from shared.core.target import Deaf, Health, Serving
 from shared.runs import texts
-from shared.runs.commands import USAGE
 
 CONSOLE = "https://console.example/"
 TOKEN = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from functions.dispatch.commands import parse
+from functions.dispatch.commands.deploy import Deploy
 from functions.sweep.webhook_silence import EARLY
 from local.simulation.execution import START
 from local.simulation.invariants import health, railway, refusals
@@ -18,12 +20,11 @@ from local.world.github.model import Comment, Labelling, PullRequest, Repository
 from local.world.railway.deployment import Deployment
 from local.world.vendors import REPOSITORY
 from shared.core import notices
+from shared.core.commands import command_line
 from shared.core.reasons import Reason
 from shared.core.run import EntryKind, Kind, Run, Stage, Status
 from shared.core.target import Target
 from shared.core.target_config import TargetConfig
-from shared.runs import commands
-from shared.runs.commands import Deploy
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -76,7 +77,7 @@ def accepted_commands_are_answered(witness: Witness) -> Iterator[str]:
     """A command that was heard, of somebody who may, has a run or a reply; in a locked conversation, its effect."""
     for event in _accepted(witness, "CommentWritten"):
         said = _repository(witness).comments.get(event.comment_id)
-        if said is None or said.author not in _deployers(witness) or commands.command_line(said.body) is None:
+        if said is None or said.author not in _deployers(witness) or command_line(said.body) is None:
             continue  # whatever the webhook said
         started = any(run.trigger.id == str(event.comment_id) for run in witness.runs())
         marker = f"<!-- signalbox:reply:{event.comment_id} -->"
@@ -99,7 +100,7 @@ def commands_are_given_by_who_may(witness: Witness) -> Iterator[str]:
         if said is None or not _given(said, may) or said.author != run.trigger.actor:
             yield f"{run.id} was started by comment {run.trigger.id}, as if of {run.trigger.actor}: {said}"
             continue
-        deploys = isinstance(commands.parse(commands.command_line(said.body) or ""), Deploy)
+        deploys = isinstance(parse(command_line(said.body) or ""), Deploy)
         if (said.pull, deploys) != (run.pull_request.number, run.kind is Kind.DEPLOY):
             yield f"{run.id} was started by {said.body} on #{said.pull}"
     for target in witness.store.all(Target):
@@ -109,7 +110,7 @@ def commands_are_given_by_who_may(witness: Witness) -> Iterator[str]:
 
 
 def _given(said: Comment, may: Collection[str]) -> bool:
-    return said.author in may and said.updated_at == said.created_at and commands.command_line(said.body) is not None
+    return said.author in may and said.updated_at == said.created_at and command_line(said.body) is not None
 
 
 def only_what_was_merged_is_deployed_as_a_merge(witness: Witness) -> Iterator[str]:

@@ -1,18 +1,55 @@
-"""One worker at a time replies to something on a pull request: of two who saw no reply, both would write one."""
+"""Replies on a pull request: who may have one, by one worker at a time, and once.
+
+Of two workers who saw no reply, both would write one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.core.reasons import Reason
 from shared.core.run import Lease
 from shared.core.target import Target
 from shared.core.target_config import TargetConfig
-from shared.errors import SignalboxError, Unavailable
+from shared.errors import SignalboxError, Unauthorized, Unavailable, is_locked
+from shared.runs.texts import reply_marker
+from shared.runtime import log
 from shared.runtime.services import Services
 from shared.runtime.update import amend
+
+KEPT_SILENT = 50
+MAY_DEPLOY = frozenset({"admin", "write"})
+"""Permissions on the repository that are enough for a command, or a label, to count."""
+
+
+class Declined(Struct, frozen=True):
+    """What is not carried out, and why; `message` is Markdown, in which what is foreign is escaped."""
+
+    code: Reason
+    message: str
+    usage: str = ""
+
+
+async def reply(services: Services, place: TargetConfig, number: int, *, to: int | str, text: str) -> None:
+    """Write the reply to a comment or to a label's setting, by its id; `place` is the repository's first target.
+
+    In a locked conversation there is none, and that it was answered is remembered on the target.
+    """
+    try:
+        await services.github.upsert_comment(place.repository, number, marker=reply_marker(to), body=text)
+    except Unauthorized as error:
+        if not is_locked(error):
+            raise
+        log.warning("no reply: the conversation is locked", number=number, to=to, text=text, reason=str(error))
+
+        def remember(target: Target) -> Target:
+            return replace(target, silent=(*target.silent, to)[-KEPT_SILENT:])
+
+        await amend(services.store, Target, place.id, remember, missing=Target(id=place.id))
 
 
 @asynccontextmanager

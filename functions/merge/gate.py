@@ -37,16 +37,6 @@ class Behind(Struct, frozen=True):
     """Nothing has failed, and the branch is to be brought up to date with its base."""
 
 
-def asked_by_label(pull: PullRequestState, policy: Policy) -> bool:
-    """Whether the pull request carries the label that asks for its deployment."""
-    return policy.deploy_label is not None and pull.carries(policy.deploy_label)
-
-
-def is_same_head(head_sha: str, pull: PullRequestState) -> bool:
-    """Whether the pull request is at this head, or at what we made GitHub bring up to date from it."""
-    return head_sha in (pull.head_sha, pull.own_update_of)
-
-
 def judge(
     pull: PullRequestState,
     required: Collection[RequiredCheck],

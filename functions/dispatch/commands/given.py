@@ -1,0 +1,40 @@
+"""A command as it was given: the comment, the pull request, and the targets that it may mean."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from shared.core.observed import PullRequestState
+from shared.core.run import Trigger
+from shared.core.target_config import TargetConfig
+from shared.runs.replying import reply
+from shared.runtime.services import Services
+
+
+class GivenCommand(Struct, frozen=True, kw_only=True):
+    """A comment of a person that gives one, as GitHub shows it. `body` is the line with the command."""
+
+    comment_id: int
+    number: int
+    author: str
+    body: str
+    url: str
+    outdated: str | None
+    """Why it no longer counts."""
+    confused: int
+    """How many 😕 it has: one of ours says that it was refused for want of permission."""
+
+
+class Asked(Struct, frozen=True):
+    """A command with what is known of where it was given."""
+
+    comment: GivenCommand
+    pull: PullRequestState
+    places: list[TargetConfig]
+
+    async def reply(self, services: Services, text: str) -> None:
+        await reply(services, self.places[0], self.comment.number, to=self.comment.comment_id, text=text)
+
+
+def trigger(comment: GivenCommand, force: str | None = None) -> Trigger:
+    return Trigger(source="command", actor=comment.author, id=str(comment.comment_id), url=comment.url, force=force)

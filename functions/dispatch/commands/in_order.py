@@ -1,0 +1,25 @@
+"""Changes of a target by commands that come close together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from functions.dispatch.commands.given import Asked
+from shared.core.target import Target
+from shared.core.target_config import TargetConfig
+from shared.runtime.services import Services
+from shared.runtime.update import amend
+
+
+async def amend_in_order(
+    services: Services, asked: Asked, place: TargetConfig, change: Callable[[Target], Target]
+) -> None:
+    """Change the target, unless a later comment has done so: two written in quick succession may come in any order."""
+    at = asked.comment.comment_id
+
+    def unless_overtaken(target: Target) -> Target:
+        return target if target.last_command > at else replace(change(target), last_command=at)
+
+    await amend(services.store, Target, place.id, unless_overtaken, missing=Target(id=place.id))
