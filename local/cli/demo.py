@@ -10,9 +10,9 @@ import sys
 import click
 
 from local.cli import output
+from local.cli.timeline import Line
 from local.demo.play import Report, perform
 from local.demo.scenarios import SCENARIOS
-from local.demo.timeline import Line
 from local.emulation.backends import KINDS, Kind
 from local.emulation.host import Host
 from shared.errors import SignalboxError

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from local.demo.timeline import Expectation, Line
+from local.cli.timeline import Expectation, Line
 from shared.core.run import Run
 from shared.errors import SignalboxError
 from shared.runtime.escaping import json_text, terminal

@@ -1,4 +1,4 @@
-"""signalbox replay: one run attempted again, or a subscription's messages delivered again."""
+"""signalbox replay: a finished run is attempted again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from local.cli import output
 from local.cli.called import command
 from local.cli.opening import Duration, at_place, folder
+from local.cli.redeliver import redeliver
 from local.cli.runs import find
 from local.operating.workplace import Place
 from shared.core.outcome import Fail, Message
@@ -35,14 +36,16 @@ STAGES = [stage.value for stage in Stage if stage is not Stage.DONE]
     "--from",
     "stage",
     type=click.Choice(STAGES),
-    help="Where to begin; left out: where it failed, and after a way back at the deployment.",
+    help="Where to begin. Default: where the run failed; after a rollback, at the deployment.",
 )
-@click.option("--force", metavar="REASON", help="Deploy a quarantined commit all the same, for this reason.")
-@click.option("--since", type=Duration(), help="Deliver again what was published since so long ago: 90s, 30m, 2h, 1d.")
-@click.option("--subscription", help="Whose messages; a function's name.")
+@click.option("--force", metavar="REASON", help="Deploy a quarantined commit anyway, for this reason.")
+@click.option("--since", type=Duration(), hidden=True)
+@click.option("--subscription", hidden=True)
 @folder
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@click.pass_context
 def replay(
+    context: click.Context,
     run: str | None,
     stage: str | None,
     force: str | None,
@@ -51,20 +54,24 @@ def replay(
     folder: Path,
     as_json: bool,
 ) -> None:
-    """Attempt the finished run RUN once more, its history kept; or, with --since and --subscription, deliver again.
+    """Attempt the finished run RUN again; its history is kept.
 
-    What has happened already is not done twice: deployments are looked for first, notifications are told once per
-    attempt.
+    Nothing is done twice: deployments are looked for first, and each attempt sends its notifications once.
     """
-    if run is not None and since is None and subscription is None:
-        request = Request(by=getpass.getuser(), stage=Stage(stage) if stage else None, force=force)
-        begun = at_place(folder, lambda place: _attempt(place, run, request))
-        _show_run(begun, as_json)
-    elif run is None and since is not None and subscription is not None and not stage and not force:
-        many = at_place(folder, lambda place: place.messages.replay(subscription, place.clock.now() - since))
-        _show_count(subscription, many, as_json)
+    if run is None and since is not None and subscription is not None and not stage and not force:
+        click.echo("`signalbox replay --since` is now `signalbox redeliver`; this form goes on working", err=True)
+        context.invoke(redeliver, subscription=subscription, since=since, folder=folder, as_json=as_json)
+        return
+    if run is None or since is not None or subscription is not None:
+        raise click.UsageError("give a RUN (with --from, --force); `signalbox redeliver` delivers messages again")
+    request = Request(by=getpass.getuser(), stage=Stage(stage) if stage else None, force=force)
+    begun = at_place(folder, lambda place: _attempt(place, run, request))
+    if as_json:
+        output.as_json(begun)
     else:
-        raise click.UsageError("give a RUN (with --from, --force), or --since together with --subscription")
+        output.echo(
+            f"{begun.id}: attempt {begun.attempt} begins at {begun.stage}; follow it with: {command()} show {begun.id}"
+        )
 
 
 async def _attempt(place: Place, id: str, request: Request) -> Run:
@@ -81,7 +88,7 @@ async def _attempt(place: Place, id: str, request: Request) -> Run:
 
 
 async def _try(place: Place, id: str, request: Request) -> Transition | None:
-    """None when somebody else wrote in between."""
+    """None when another writer came in between."""
     found = await place.store.get(Run, id)
     if found is None:
         raise click.ClickException(f"there is no run {id}")
@@ -107,19 +114,3 @@ async def _try(place: Place, id: str, request: Request) -> Transition | None:
 
 def _attributes(message: Message) -> dict[str, str]:
     return {"stage": message.stage, "run_id": message.run_id or ""}
-
-
-def _show_run(run: Run, as_json: bool) -> None:
-    if as_json:
-        output.as_json(run)
-    else:
-        output.echo(f"{run.id}: attempt {run.attempt} begins at {run.stage}; follow it with: {command()} show {run.id}")
-
-
-def _show_count(subscription: str, many: int | None, as_json: bool) -> None:
-    if as_json:
-        output.as_json({"subscription": subscription, "messages": many})
-    elif many is None:
-        output.echo(f"{subscription}: delivered again within a minute or so; Pub/Sub does not say how many")
-    else:
-        output.echo(f"{subscription}: {many} messages are delivered again")

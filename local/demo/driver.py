@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from local.demo.timeline import Expectation, Line
+from local.cli.timeline import Expectation, Line
 from local.emulation.host import Host
 from local.world.railway.deployment import Deployment
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK

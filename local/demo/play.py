@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from local.cli.timeline import Expectation, Line
 from local.demo.driver import PREVIOUS_COMMIT, Scene
 from local.demo.scenarios import Scenario
-from local.demo.timeline import Expectation, Line
 from local.emulation.backends import Kind
 from local.emulation.host import Host, Options, running
 from local.world.vendors import REPOSITORY

@@ -162,8 +162,9 @@ def test_the_command_lists_shows_redrives_and_drops(folder: Path) -> None:
         (["dead-letters", "show", "17@merge"], "there is no dead letter 17@merge"),
         (["replay"], "give a RUN"),
         (["replay", "x", "--since", "2h"], "give a RUN"),
-        (["replay", "--since", "soon", "--subscription", "merge"], "is not a duration"),
-        (["replay", "--since", "2h", "--subscription", "nonsense"], "no subscription nonsense"),
+        (["redeliver", "merge"], "Missing option '--since'"),
+        (["redeliver", "merge", "--since", "soon"], "is not a duration"),
+        (["redeliver", "nonsense", "--since", "2h"], "no subscription nonsense"),
         (["replay", "no-such-run"], "there is no run no-such-run"),
     ],
 )
@@ -173,8 +174,16 @@ def test_the_command_says_what_is_wrong(folder: Path, words: list[str], complain
     assert complaint in result.output
 
 
-def test_the_command_replays_a_subscription(folder: Path) -> None:
-    told = signalbox("replay", "--since", "2d", "--subscription", "merge", folder=folder)
+def test_the_command_redelivers_a_subscriptions_messages(folder: Path) -> None:
+    told = signalbox("redeliver", "merge", "--since", "2d", folder=folder)
     assert told.startswith("merge: ")
-    counted = json.loads(signalbox("replay", "--since", "30d", "--subscription", "merge", "--json", folder=folder))
+    counted = json.loads(signalbox("redeliver", "merge", "--since", "30d", "--json", folder=folder))
     assert counted["subscription"] == "merge"
+
+
+def test_the_earlier_form_of_it_goes_on_working_with_a_word(folder: Path) -> None:
+    words = ["replay", "--since", "2d", "--subscription", "merge", "--json", "--dir", str(folder)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["subscription"] == "merge"
+    assert "is now `signalbox redeliver`" in result.stderr

@@ -27,7 +27,7 @@ from functions.dispatch.commands import parse
 from functions.dispatch.commands.target import choose
 from local import cli
 from local.cli import output
-from local.demo.timeline import Expectation, Line
+from local.cli.timeline import Expectation, Line
 from shared.core.notices import Notice
 from shared.core.reasons import Reason
 from shared.core.run import Check, Failure, HistoryEntry, PullRequest, Run, Stage, Status, Verdict, Verification
