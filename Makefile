@@ -164,7 +164,7 @@ lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes, 
 	$(MAKE) function-locks
 
 function-locks: $(VENV)/.dev  ## pin for each function what it imports now, as requirements/run.txt does; no version changes
-	PYTHONPATH=. $(BIN)/python tests/locks.py
+	$(BIN)/python tests/locks.py
 
 # The extras stay in the pins, for the functions: `Pin.lines` in tests/locks.py says why.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate

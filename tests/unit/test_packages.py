@@ -23,6 +23,7 @@ from local.cli import main
 from local.packaging import packages
 from local.packaging.packages import GRANTED, ROOT, Package
 from shared.errors import ConfigError
+from shared.runtime import config as configuration
 
 FUNCTIONS = topology.load().functions
 NAMES = [function.name for function in FUNCTIONS]
@@ -372,6 +373,15 @@ def test_a_token_wider_than_its_targets_is_warned_of(tmp_path: Path, text: str, 
         line.startswith(f"warning: {tmp_path / 'own.toml'}: {one}") for line, one in zip(lines, told, strict=True)
     )
     assert all("docs/configuration.md has the commands" in line for line in lines if "account" in line)
+
+
+def test_a_renamed_setting_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "RENAMED", {"soak": "bake"})
+    own = tmp_path / "own.toml"
+    own.write_text(SERVICE + PRODUCTION % OF_PRODUCTION + "policy.soak = 5\n")
+    shown = CliRunner().invoke(main, ["package", "--out", str(tmp_path / "out"), "--config", str(own)])
+    told = 'repositories."acme/shop".services.web.policy.soak is called bake now; rename it, though it still works'
+    assert (shown.exit_code, shown.stderr) == (0, f"warning: {own}: {told}\n")
 
 
 def test_the_files_that_one_begins_with_are_not_warned_of(tmp_path: Path) -> None:
