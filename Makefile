@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINNED := install --no-deps --require-hashes -r
 
 .PHONY: run up package plan deploy destroy check test coverage test-kill test-contracts test-n8n test-terraform n8n simulate fuzz \
-  golden tf-check tf-scan lint audit secret-scan sbom format lock clean help
+  golden tf-check tf-scan lint audit secret-scan sbom format lock function-locks clean help
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
@@ -154,15 +154,19 @@ format: $(VENV)/.dev  ## write the code in the agreed form
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes
+lock: $(VENV)/.dev  ## choose the versions anew and pin them with their hashes, for each function too
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --upgrade $(LOCK) --output-file requirements/run.txt
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra dev $(LOCK) --output-file requirements/dev.txt
 	echo setuptools | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/build.txt
 	echo checkov | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/scan.txt
 	echo cyclonedx-bom | $(BIN)/uv pip compile - --upgrade $(LOCK) --output-file requirements/sbom.txt
+	$(MAKE) function-locks
 
-# The extras stay in the pins, for the packages: `Pin.lines` in local/packaging/requirements.py says why.
+function-locks: $(VENV)/.dev  ## pin for each function what it imports now, as requirements/run.txt does; no version changes
+	$(BIN)/python tests/locks.py
+
+# The extras stay in the pins, for the functions: `Pin.lines` in tests/locks.py says why.
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate
 
 clean:  ## remove what make made

@@ -32,7 +32,8 @@ from shared.runtime import config as configuration
 def package(out: Path, config: Path | None, as_json: bool) -> None:
     """Write one zip per function, as Cloud Functions takes it; the same source gives the same bytes.
 
-    A token of Railway that is wider than its targets is warned of, on standard error.
+    Standard error has a warning of each setting that has a new name, and of each token of Railway that is wider than
+    its targets.
     """
     try:
         made = packages.build(out, config=config)
@@ -54,8 +55,8 @@ def package(out: Path, config: Path | None, as_json: bool) -> None:
 
 
 def _warnings(configured: configuration.Config) -> list[str]:
-    """Of each token of Railway that opens more than its targets, or that cannot open all of them; with what to do."""
-    found = []
+    """Of each renamed setting, and of each token of Railway that opens more than its targets, or not all of them."""
+    found = list(configured.renamed)
     for token, targets in configured.railway_tokens.items():
         used = f"{token.secret}, for {', '.join(target.id for target in targets)}, is"
         environments = {(target.project_id, target.environment_id) for target in targets}

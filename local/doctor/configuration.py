@@ -46,6 +46,7 @@ def read(environ: Mapping[str, str]) -> tuple[list[Finding], Settings | None, Co
     if not found and configured is not None:
         names = ", ".join(target.id for target in configured.targets)
         found.append(ok(Subject.CONFIGURATION, f"{path}: {names}"))
+        found += [warning(Subject.CONFIGURATION, f"{path}: {one}", CORRECT_SETTING) for one in configured.renamed]
         found += [
             _in_vain(target) for target in configured.targets if target.policy.probation and not target.policy.watch
         ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Callable, Mapping
+from modulefinder import ModuleFinder
 from pathlib import Path
 from types import MappingProxyType
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -18,9 +20,6 @@ from msgspec import Struct
 
 from local import topology
 from local.emulation.folder import make_folder
-from local.packaging import requirements
-from local.packaging.imports import reach
-from local.packaging.requirements import Lock
 from local.topology import Function
 from shared.core.target_config import RAILWAY_API
 from shared.errors import ConfigError
@@ -32,26 +31,30 @@ ROOT = Path(__file__).parents[2]
 CONFIG = Settings().signalbox_config
 SECRETS = "secrets.json"
 """Beside the packages: the names of Railway's tokens by signalbox.toml, for Terraform, which does not read TOML."""
+LOCKS = Path("requirements", "functions")
+"""What each function installs, NAME.txt: made by `make lock`, and copied into its package."""
 BACKEND = Settings().signalbox_backend.partition(":")[0]
 """Named in a setting instead of imported."""
 
+PROBING = ("deploy", "verify", "sweep")
+"""The functions that probe an application's health, for which topology.yaml has no grant."""
 GRANTED: Mapping[str, Callable[[Function], bool]] = MappingProxyType(
     {
         "shared.cloud.firestore": lambda function: function.store != "none",
         "shared.cloud.pubsub": lambda function: bool(function.publishes),
         "shared.cloud.secrets": lambda function: bool(function.secrets),
-        "shared.clients.github.client": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
-        "shared.clients.railway.client": lambda function: RAILWAY_API in function.secrets,
-        "shared.runs.repositories": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
+        "shared.clients": lambda function: function.is_called,
+        "shared.clients.github": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
+        "shared.clients.railway": lambda function: RAILWAY_API in function.secrets,
         "shared.clients.n8n": lambda function: N8N_API in function.secrets,
-        "shared.clients.google_keys": lambda function: function.is_called,
-        # Needs no grant: whoever probes imports shared.runs.health_check, and that the probe.
-        "shared.clients.probe": lambda _: False,
+        "shared.clients.probe": lambda function: function.name in PROBING,
+        "shared.runs.repositories": lambda function: GITHUB_APP_PRIVATE_KEY in function.secrets,
     }
 )
-"""Which modules, imported only when first used, a function may use by topology.yaml. The others it gets if it can
-reach them; and these too, when it imports them outright."""
+"""Modules that are imported when they are first used, and which functions may use them by topology.yaml. The others'
+packages do not hold them, nor what only these import."""
 
+_PIN = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _READABLE = 0o100644 << 16
@@ -72,35 +75,41 @@ def build(out: Path, *, root: Path = ROOT, config: Path | None = None) -> list[P
     functions = topology.load(root / "functions" / "topology.yaml").functions
     settings = config or root / CONFIG
     configured = configuration.load(settings)
-    lock = Lock(root / requirements.PATH)
     packages = []
     make_folder(out)
     tokens = sorted({token.secret for token in configured.railway_tokens})
     _write(out / SECRETS, msgspec.json.format(msgspec.json.encode({"railway": tokens})) + b"\n")
     for function in functions:
-        pins, content = _content(function, root, lock)
-        zipped = _zip({**content, CONFIG: settings.read_bytes()})
+        content = {**_content(function, root), CONFIG: settings.read_bytes()}
+        zipped = _zip(content)
         file = out / f"{function.name}.zip"
         _write(file, zipped)
-        names = tuple(pin.name for pin in pins)
+        names = tuple(_PIN.findall(content["requirements.txt"].decode()))
         packages.append(Package(function.name, file, len(zipped), hashlib.sha256(zipped).hexdigest(), names))
     return packages
 
 
-def _content(function: Function, root: Path, lock: Lock) -> tuple[list[requirements.Pin], dict[str, bytes]]:
-    main = root / "functions" / function.name / "main.py"
-    if not main.is_file():
-        raise ConfigError(f"{main}: there is no such file, but topology.yaml has a function {function.name}")
-    reached = reach(main, root, also=(BACKEND,), follow=lambda module: _may_use(function, module))
-    pins = lock.closure({*requirements.ALWAYS, *lock.providers(reached.external)})
-    sources = {path.relative_to(root).as_posix(): path.read_bytes() for path in reached.modules.values()}
-    needs = "".join(pin.lines for pin in pins).encode()
-    return pins, {"main.py": main.read_bytes(), "requirements.txt": needs, **sources}
+def _content(function: Function, root: Path) -> dict[str, bytes]:
+    main, lock = root / "functions" / function.name / "main.py", root / LOCKS / f"{function.name}.txt"
+    for file in (main, lock):
+        if not file.is_file():
+            raise ConfigError(f"{file}: there is no such file, but topology.yaml has a function {function.name}")
+    files = modules(function, root).values()
+    sources = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+    return {"main.py": main.read_bytes(), "requirements.txt": lock.read_bytes(), **sources}
 
 
-def _may_use(function: Function, module: str) -> bool:
-    granted = GRANTED.get(module)
-    return granted is None or granted(function)
+def modules(function: Function, root: Path = ROOT) -> dict[str, Path]:
+    """What the function's main.py can import of `shared` and of its own folder, with the files. Raises ConfigError."""
+    finder = ModuleFinder([str(root)], excludes=[name for name, granted in GRANTED.items() if not granted(function)])
+    finder.run_script(str(root / "functions" / function.name / "main.py"))
+    finder.import_hook(BACKEND)
+    files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items() if name != "__main__"}
+    found = {name: Path(file) for name, file in files.items() if file}
+    for name in found:
+        if not re.fullmatch(rf"shared(\..+)?|functions(\.{function.name}(\..+)?)?", name):
+            raise ConfigError(f"functions/{function.name}: imports {name}, which is not deployed with it")
+    return found
 
 
 def _zip(content: Mapping[str, bytes]) -> bytes:

@@ -26,6 +26,8 @@ from shared.runtime.secrets import NAMES
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Source: cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create."""
+RENAMED: Mapping[str, str] = {}
+"""Settings by their former names, with the present ones. Both work; `package` and `doctor` warn of the former."""
 Given = Annotated[str, Meta(min_length=1)]
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
@@ -58,6 +60,8 @@ class Config(Struct, frozen=True, kw_only=True):
     targets: tuple[TargetConfig, ...]
     railway: Railway = Railway()
     n8n: N8n | None = None
+    renamed: tuple[str, ...] = ()
+    """What to say of the settings that the file has under their former names."""
 
     def target(self, id: str) -> TargetConfig | None:
         return next((target for target in self.targets if target.id == id), None)
@@ -146,6 +150,7 @@ class _Reader:
         self._source = source
         self._problems: list[str] = []
         self._repositories: set[str] = set()
+        self._renamed: list[str] = []
 
     def config(self, raw: dict[str, Any]) -> Config:
         top = self._convert(raw, _Top, "")
@@ -162,7 +167,7 @@ class _Reader:
             raise self._error("repositories", "names no service with an environment: nothing would ever be deployed")
         if self._problems:
             raise ConfigError("\n".join(self._problems))
-        return Config(targets=tuple(targets), railway=railway, n8n=n8n)
+        return Config(targets=tuple(targets), railway=railway, n8n=n8n, renamed=tuple(self._renamed))
 
     def _repository(self, name: str, raw: Any, policy: dict[str, Any]) -> list[TargetConfig]:
         key = f'repositories."{name}"'
@@ -218,6 +223,7 @@ class _Reader:
         return farther if read is None else farther | read
 
     def _policy(self, table: dict[str, Any], key: str) -> dict[str, Any]:
+        table = self._by_present_names(key, table)
         for name in table:
             if name not in Policy.__struct_fields__:
                 raise self._error(f"{key}.{name}", "there is no such rule")
@@ -250,7 +256,7 @@ class _Reader:
         return self._convert(self._read("railway", table, {"token": _token_kind}), Railway, "railway")
 
     def _n8n(self, table: dict[str, Any]) -> N8n:
-        known = table
+        table = known = self._by_present_names("n8n", table)
         if isinstance(table.get("url"), str):
             url, webhook = self._understand("n8n.url", forgiving.n8n, table["url"])
             host = urlsplit(url).netloc
@@ -267,8 +273,15 @@ class _Reader:
             return table
         return {
             name: self._understand(f"{key}.{name}", readers[name], value) if name in readers else value
-            for name, value in table.items()
+            for name, value in self._by_present_names(key, table).items()
         }
+
+    def _by_present_names(self, key: str, table: dict[str, Any]) -> dict[str, Any]:
+        for old in filter(table.__contains__, RENAMED):
+            if RENAMED[old] in table:
+                raise self._error(f"{key}.{old}", f"is called {RENAMED[old]} now, which is there too: remove {old}")
+            self._renamed.append(f"{key}.{old} is called {RENAMED[old]} now; rename it, though it still works")
+        return {RENAMED.get(name, name): value for name, value in table.items()}
 
     def _understand(self, key: str, read: Callable[[Any], T], value: Any) -> T:
         try:

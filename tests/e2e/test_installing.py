@@ -16,7 +16,7 @@ from importlib.metadata import Distribution, distribution, requires
 from pathlib import Path
 
 import pytest
-from msgspec import Struct
+from locks import Pin, pins
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -27,36 +27,12 @@ ROOT = Path(__file__).parents[2]
 LOCKS = {name: ROOT / "requirements" / f"{name}.txt" for name in ("run", "dev", "build", "scan")}
 INSTALLED_HERE = ("run", "dev", "build")
 MAKEFILE = (ROOT / "Makefile").read_text()
-_PIN = re.compile(
-    r"^(?P<requirement>[^\s#=]+==[^\s;\\]+(?: ; [^\\\n]+?)?) *\\?\n(?P<hashes>(?: +--hash=.*\n)+)", re.MULTILINE
-)
+FUNCTIONS = {f"functions/{path.stem}": path for path in (ROOT / packages.LOCKS).glob("*.txt")}
 
 
-class Pin(Struct, frozen=True):
-    """`text` is its lines in the lock; `later` another release, as it could come out tomorrow."""
-
-    requirement: Requirement
-    text: str
-
-    @property
-    def name(self) -> str:
-        return canonicalize_name(self.requirement.name)
-
-    @property
-    def version(self) -> str:
-        return next(iter(self.requirement.specifier)).version
-
-    @property
-    def later(self) -> str:
-        return ".".join(str(part) for part in (*Version(self.version).release, 1))
-
-    @property
-    def wanted_here(self) -> bool:
-        return self.requirement.marker is None or self.requirement.marker.evaluate()
-
-
-def pins(text: str) -> list[Pin]:
-    return [Pin(Requirement(found["requirement"]), found[0]) for found in _PIN.finditer(text)]
+def later(pin: Pin) -> str:
+    """Another release, as it could come out tomorrow."""
+    return ".".join(str(part) for part in (*Version(pin.version).release, 1))
 
 
 def wheel(folder: Path, installed: Distribution, version: str) -> Path:
@@ -92,7 +68,7 @@ def tomorrow(folder: Path, text: str) -> Path:
             continue
         installed = distribution(pin.name)
         pinned = wheel(folder, installed, pin.version)
-        wheel(folder, installed, pin.later)
+        wheel(folder, installed, later(pin))
         digest = hashlib.sha256(pinned.read_bytes()).hexdigest()
         lock.append(f"{pin.requirement} --hash=sha256:{digest}\n")
     path = folder / "lock.txt"
@@ -163,10 +139,10 @@ def test_an_unpinned_need_is_noticed(bundled: Path, tmp_path: Path) -> None:
     assert "==" in refused.stderr
 
 
-@pytest.mark.parametrize("name", INSTALLED_HERE)
+@pytest.mark.parametrize("name", [*INSTALLED_HERE, *FUNCTIONS])
 def test_all_that_a_lock_needs_is_pinned_in_it(name: str) -> None:
     """It is installed with nothing looked up; and an old pip takes a pin without the extra asked for for none."""
-    pinned = {pin.name: pin for pin in pins(LOCKS[name].read_text()) if pin.wanted_here}
+    pinned = {pin.name: pin for pin in pins({**LOCKS, **FUNCTIONS}[name].read_text()) if pin.wanted_here}
     missing = []
     for pin in pinned.values():
         for need in needs(pin):

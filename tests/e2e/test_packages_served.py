@@ -64,12 +64,13 @@ import importlib, importlib.metadata, importlib.util, json, pathlib, pkgutil, sy
 here = pathlib.Path.cwd()
 sys.path.insert(0, str(here))
 import shared
-modules = [module.name for module in pkgutil.walk_packages(shared.__path__, "shared.")]
+packages = [importlib.import_module(name) for name in ("shared", "functions") if importlib.util.find_spec(name)]
+modules = [module.name for one in packages for module in pkgutil.walk_packages(one.__path__, f"{one.__name__}.")]
 for module in modules:
     importlib.import_module(module)
 print(json.dumps({
     "modules": modules,
-    "strangers": [name for name in ("local", "functions", "tests", "yaml", "rich") if importlib.util.find_spec(name)],
+    "strangers": [name for name in ("local", "tests", "yaml", "rich") if importlib.util.find_spec(name)],
     "shared": str(pathlib.Path(shared.__file__).parent.relative_to(here)),
     "distributions": sorted(one.name.lower().replace("_", "-") for one in importlib.metadata.distributions()),
 }))
@@ -131,6 +132,7 @@ def test_a_package_needs_nothing_from_outside_and_finds_nothing_there(
     assert looked.returncode == 0, looked.stderr
     seen = json.loads(looked.stdout)
     assert seen["shared"] == "shared"
+    assert {module.split(".")[1] for module in seen["modules"] if module.startswith("functions.")} <= {name}
     assert seen["modules"]
     assert seen["strangers"] == []
     assert set(seen["distributions"]) == set(made[name].requirements)

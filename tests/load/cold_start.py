@@ -23,12 +23,12 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from local.packaging import packages, requirements
-from local.packaging.requirements import Lock
+from local.packaging import packages
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from deployed import answer_of, environment, isolated, served, unpack
+from locks import ALWAYS, RUN, closure
 
 HELLO = "hello"
 HELLO_SOURCE = """
@@ -48,16 +48,13 @@ REQUESTS: Mapping[str, tuple[str, str, bytes]] = {
 }
 GARBLED = ("POST", "/", b"{garbled")
 IMPORTS = """
-import importlib, json, pathlib, pkgutil, sys, time
+import importlib, importlib.util, json, pathlib, pkgutil, sys, time
 sys.path.insert(0, str(pathlib.Path.cwd()))
 import main
 ready = time.perf_counter()
-try:
-    import shared
-except ImportError:
-    shared = None
-for module in pkgutil.walk_packages(shared.__path__, "shared.") if shared else ():
-    importlib.import_module(module.name)
+for package in filter(importlib.util.find_spec, ("shared", "functions")):
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
 print(json.dumps(time.perf_counter() - ready))
 """
 
@@ -90,8 +87,7 @@ def prepare(folder: Path) -> list[Subject]:
     hello = folder / HELLO
     hello.mkdir()
     (hello / "main.py").write_text(HELLO_SOURCE)
-    served_by = Lock(packages.ROOT / requirements.PATH).closure(requirements.ALWAYS)
-    (hello / "requirements.txt").write_text("".join(pin.text for pin in served_by))
+    (hello / "requirements.txt").write_text(closure(ALWAYS, RUN.read_text()))
     made = packages.build(folder / "packages")
     subjects = []
     for unpacked in (hello, *(unpack(package.file, folder / package.function) for package in made)):

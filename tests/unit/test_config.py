@@ -9,6 +9,7 @@ import pytest
 
 from shared.core.policy import Policy
 from shared.errors import ConfigError
+from shared.runtime import config as configuration
 from shared.runtime.config import N8n, Railway, load, parse
 
 SMALLEST = """
@@ -305,3 +306,50 @@ def test_the_account_token_cannot_be_named_as_a_project_token_beside():
     text = TWO.replace("RAILWAY-PRODUCTION", "RAILWAY-API")
     with pytest.raises(ConfigError, match="RAILWAY-API is the account token of other targets: name another secret"):
         parse(text)
+
+
+@pytest.fixture
+def renamed(monkeypatch):
+    names = {"soak": "bake", "project": "project_id", "analysis": "failure_analysis", "kind": "token"}
+    monkeypatch.setattr(configuration, "RENAMED", names)
+
+
+@pytest.mark.usefixtures("renamed")
+def test_a_setting_works_under_its_former_name_and_is_told_once():
+    present = (
+        SMALLEST
+        + """policy.bake = 3.0
+[policy]
+bake = "2"
+[railway]
+token = "workspace"
+[n8n]
+url = "https://n8n.example"
+failure_analysis = "/failed"
+"""
+    )
+    former = present
+    for old, new in configuration.RENAMED.items():
+        former = former.replace(f"{new} =", f"{old} =")
+
+    told, expected = parse(former), parse(present)
+
+    assert (told.targets, told.railway, told.n8n) == (expected.targets, expected.railway, expected.n8n)
+    assert expected.renamed == ()
+    service = 'repositories."acme/shop".services.api'
+    assert told.renamed == tuple(
+        f"{old} is called {new} now; rename it, though it still works"
+        for old, new in [
+            ("policy.soak", "bake"),
+            (f"{service}.project", "project_id"),
+            (f"{service}.policy.soak", "bake"),
+            ("railway.kind", "token"),
+            ("n8n.analysis", "failure_analysis"),
+        ]
+    )
+
+
+@pytest.mark.usefixtures("renamed")
+def test_a_setting_under_both_names_is_refused():
+    with pytest.raises(ConfigError, match=r"^signalbox\.toml: policy\.soak: is called bake now, .*: remove soak$"):
+        parse(SMALLEST + "[policy]\nsoak = 1\nbake = 2\n")

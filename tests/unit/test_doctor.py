@@ -611,6 +611,16 @@ async def test_a_probation_that_nothing_watches_is_pointed_out(tmp_path: Path) -
     ]
 
 
+async def test_a_renamed_setting_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime.config.RENAMED", {"soak": "bake"})
+
+    told = await examine(environment(tmp_path, "policy = { soak = 5 }\n" + GOOD), transports=NOBODY)
+
+    assert [one.detail for one in told if one.state == "warning" and one.subject is Subject.CONFIGURATION] == [
+        f"{tmp_path / 'signalbox.toml'}: policy.soak is called bake now; rename it, though it still works"
+    ]
+
+
 async def test_without_targets_nothing_of_railway_is_asked(scene: Scene) -> None:
     project = Project(environ={}, services=scene.services, config=None)
     scene.services.config = Config(targets=())

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import locks
 import pytest
 from click.testing import CliRunner
 
@@ -22,8 +23,11 @@ from local.cli import main
 from local.packaging import packages
 from local.packaging.packages import GRANTED, ROOT, Package
 from shared.errors import ConfigError
+from shared.runtime import config as configuration
 
-NAMES = [function.name for function in topology.load().functions]
+FUNCTIONS = topology.load().functions
+NAMES = [function.name for function in FUNCTIONS]
+of_each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 _EXTRAS = r"\[[a-z,]+\]"
 CLIENTS = ("github", "railway", "n8n", "probe")
 
@@ -56,8 +60,10 @@ def content(package: Package) -> dict[str, bytes]:
 
 
 def modules(package: Package) -> set[str]:
-    names = (name for name in content(package) if name.startswith("shared/"))
-    return {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in names}
+    """By their names in the repository."""
+    sources = (name for name in content(package) if name.endswith(".py") and name != "main.py")
+    names = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in sources}
+    return {*names, f"functions.{package.function}.main"}
 
 
 def edit(path: Path, before: str, after: str) -> None:
@@ -86,7 +92,7 @@ def test_the_same_source_gives_the_same_bytes(made: dict[str, Package], tree: Pa
 def test_a_change_of_source_changes_the_packages_that_hold_it(
     made: dict[str, Package], tree: Path, tmp_path: Path
 ) -> None:
-    edit(tree / "shared" / "metrics.py", "\\Z", "# changed\n")
+    edit(tree / "shared" / "runs" / "metrics.py", "\\Z", "# changed\n")
     again = packages.build(tmp_path / "out", root=tree)
     assert [one.function for one in again if one.sha256 != made[one.function].sha256] == ["notify", "console"]
 
@@ -117,17 +123,19 @@ def test_a_package_holds_the_function_what_it_shares_and_the_settings(made: dict
     held = content(made[name])
     assert held["main.py"] == (ROOT / "functions" / name / "main.py").read_bytes()
     assert held["signalbox.toml"] == (ROOT / "signalbox.toml").read_bytes()
-    others = {path for path in held if not path.startswith("shared/")}
+    assert held["requirements.txt"] == (ROOT / "requirements" / "functions" / f"{name}.txt").read_bytes()
+    rooms = ("shared/", f"functions/{name}/", "functions/__init__.py")
+    others = {path for path in held if not path.startswith(rooms)}
     assert others == {"main.py", "signalbox.toml", "requirements.txt"}
     for path in held.keys() - others:
         assert held[path] == (ROOT / path).read_bytes()
     assert {"shared", "shared.cloud", "shared.runtime.services"} <= modules(made[name])
 
 
-def test_sources_are_all_that_shared_consists_of() -> None:
+def test_sources_are_all_that_is_deployed() -> None:
     """Modules are what is packed: a file of another kind beside them would be missing in the cloud."""
-    kinds = {path.suffix for path in (ROOT / "shared").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert kinds == {".py"}
+    files = [*(ROOT / "shared").rglob("*"), *(ROOT / "functions").glob("*/**/*")]
+    assert {path.suffix for path in files if path.is_file() and "__pycache__" not in path.parts} == {".py"}
 
 
 def test_other_settings_can_be_put_in(made: dict[str, Package], tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_a_package_holds_nothing_that_the_function_cannot_use(made: dict[str, Pa
     assert set(made[name].requirements).isdisjoint(absent_requirements | LOCAL_ONLY)
 
 
-@pytest.mark.parametrize("function", topology.load().functions, ids=lambda function: function.name)
+@of_each_function
 def test_a_package_holds_what_the_function_is_granted(made: dict[str, Package], function: topology.Function) -> None:
     """And no source in it asks the services for a client that it does not hold."""
     held = modules(made[function.name])
@@ -193,18 +201,47 @@ def _sources(package: Package) -> str:
     return "\n".join(text.decode() for path, text in content(package).items() if path.endswith(".py"))
 
 
+@of_each_function
+def test_a_package_holds_every_module_that_is_imported_in_it(
+    made: dict[str, Package], function: topology.Function
+) -> None:
+    """By grimp's graph; but not what the function is not granted, which is imported inside of functions only."""
+    held = modules(made[function.name])
+    refused = tuple(f"{module}." for module, granted in GRANTED.items() if not granted(function))
+    graph = locks.graph()
+    missing = [
+        detail
+        for importer in held
+        for module in graph.find_modules_directly_imported_by(importer)
+        if not graph.is_module_squashed(module) and module not in held
+        for detail in graph.get_import_details(importer=importer, imported=module)
+        if not (f"{module}.".startswith(refused) and _is_inside_a_function(detail))
+    ]
+    assert missing == []
+
+
+def _is_inside_a_function(detail: locks.grimp.DetailedImport) -> bool:
+    path = ROOT.joinpath(*detail["importer"].split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return file.read_text().splitlines()[detail["line_number"] - 1].startswith("    ")
+
+
 @pytest.mark.parametrize("module", GRANTED)
-def test_what_is_granted_exists_and_is_imported_only_when_used(module: str) -> None:
-    importers = (ROOT / "shared" / "services.py", ROOT / "shared" / "cloud" / "__init__.py")
-    later = {
-        f"{node.module}"
-        for path in importers
-        for function in ast.walk(ast.parse(path.read_text()))
-        if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
-        if isinstance(node, ast.ImportFrom)
-    }
-    assert module in later
+def test_what_is_granted_is_imported_when_it_is_used(module: str) -> None:
+    importers = ("shared.runtime.services", "shared.cloud")
+    later = set().union(*map(locks.graph().find_modules_directly_imported_by, importers))
+    assert any(one == module or one.startswith(f"{module}.") for one in later)
+
+
+@of_each_function
+def test_the_lock_of_a_function_covers_what_is_imported_in_its_package(
+    made: dict[str, Package], function: topology.Function
+) -> None:
+    package = made[function.name]
+    imported = {locks.provider(module) for module in locks.imported(modules(package))}
+    assert imported <= set(package.requirements)
+    text = content(package)["requirements.txt"].decode()
+    assert text == locks.lock(function), "an import or requirements/run.txt has changed: `make function-locks`"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,104 +268,42 @@ def test_the_markers_of_the_lock_are_kept(made: dict[str, Package]) -> None:
     assert "; platform_python_implementation != 'PyPy' \\" in content(made["merge"])["requirements.txt"].decode()
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "reason"),
-    [
-        (r"^httpcore==.*\n(    --hash.*\n)+", "", r"httpx needs httpcore, which .*run\.txt does not pin: `make lock`"),
-        (r"^msgspec==.*\n(    --hash.*\n)+", "", r"shared/\S+\.py:\d+: imports msgspec\S*, which nothing pinned"),
-        (r"^uvloop==.*\n(    --hash.*\n)+", "", r"a function needs uvloop, which .*run\.txt does not pin"),
-        (r"^httpx==0.28.1 ", "httpx==0.28.0 ", r"pins httpx 0\.28\.0, installed is 0\.28\.1"),
-        (r"^h11==(\S+) \\\n(    --hash.*\n)+", "h11==0.16.0\n", r"h11 has no hash"),
-        (r"^anyio==", "absent==1.0 \\\n    --hash=sha256:00\nanyio==", r"absent is pinned in .* but not installed"),
-        (
-            r"^cffi==(\S+) ; .*$",
-            "cffi==2.1.1 ; python_version < '3' \\",
-            r"cffi is pinned in .* but not for this machine",
-        ),
-    ],
-    ids=["needed", "imported", "always", "other version", "no hash", "not installed", "not here"],
-)
-def test_a_lock_that_is_not_what_is_installed_is_refused(tree: Path, before: str, after: str, reason: str) -> None:
-    edit(tree / "requirements" / "run.txt", before, after)
-    with pytest.raises(ConfigError, match=reason):
+@pytest.mark.parametrize("line", ["from local import bus", "def f():\n    from functions.merge import main"])
+def test_a_function_that_needs_what_is_never_deployed_is_refused(tree: Path, line: str) -> None:
+    (tree / "local").mkdir()
+    for name in ("__init__", "bus"):
+        (tree / "local" / f"{name}.py").touch()
+    edit(tree / "functions" / "console" / "main.py", "^import msgspec$", f"import msgspec\n{line}")
+    with pytest.raises(ConfigError, match=r"functions/console: imports (local|functions\.merge), which is not"):
         packages.build(tree / "out", root=tree)
 
 
-@pytest.fixture
-def gadget(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A distribution, pinned, installed, and imported by the console; the file is what it needs."""
-    installed = tmp_path / "site"
-    metadata = installed / "gadget-1.0.dist-info" / "METADATA"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text("Metadata-Version: 2.1\nName: gadget\nVersion: 1.0\n")
-    (metadata.parent / "RECORD").write_text("gadget/__init__.py,,\n../../bin/gadget.py,,\n")
-    (installed / "gadget").mkdir()
-    (installed / "gadget" / "__init__.py").touch()  # Python 3.12 and newer tell only of files that are there
-    monkeypatch.syspath_prepend(installed)
-    with (tree / "requirements" / "run.txt").open("a") as lock:
-        lock.write("gadget==1.0 \\\n    --hash=sha256:00\n")
-    edit(tree / "functions" / "console" / "main.py", "^import msgspec$", "import msgspec\nimport gadget")
-    return metadata
+def test_modules_are_found_through_others_and_with_their_packages(tree: Path) -> None:
+    # Given a chain of modules with a circle, an attribute that looks like a module, and a module nobody imports
+    new = {"a/__init__": "from shared.d import THING", "a/b": "", "d": "def use():\n    import shared.a, shared.late"}
+    for name, text in {**new, "late": "THING = 1", "never": ""}.items():
+        (tree / "shared" / name).parent.mkdir(exist_ok=True)
+        (tree / "shared" / f"{name}.py").write_text(text)
+    [console] = [function for function in FUNCTIONS if function.name == "console"]
+    before = packages.modules(console, tree)
+
+    edit(tree / "functions" / "console" / "main.py", "^import msgspec$", "import msgspec\nfrom shared.a import b, c")
+
+    found = packages.modules(console, tree)
+    assert found.keys() - before.keys() == {"shared.a", "shared.a.b", "shared.d", "shared.late"}
+    assert found["shared.a"] == tree / "shared" / "a" / "__init__.py"
 
 
-def needing(metadata: Path, *needs: str) -> None:
-    metadata.write_text(metadata.read_text() + "".join(f"Requires-Dist: {need}\n" for need in needs))
-
-
-def test_needs_follow_the_markers_of_linux_and_of_every_supported_python(tree: Path, gadget: Path) -> None:
-    needing(
-        gadget,
-        "absent-on-linux; sys_platform == 'win32'",
-        "absent-on-python-3; python_version < '3.11'",
-        "absent-unless-asked-for; extra == 'more'",
-        "PyJWT>=2; python_version >= '3.14'",
-    )
-    [console] = [one for one in packages.build(tree / "out", root=tree) if one.function == "console"]
-    assert {"gadget", "pyjwt"} <= set(console.requirements)
-
-
-def test_needs_follow_extras(tree: Path, gadget: Path) -> None:
-    needing(gadget, "Flask[async]")
-    with pytest.raises(ConfigError, match=r"gadget needs Flask\[async\], but .*run\.txt pins it without: `make lock`"):
-        packages.build(tree / "out", root=tree)
-
-
-def test_extras_that_are_pinned_bring_what_they_need(tree: Path, gadget: Path) -> None:
-    needing(gadget, "Flask[async]")
-    edit(tree / "requirements" / "run.txt", "^flask==", "flask[async]==")
-    with pytest.raises(ConfigError, match=r"flask needs asgiref, which .*run\.txt does not pin"):
-        packages.build(tree / "out", root=tree)
-
-
-def test_a_pin_that_what_is_installed_does_not_accept_is_refused(tree: Path, gadget: Path) -> None:
-    needing(gadget, "msgspec<0.1")
-    with pytest.raises(ConfigError, match=r"gadget needs msgspec<0\.1, but .*run\.txt pins 0\.\d+"):
-        packages.build(tree / "out", root=tree)
-
-
-def test_a_function_that_needs_what_is_never_deployed_is_refused(tree: Path) -> None:
-    edit(tree / "functions" / "console" / "main.py", "^import msgspec$", "import msgspec\nfrom local import bus")
-    with pytest.raises(
-        ConfigError, match=r"functions/console/main\.py:\d+: imports local\.bus, which no package holds"
-    ):
-        packages.build(tree / "out", root=tree)
-
-
-def test_a_function_without_source_is_refused(tree: Path) -> None:
-    (tree / "functions" / "merge" / "main.py").unlink()
-    with pytest.raises(ConfigError, match=r"merge/main\.py: there is no such file, but topology\.yaml has a function"):
+@pytest.mark.parametrize("file", ["functions/merge/main.py", "requirements/functions/merge.txt"])
+def test_a_function_without_its_files_is_refused(tree: Path, file: str) -> None:
+    (tree / file).unlink()
+    with pytest.raises(ConfigError, match=rf"{file}: there is no such file, but topology\.yaml has a function merge"):
         packages.build(tree / "out", root=tree)
 
 
 def test_settings_that_no_function_would_start_with_are_refused(tree: Path) -> None:
     (tree / "signalbox.toml").write_text("nonsense = 1\n")
     with pytest.raises(ConfigError, match=r"signalbox\.toml"):
-        packages.build(tree / "out", root=tree)
-
-
-def test_packages_are_made_in_a_checkout(tree: Path) -> None:
-    (tree / "requirements" / "run.txt").unlink()
-    with pytest.raises(ConfigError, match=r"run\.txt: there is no such file; packages are made in a checkout"):
         packages.build(tree / "out", root=tree)
 
 
@@ -398,6 +373,15 @@ def test_a_token_wider_than_its_targets_is_warned_of(tmp_path: Path, text: str, 
         line.startswith(f"warning: {tmp_path / 'own.toml'}: {one}") for line, one in zip(lines, told, strict=True)
     )
     assert all("docs/configuration.md has the commands" in line for line in lines if "account" in line)
+
+
+def test_a_renamed_setting_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "RENAMED", {"soak": "bake"})
+    own = tmp_path / "own.toml"
+    own.write_text(SERVICE + PRODUCTION % OF_PRODUCTION + "policy.soak = 5\n")
+    shown = CliRunner().invoke(main, ["package", "--out", str(tmp_path / "out"), "--config", str(own)])
+    told = 'repositories."acme/shop".services.web.policy.soak is called bake now; rename it, though it still works'
+    assert (shown.exit_code, shown.stderr) == (0, f"warning: {own}: {told}\n")
 
 
 def test_the_files_that_one_begins_with_are_not_warned_of(tmp_path: Path) -> None:
