@@ -1,5 +1,5 @@
 module "function" {
-  for_each = local.emulation.functions
+  for_each = local.functions
   source   = "./modules/function"
 
   name       = each.key
@@ -47,7 +47,7 @@ locals {
   # Put together, not read from the function: it would wait for itself. Every Cloud Run service has this address beside
   # the one with a hash. Source: cloud.google.com/run/docs/triggering/https-request#deterministic.
   addresses = {
-    for name, function in local.emulation.functions : name => "https://signalbox-${name}-${data.google_project.this.number}.${var.region}.run.app"
+    for name, function in local.functions : name => "https://signalbox-${name}-${data.google_project.this.number}.${var.region}.run.app"
   }
   environment = merge(
     {

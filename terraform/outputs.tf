@@ -29,7 +29,7 @@ output "grants" {
 
 output "secrets" {
   description = "Secrets that need a value: gcloud secrets versions add NAME --data-file=-"
-  value       = sort(local.emulation.secrets)
+  value       = sort(local.secrets)
 }
 
 output "service_accounts" {

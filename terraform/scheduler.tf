@@ -16,7 +16,7 @@ resource "google_cloud_scheduler_job" "this" {
   schedule  = each.value
   time_zone = "Etc/UTC"
   # A run of the job is not given up before the function would be.
-  attempt_deadline = "${local.emulation.functions[each.key].timeout + 10}s"
+  attempt_deadline = "${local.functions[each.key].timeout + 10}s"
 
   retry_config {
     retry_count = 0 # the next minute comes anyway
@@ -38,7 +38,7 @@ resource "google_cloud_scheduler_job" "this" {
       error_message = "functions.${each.key}.schedule: five fields of cron, such as \"*/5 * * * *\", not ${each.value}."
     }
     precondition {
-      condition     = local.emulation.functions[each.key].timeout + 10 >= 15 && local.emulation.functions[each.key].timeout + 10 <= 1800
+      condition     = local.functions[each.key].timeout + 10 >= 15 && local.functions[each.key].timeout + 10 <= 1800
       error_message = "functions.${each.key}.timeout: the scheduler waits for 15 seconds to 30 minutes."
     }
   }

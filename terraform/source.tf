@@ -14,7 +14,7 @@ resource "google_storage_bucket" "source" {
 }
 
 resource "google_storage_bucket_object" "source" {
-  for_each = local.emulation.functions
+  for_each = local.functions
 
   bucket = google_storage_bucket.source.name
   name   = "${each.key}/${try(filesha256("${path.module}/${var.packages}/${each.key}.zip"), "missing")}.zip"

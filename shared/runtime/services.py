@@ -174,9 +174,16 @@ def open_services(environ: Mapping[str, str]) -> Services:
     return Services(read, config.load(Path(read.signalbox_config)), open_backend(read, environ))
 
 
+FORMER_BACKENDS = {"local.backend": "local.emulation.backend"}
+"""What SIGNALBOX_BACKEND may still call them."""
+
+
 def open_backend(read: settings.Settings, environ: Mapping[str, str]) -> Backend:
     """The backend that SIGNALBOX_BACKEND names. Raises ConfigError."""
     module, _, name = read.signalbox_backend.partition(":")
+    if module in FORMER_BACKENDS:
+        log.warning("a backend has another name now", former=module, name=FORMER_BACKENDS[module])
+        module = FORMER_BACKENDS[module]
     try:
         factory: Callable[[Mapping[str, str]], Backend] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:

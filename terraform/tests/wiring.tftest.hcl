@@ -36,7 +36,7 @@ run "topology" {
     error_message = "Pub/Sub may publish dead letters."
   }
   assert {
-    condition     = alltrue([for name in local.subscribers : local.delivery.ack_deadline >= local.emulation.functions[name].timeout])
+    condition     = alltrue([for name in local.subscribers : local.delivery.ack_deadline >= local.functions[name].timeout])
     error_message = "Each ack deadline is at least the function's timeout."
   }
   assert {
@@ -67,20 +67,20 @@ run "grants" {
 
   assert {
     condition = alltrue([
-      for name, function in module.function : jsonencode(function.grants.publishes) == jsonencode(sort(local.emulation.functions[name].publishes))
+      for name, function in module.function : jsonencode(function.grants.publishes) == jsonencode(sort(local.functions[name].publishes))
     ])
     error_message = "Each function publishes to its own topics."
   }
   assert {
     condition = alltrue([
-      for name, function in module.function : jsonencode(function.grants.secrets) == jsonencode(sort(local.emulation.functions[name].secrets))
+      for name, function in module.function : jsonencode(function.grants.secrets) == jsonencode(sort(local.functions[name].secrets))
     ])
     error_message = "Each function reads its own secrets."
   }
   assert {
     condition = alltrue([
       for name, function in module.function :
-      join(",", function.grants.project) == lookup({ read = "roles/datastore.viewer", write = "roles/datastore.user" }, local.emulation.functions[name].store, "")
+      join(",", function.grants.project) == lookup({ read = "roles/datastore.viewer", write = "roles/datastore.user" }, local.functions[name].store, "")
     ])
     error_message = "On the project a function has a role for Firestore, or none."
   }

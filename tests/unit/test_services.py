@@ -95,6 +95,15 @@ def test_a_backend_that_cannot_be_found_is_refused_by_name(environ: dict[str, st
         open_services(environ | {"SIGNALBOX_BACKEND": named})
 
 
+async def test_a_backend_is_found_by_its_former_name_with_a_word(
+    environ: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    former = {**environ, "SIGNALBOX_BACKEND": "local.backend:open_backend", "SIGNALBOX_LOCAL_DIR": str(tmp_path)}
+    opened = open_services(former)
+    await opened.close()
+    assert "a backend has another name now" in caplog.text
+
+
 def test_a_configuration_that_is_missing_or_wrong_is_refused_by_file(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         open_services(environ | {"SIGNALBOX_CONFIG": "nowhere.toml"})

@@ -1,15 +1,15 @@
 # As whom its subscription, or its schedule, calls the function; nothing else may be done as that account.
 
 resource "google_service_account" "caller" {
-  count = local.cli.called ? 1 : 0
+  count = local.called ? 1 : 0
 
   account_id   = "signalbox-${var.name}-caller"
   display_name = "Signalbox: calls ${var.name}"
 }
 
 locals {
-  caller        = local.cli.called ? "${google_service_account.caller[0].account_id}@${var.project_id}.iam.gserviceaccount.com" : null
-  caller_member = local.cli.called ? "serviceAccount:${local.caller}" : null
+  caller        = local.called ? "${google_service_account.caller[0].account_id}@${var.project_id}.iam.gserviceaccount.com" : null
+  caller_member = local.called ? "serviceAccount:${local.caller}" : null
 }
 
 resource "google_pubsub_subscription" "push" {

@@ -3,7 +3,7 @@
 locals {
   accounts = merge(
     { runtime = google_service_account.runtime.name },
-    local.cli.called ? { caller = google_service_account.caller[0].name } : {},
+    local.called ? { caller = google_service_account.caller[0].name } : {},
   )
 }
 

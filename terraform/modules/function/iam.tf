@@ -44,7 +44,7 @@ locals {
   called = var.function.subscribes != null || var.function.schedule != null
   # Who calls it, by a name that a plan knows.
   invokers = merge(
-    local.cli.called ? { caller = local.caller_member } : {},
+    local.called ? { caller = local.caller_member } : {},
     var.function.public ? { public = "allUsers" } : {},
     { for member in var.members : member => member },
   )

@@ -13,7 +13,7 @@ locals {
   # A function does not look at the path when it is called by a machine: it is for whoever reads the request logs.
   push_endpoint = "${local.uri}/functions/${var.name}"
   # Whom it obeys, as its subscription or schedule is told beside: see shared/runtime/caller.py.
-  checks = !local.cli.called ? {} : {
+  checks = !local.called ? {} : {
     SIGNALBOX_CALLER   = local.caller
     SIGNALBOX_AUDIENCE = var.address
     SIGNALBOX_PRIVATE  = tostring(!var.function.public)
