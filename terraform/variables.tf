@@ -66,14 +66,14 @@ variable "budget" {
 }
 
 variable "console_members" {
-  description = "IAM members, such as user:somebody@example.com or the deployer, who may open the console. With none it is reached from inside the project only."
+  description = "IAM members, such as user:ada@example.com or the deployer, who may open the console. With none it is reached from inside the project only."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for member in var.console_members : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+$", member))])
-    error_message = "console_members: people, groups, accounts and domains, such as user:somebody@example.com; never allUsers or allAuthenticatedUsers."
+    error_message = "console_members: people, groups, accounts and domains, such as user:ada@example.com; never allUsers or allAuthenticatedUsers."
   }
 }
 

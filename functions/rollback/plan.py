@@ -52,7 +52,7 @@ def plan(
     if stranger is not None and run.kind is Kind.DEPLOY:
         if to is None and run.deployment and stranger.id in run.deployment.baseline:
             return NothingToDo(_as_verified(stranger, run))
-        return Fail(Reason.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of somebody else serves; left alone")
+        return Fail(Reason.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of another user is live; left alone")
     if to is None:
         return Fail(Reason.ROLLBACK_TARGET_MISSING, "no verified deployment of this target is known to return to")
     if serving is not None and serving.commit_sha == to.commit_sha:
@@ -72,7 +72,7 @@ def _from_probation(
     if bad is None or bad.deployment_id != run.trigger.id:
         return Fail(Reason.DEPLOYMENT_REPLACED, f"another version was verified after {run.trigger.id[:8]}; left alone")
     if stranger is not None:
-        return Fail(Reason.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of somebody else serves; left alone")
+        return Fail(Reason.DEPLOYMENT_REPLACED, f"deployment {stranger.id[:8]} of another user is live; left alone")
     if run.trigger.source == "health" and target.lock is not None:
         return Fail(Reason.TARGET_LOCKED, f"locked by {target.lock.by}: {target.lock.reason}")
     if run.trigger.source == "health" and target.health.state == "healthy" and live:

@@ -92,7 +92,7 @@ def _railway(sight: Sight) -> Check:
     name, deployment = "railway", sight.deployment
     if deployment.ended and not sight.cron_schedule:
         return Check(
-            name, Verdict.FAIL, f"the process of {deployment.id[:8]} has ended, and no schedule begins it anew"
+            name, Verdict.FAIL, f"the process of {deployment.id[:8]} has ended, and no schedule starts it again"
         )
     if deployment.live:
         return Check(name, Verdict.PASS, f"{deployment.id[:8]} is {deployment.status}")

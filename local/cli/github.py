@@ -18,7 +18,7 @@ T = TypeVar("T")
 NEXT_STEPS: dict[type[SignalboxError], str] = {
     NotFound: "See that the names are right, and that the App is installed on the repository.",
     Unauthorized: "`signalbox doctor` says what the App's key is worth, and which permissions it lacks.",
-    UnknownOutcome: "It may have been done all the same: look before asking again.",
+    UnknownOutcome: "It may have been done anyway: check before you try again.",
     TransientError: "Do the same again a little later.",
 }
 repository = click.argument("repository")

@@ -61,9 +61,11 @@ def _described(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--organization",
             callback=_organization,
-            help="The organization that is to own it.  [default: whoever is signed in]",
+            help="The organization that is to own it.  [default: the user who is signed in]",
         ),
-        click.option("--name", default=NAME, show_default=True, help="Unique on all of GitHub; asked for once more."),
+        click.option(
+            "--name", default=NAME, show_default=True, help="Unique on all of GitHub; you can change it on the page."
+        ),
         click.option(
             "--url", callback=_webhook, help="Where its webhooks go, as `terraform output webhook_urls` says."
         ),
@@ -145,10 +147,10 @@ def _made(work: Coroutine[Any, Any, NewApp], out: Path, without_address: bool) -
     except NotFound as error:
         raise click.ClickException(f"GitHub does not take the code (used, or an hour old): {error}") from error
     except UnknownOutcome as error:
-        lost = "if the code is used up, delete the App and begin anew"
+        lost = "if the code is used up, delete the App and start again"
         raise click.ClickException(f"{error}; try `signalbox github-app convert`; {lost}") from error
     except TimeoutError as error:
-        raise click.ClickException("nobody pressed the button within an hour") from error
+        raise click.ClickException("the button was not pressed within an hour") from error
     except (SignalboxError, OSError) as error:
         raise click.ClickException(str(error)) from error
     _tell(made, out, by_github=by_github, without_address=without_address)

@@ -81,7 +81,7 @@ def status(limit: int, as_json: bool) -> None:
 @secrets.command()
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Print the steps, and do nothing.")
-@click.option("--yes", is_flag=True, help="Whoever else has the secret has the new value already: ask nothing.")
+@click.option("--yes", is_flag=True, help="The other side already has the new value: ask nothing.")
 def rotate(name: str, dry_run: bool, yes: bool) -> None:
     """Replace the secret NAME by a new value: both are accepted until the new one is seen to work.
 
@@ -134,7 +134,7 @@ async def of_this_machine(source: SecretSource, names: Sequence[str], limit: int
     for name in names:
         try:
             await source.read(name)
-            state, way = "unknown", "set the variable anew"
+            state, way = "unknown", "set the variable again"
         except SecretMissing as error:
             state, way = "missing", str(error)
         found.append(Status(name=name, state=state, days=None, enabled=(), disabled=(), limit=limit, rotated_by=way))
@@ -166,7 +166,7 @@ async def _rotate(versions: Versions, name: str, *, yes: bool) -> None:
     if len(enabled) < 2:
         output.echo(kind.make)
         new = await versions.add(name, _value(name))
-        output.echo(f"{name} has version {new} now. The way back: {_gcloud('disable', name, new)}")
+        output.echo(f"{name} has version {new} now. To go back: {_gcloud('disable', name, new)}")
         old, made = enabled, datetime.now(UTC)
     else:
         new, made, old = enabled[0].number, enabled[0].created_at, enabled[1:]
@@ -189,7 +189,7 @@ async def _rotate(versions: Versions, name: str, *, yes: bool) -> None:
 def _put_off(name: str, until: datetime) -> None:
     """A function that knows only the old value would refuse what the vendor signs with the new one."""
     output.echo(
-        f"Give it to nobody before {until:%H:%M:%S} UTC: until then a function may know the old value alone. "
+        f"Do not use it before {until:%H:%M:%S} UTC: until then a function may know the old value alone. "
         f"Then run `{_rotates(name)}`: it goes on from here."
     )
 
@@ -200,7 +200,7 @@ async def _prove(name: str, new: int) -> None:
     for finding in found:
         if finding.state != "ok":
             output.echo(f"{finding.subject} {finding.about}: {finding.detail}".rstrip(), err=True)
-    back = f"nothing was disabled. Mend it and run this again, or go back: {_gcloud('disable', name, new)}"
+    back = f"nothing was disabled. Fix it and run this again, or go back: {_gcloud('disable', name, new)}"
     if any(one.state == "failed" for one in found):
         raise click.ClickException(f"version {new} of {name} does not work, and {back}")
     looked_at = {one.subject for one in found if one.state != "skipped"}
@@ -246,7 +246,7 @@ def _failed(detail: str) -> Finding:
 async def _disable(versions: Versions, name: str, old: Sequence[Version]) -> None:
     for version in old:
         await versions.disable(name, version.number)
-        output.echo(f"version {version.number} is disabled. The way back: {_gcloud('enable', name, version.number)}")
+        output.echo(f"version {version.number} is disabled. To go back: {_gcloud('enable', name, version.number)}")
 
 
 def _value(name: str) -> bytes:

@@ -24,11 +24,11 @@ from shared.runtime.redaction import remember
     help="Google's identity token for the console, which is private.",
 )
 def smoke_test(console: str, webhook: str, within: int, token: str) -> None:
-    """See that the console is healthy, and that the webhooks refuse one that nobody signed. Exit code 0 when so."""
+    """See that the console is healthy, and that the webhooks refuse an unsigned one. Exit code 0 when so."""
     remember(token)
     found = asyncio.run(smoke.problems(console, webhook, token=token.strip(), within=within))
     for problem in found:
         output.echo(problem)
     if found:
         sys.exit(1)
-    output.echo("the console is healthy, and the webhooks refuse what nobody signed")
+    output.echo("the console is healthy, and the webhooks refuse unsigned requests")

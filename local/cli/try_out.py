@@ -162,7 +162,7 @@ def check(number: int, conclusion: str, name: str) -> None:
 @click.option("--begins", default=5.0, show_default=True, help="Seconds after the push until the check is there.")
 @click.option("--takes", default=15.0, show_default=True, help="Seconds that it takes then.")
 @click.option("--ends", type=click.Choice(CONCLUSIONS), default="success", show_default=True)
-@click.option("--pull", type=click.IntRange(1), help="Run it anew on this one's head now; else on the next push.")
+@click.option("--pull", type=click.IntRange(1), help="Run it again on this one's head now; else on the next push.")
 def slow_ci(begins: float, takes: float, ends: str, pull: int | None) -> None:
     """Have CI begin late and take its time."""
     _ask("POST", "/slow-ci", of_repository=True, begins=begins, takes=takes, ends=ends, pull=pull)

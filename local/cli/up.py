@@ -204,6 +204,4 @@ def _show_what_to_do(host: Host) -> None:
     for line, what in lines.items():
         output.echo(f"  {line:<{width}}  # {what}")
     output.echo(f"The same by HTTP: {host.urls['people']}")
-    output.echo(
-        "The functions obey whoever calls them here, without the tokens that Google's callers bring.\nCtrl-C ends it."
-    )
+    output.echo("The functions accept every call here, without the tokens that Google's callers send.\nCtrl-C ends it.")

@@ -166,7 +166,7 @@ async def _checks_late(scene: Scene) -> None:
     _expect_untouched(scene)
 
 
-@scenario("checks-by-hand", "somebody merges with a red check: deployed, and said so")
+@scenario("checks-by-hand", "a user merges with a red check: deployed, and reported")
 async def _checks_by_hand(scene: Scene) -> None:
     number = scene.open_pull_request(check="failure")
     sha = scene.merge(number)
@@ -185,7 +185,7 @@ async def _merge_conflict(scene: Scene) -> None:
     _expect_untouched(scene)
 
 
-@scenario("head-moved", "somebody pushes between the gate and the merge: not merged blind")
+@scenario("head-moved", "a user pushes between the check and the merge: not merged blind")
 async def _head_moved(scene: Scene) -> None:
     number = scene.open_pull_request()
 
@@ -214,7 +214,7 @@ async def _duplicate_storm(scene: Scene) -> None:
     scene.expect_equal("notifications of any kind", len(scene.n8n.notifications), 1)
 
 
-@scenario("auto-deploy", "Railway deploys the merge by itself: adopted, not doubled", auto_deploy=True)
+@scenario("auto-deploy", "Railway deploys the merge automatically: adopted, not doubled", auto_deploy=True)
 async def _auto_deploy(scene: Scene) -> None:
     sha = scene.merge(scene.open_pull_request())
     run = await scene.ended()
@@ -245,7 +245,7 @@ async def _held_back(scene: Scene) -> None:
     scene.expect_equal("notifications `held_back`", scene.told("held_back"), 1)
     scene.comment(number, "/deploy")
     run = await scene.ended(3)
-    scene.expect_equal("status when asked for", run.status, Status.SUCCEEDED)
+    scene.expect_equal("status when requested", run.status, Status.SUCCEEDED)
     scene.expect_equal("serving", scene.serving_commit, sha)
     target = await scene.target()
     scene.expect("nothing is held back any more", target.hold is None and not target.held_back)
@@ -286,7 +286,7 @@ async def _rollback_fails(scene: Scene) -> None:
     scene.expect_equal("severity", severities, ["critical"])
 
 
-@scenario("quarantine", "after a rollback the commit is not deployed again, unless somebody insists")
+@scenario("quarantine", "after a rollback the commit is not deployed again without --force")
 async def _quarantine(scene: Scene) -> None:
     scene.plan(health="failing")
     number = scene.open_pull_request()
@@ -314,7 +314,7 @@ async def _rollback_command(scene: Scene) -> None:
     scene.expect_equal("serving", scene.serving_commit, PREVIOUS_COMMIT)
     scene.expect_equal("rollbacks", len(scene.railway.rollbacks), 1)
     target = await scene.target()
-    scene.expect("the commit taken back is quarantined", target.quarantine_of(sha) is not None)
+    scene.expect("the commit that was rolled back is quarantined", target.quarantine_of(sha) is not None)
     scene.expect_equal("notifications `rolled_back`", scene.told("rolled_back"), 1)
 
 

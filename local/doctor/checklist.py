@@ -39,25 +39,25 @@ BEFORE = (
     Box(text="What signs webhooks and calls has 32 characters at least.", subjects=(Subject.SECRET,)),
     Box(text="Railway checks the health of a version before it serves.", subjects=(Subject.RAILWAY_HEALTH_CHECK,)),
     Box(
-        text='`show_log` is as the repository\'s readers are: on a public one nobody set it to "comment" by mistake.',
+        text='`show_log` is as the repository\'s readers are: on a public one it is not "comment" by mistake.',
         command="grep -n show_log signalbox.toml",
     ),
     Box(
         text="The Workload Identity provider lets in this repository's environment and nothing else.",
         command="terraform -chdir=terraform plan -var-file=FILE",
     ),
-    Box(text="Somebody gets the alerts: `alert_emails` in the .tfvars.", command="grep -n alert_emails FILE"),
+    Box(text="A person gets the alerts: `alert_emails` in the .tfvars.", command="grep -n alert_emails FILE"),
 )
 AFTER = (
     Box(text="The set-up is well, from the first subject to the last.", subjects=tuple(Subject)),
     Box(
-        text="From outside, nothing answers but the webhooks, and they refuse what nobody signed.",
+        text="From outside, only the webhooks answer, and they refuse unsigned requests.",
         command="signalbox smoke-test",
     ),
-    Box(text="A pull request of a stranger deploys nothing: `/deploy` by somebody without write access gets a 😕."),
+    Box(text="A stranger deploys nothing: `/deploy` by a user without write access gets a 😕."),
     Box(text="A rollback was tried, on a quiet day: `/rollback`, then `/deploy`."),
     Box(text="The stop was tried: `signalbox pause --reason test`, a merge that waits, `signalbox resume`."),
-    Box(text="Whoever is on call has read docs/incident-response.md."),
+    Box(text="The person on call has read docs/incident-response.md."),
 )
 MONTHLY = (
     Box(text="No secret is older than its limit.", command="signalbox secrets status"),

@@ -30,7 +30,7 @@ COMPARE_IDS = "Compare the ids in signalbox.toml with the address of the service
 CONNECT = "Connect the service to this repository in its settings on Railway: only then can a commit be deployed."
 MOVE_DOMAIN = (
     "Nothing to do while the domain is being moved. Behind a proxy such as Cloudflare's Railway cannot see where it "
-    "leads: name it in policy.health_url to check it all the same."
+    "leads: name it in policy.health_url to check it anyway."
 )
 GIVE_DOMAIN = "Give the service a domain on Railway, or name the address to look at in policy.health_url."
 SET_HEALTH_CHECK = (

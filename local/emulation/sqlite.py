@@ -115,6 +115,6 @@ def _explained(path: str | Path, error: sqlite3.DatabaseError) -> SignalboxError
     said = str(error)
     if any(words in said for words in _DAMAGED):
         folder = Path(path).parent
-        return Refused(f"{path} is damaged ({said}): stop Signalbox, move the folder {folder} away, and begin anew")
+        return Refused(f"{path} is damaged ({said}): stop Signalbox, move the folder {folder} away, and start again")
     advice = next((advice for words, advice in _ADVICE.items() if words in said), "")
     return Unavailable(f"SQLite {path}: {said}{advice}")

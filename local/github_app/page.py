@@ -34,7 +34,7 @@ _FORM = """<h1>Register the GitHub App {name}</h1>
 </form>
 """
 DONE = "GitHub has registered the App. The terminal says how to go on; this window can be closed."
-NOT_OURS = "This is not the answer to the button of this page. Begin anew at the address that the terminal shows."
+NOT_OURS = "This is not the answer to this page's button. Start again at the address that the terminal shows."
 
 
 def address(organization: str | None, state: str) -> str:

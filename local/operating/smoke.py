@@ -30,7 +30,7 @@ async def console_problem(client: httpx.AsyncClient, console: str, token: str) -
     except (httpx.HTTPError, *UNREADABLE) as error:
         return f"the console: {describe(error)}"
     if answer.status_code in (401, 403, 404):
-        return f"the console: {answer.status_code}; is whoever asks one of console_members?"
+        return f"the console: {answer.status_code}; is your account one of console_members?"
     if health is None or health.status != "ok":
         return f"the console: {answer.status_code} {answer.reason_phrase}"
     return None

@@ -83,7 +83,7 @@ def people_of(folder: Path) -> str:
     """Where the people of the `signalbox up` in that folder are. Raises ConfigError when there is none."""
     left = _read(folder)
     if not left.people:
-        raise ConfigError(f"nobody is to be played in {folder}: start `{command()} up` there")
+        raise ConfigError(f"there are no people to play in {folder}: start `{command()} up` there")
     return left.people
 
 

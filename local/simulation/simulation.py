@@ -271,12 +271,12 @@ class Simulation:
     def _unseen(self) -> bool:
         """Whether there is something that the sweep has yet to find."""
         found = (
-            invariants.missed_webhooks_are_asked_for,
+            invariants.missed_webhooks_are_requested,
             invariants.merges_are_deployed,
             invariants.labels_are_answered,
             invariants.losses_of_health_are_noticed,
-            invariants.silences_are_told,
-            invariants.what_fails_on_probation_is_taken_back,
+            invariants.silences_are_reported,
+            invariants.what_fails_on_probation_is_rolled_back,
             invariants.what_is_recorded_serves,
             invariants.what_a_hold_keeps_back_is_listed,
             invariants.renames_are_followed,

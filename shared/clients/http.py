@@ -103,7 +103,7 @@ class _Bounded(httpx.AsyncByteStream):
         read = 0
         unpack = zlib.decompressobj(GZIP_OR_DEFLATE) if self._packing in PACKINGS else None
         if unpack is None and self._packing not in ("", "identity"):
-            said = f"packed by {self._packing[:20]!r}, which was not asked for"
+            said = f"packed by {self._packing[:20]!r}, which was not requested"
             raise httpx.DecodingError(said, request=self._request)
         async for packed in self._stream:
             try:

@@ -182,7 +182,7 @@ def _why(run: Run) -> list[str]:
         parts.append(_left_unverified(run))
     if run.status is Status.ROLLED_BACK:
         parts.append(
-            "The commit is quarantined here. While the target is held, a fix that is merged is not deployed by itself: "
+            "The commit is quarantined here. While the target is held, a merged fix is not deployed automatically: "
             "comment `/deploy` on its pull request. `/deploy --force <reason>` here deploys this commit again."
         )
     return parts

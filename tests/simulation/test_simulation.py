@@ -73,7 +73,7 @@ def test_a_violation_is_shown_by_a_shorter_trace() -> None:
     with mutant.applied():
         found = simulate(mutant.found_by)
         shown = shrink(found, tries=30)
-    assert shown.violations[0].invariant == found.violations[0].invariant == "telling is leased"
+    assert shown.violations[0].invariant == found.violations[0].invariant == "notifying is leased"
     assert len(shown.incidents) < len(found.incidents)
     assert shown.steps
 

@@ -211,7 +211,7 @@ def test_a_webhook_has_its_new_secret_only_once_functions_know_it(
 ) -> None:
     # Given a new version that a function may not have read yet
     first = run("rotate", name, typed="new-value")
-    assert (first.exit_code, "Give it to nobody before" in first.output) == (0, True)
+    assert (first.exit_code, "Do not use it before" in first.output) == (0, True)
     assert kinds.kind_of(name).give not in first.output
 
     # When somebody goes on too early, then the old version stays

@@ -315,7 +315,7 @@ def renamed(monkeypatch):
 
 
 @pytest.mark.usefixtures("renamed")
-def test_a_setting_works_under_its_former_name_and_is_told_once():
+def test_a_setting_works_under_its_former_name_and_is_notified_once():
     present = (
         SMALLEST
         + """policy.bake = 3.0

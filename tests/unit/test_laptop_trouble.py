@@ -86,7 +86,7 @@ async def test_a_damaged_file_ends_a_command_in_a_sentence(
     assert said.returncode == 1
     assert "Traceback" not in said.stderr
     assert "is damaged" in said.stderr
-    assert f"move the folder {folder} away, and begin anew" in said.stderr
+    assert f"move the folder {folder} away, and start again" in said.stderr
 
 
 def signalbox(*command: str, folder: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -403,7 +403,7 @@ class TestWait:
         assert len(history) == 200
         assert (history[0].message, history[-1].message) == ("1", "not yet")
 
-    def test_people_are_told_once_where_the_stage_asks_for_it(self):
+    def test_people_are_notified_once_where_the_stage_asks_for_it(self):
         first = apply(a_run(Stage.MONITOR), wait(tell="needs_approval"))
         told = replace(
             first.run, owed=(), notify_due=None, notified={k: Notified(NOON, "sent") for k in first.run.owed}

@@ -70,7 +70,7 @@ class TestAfterABadDeployment:
     def test_somebody_else_s_deployment_is_left_alone(self, active):
         decision = plan(self.run(), both, active, (strange, new, old_kept))
 
-        assert decision == Fail(Reason.DEPLOYMENT_REPLACED, "deployment d-strang of somebody else serves; left alone")
+        assert decision == Fail(Reason.DEPLOYMENT_REPLACED, "deployment d-strang of another user is live; left alone")
 
     def test_somebody_else_s_deployment_that_does_not_serve_does_not_matter(self):
         failed = a_deployment("d-strange", "FAILED")

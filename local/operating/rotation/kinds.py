@@ -24,7 +24,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     """What is refused between the two, and comes again by itself."""
 
 
-DRAWN = "Make a value that nobody can guess: `openssl rand -hex 32`."
+DRAWN = "Make a random value: `openssl rand -hex 32`."
 _KINDS = {
     secrets.GITHUB_APP_PRIVATE_KEY: Kind(
         make="Make a new private key in the App's settings on GitHub. An App may have several, so the old one goes on.",
@@ -52,7 +52,7 @@ _KINDS = {
         make=DRAWN,
         give="Put the same value into n8n's credential `Signalbox webhook` (JWT Auth), at once.",
         proof=(Subject.N8N_WORKFLOW,),
-        gap="n8n answers 403 until its credential has the new value; what was to be told is told then.",
+        gap="n8n answers 403 until its credential has the new value; notifications are sent then.",
     ),
 }
 _RAILWAY = Kind(

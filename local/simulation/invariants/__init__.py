@@ -6,7 +6,7 @@ A question yields what is wrong, in words; nothing when all is well.
 from local.simulation.invariants.documents import commit
 from local.simulation.invariants.health import (
     losses_of_health_are_noticed,
-    what_fails_on_probation_is_taken_back,
+    what_fails_on_probation_is_rolled_back,
 )
 from local.simulation.invariants.outside import call, deployment, line, merge, message, notification
 from local.simulation.invariants.railway import called
@@ -17,9 +17,9 @@ from local.simulation.invariants.rest import (
     in_time,
     labels_are_answered,
     merges_are_deployed,
-    missed_webhooks_are_asked_for,
+    missed_webhooks_are_requested,
     renames_are_followed,
-    silences_are_told,
+    silences_are_reported,
     what_a_hold_keeps_back_is_listed,
     what_is_recorded_serves,
 )
@@ -39,11 +39,11 @@ __all__ = [
     "merge",
     "merges_are_deployed",
     "message",
-    "missed_webhooks_are_asked_for",
+    "missed_webhooks_are_requested",
     "notification",
     "renames_are_followed",
-    "silences_are_told",
+    "silences_are_reported",
     "what_a_hold_keeps_back_is_listed",
-    "what_fails_on_probation_is_taken_back",
+    "what_fails_on_probation_is_rolled_back",
     "what_is_recorded_serves",
 ]

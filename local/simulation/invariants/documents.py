@@ -65,7 +65,7 @@ def a_lease_keeps_others_away(
         yield f"{execution.token} takes {after.id}, which {before.lease.owner} has until {before.lease.until:%H:%M:%S}"
 
 
-def telling_is_leased(
+def notifying_is_leased(
     witness: Witness, execution: Execution, before: Document | None, after: Document
 ) -> Iterator[str]:
     """While one worker tells people about a document, no other begins to."""
@@ -112,7 +112,7 @@ def no_rollback_of_a_rollback(_: Witness, __: Execution, before: Document | None
         yield f"{after.id} rolls back its rollback"
 
 
-def endings_are_told(_: Witness, __: Execution, ___: Document | None, after: Document) -> Iterator[str]:
+def endings_are_notified(_: Witness, __: Execution, ___: Document | None, after: Document) -> Iterator[str]:
     """A run that has ended owes people its ending, or has told them, in every channel."""
     if not isinstance(after, Run) or not after.status.terminal:
         return
@@ -203,11 +203,11 @@ def what_is_not_deployed_did_not_fail(
 _COMMIT: list[Question[[Witness, Execution, Document | None, Document]]] = [
     who_owes_is_woken,
     a_lease_keeps_others_away,
-    telling_is_leased,
+    notifying_is_leased,
     history_has_no_gaps,
     stages_follow_each_other,
     no_rollback_of_a_rollback,
-    endings_are_told,
+    endings_are_notified,
     attempts_are_bounded,
     one_run_per_intent,
     no_secrets_in_documents,

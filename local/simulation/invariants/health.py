@@ -69,7 +69,7 @@ def losses_of_health_are_noticed(witness: Witness) -> Iterator[str]:
             yield f"{serving.id[:8]} of {place.id} has ended, and its health is {target.health.state}"
 
 
-def what_fails_on_probation_is_taken_back(witness: Witness) -> Iterator[str]:
+def what_fails_on_probation_is_rolled_back(witness: Witness) -> Iterator[str]:
     """What a run deployed and lost its health so soon does not stay without an attempt to take it back."""
     for place in witness.configured.targets:
         target, policy = witness.target(place.id), place.policy
@@ -90,5 +90,5 @@ AT_REST: list[Question[[Witness]]] = [
     what_has_ended_never_stands,
     nothing_unseen_is_called_healthy,
     losses_of_health_are_noticed,
-    what_fails_on_probation_is_taken_back,
+    what_fails_on_probation_is_rolled_back,
 ]

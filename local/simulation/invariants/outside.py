@@ -60,7 +60,7 @@ def line(text: str) -> Found:
 # At every deployment that we asked for
 
 
-def deployments_are_asked_for(witness: Witness, made: Made) -> Iterator[str]:
+def deployments_are_requested(witness: Witness, made: Made) -> Iterator[str]:
     """A deployment is of the commit, and for the target, of a run that is under way and has the target."""
     run, id = witness.run(made.execution.about), made.deployment.id[:8]
     if run is None or made.execution.function not in ("deploy", "rollback"):
@@ -107,7 +107,7 @@ def one_deployment_per_attempt(witness: Witness, made: Made) -> Iterator[str]:
         yield f"{made.execution.about} made {', '.join(same)} at {made.execution.function}"
 
 
-def what_was_taken_back_stays_away(witness: Witness, made: Made) -> Iterator[str]:
+def what_was_rolled_back_stays_away(witness: Witness, made: Made) -> Iterator[str]:
     """A quarantined commit is deployed only with a reason, and a held target only by command."""
     run = witness.run(made.execution.about)
     if run is None or made.execution.function != "deploy":
@@ -188,9 +188,9 @@ def watched(witness: Witness, run: Run, files: Collection[str]) -> bool:
 
 
 _DEPLOYMENT: list[Question[[Witness, Made]]] = [
-    deployments_are_asked_for,
+    deployments_are_requested,
     one_deployment_per_attempt,
-    what_was_taken_back_stays_away,
+    what_was_rolled_back_stays_away,
     nothing_older_is_deployed_by_itself,
     only_what_failed_is_rolled_back,
     what_railway_skips_is_not_deployed_by_itself,
@@ -288,7 +288,7 @@ def merge(witness: Witness, execution: Execution, pull: PullRequest) -> Found:
 # At every notification that n8n takes
 
 
-def told_once(witness: Witness, told: Told, _: bytes) -> Iterator[str]:
+def notified_once(witness: Witness, told: Told, _: bytes) -> Iterator[str]:
     """Nobody is told twice, unless the first teller died, lost the answer or its lease: n8n knows no idempotency."""
     if told.execution.disturbed:
         return
@@ -311,7 +311,7 @@ def no_secrets_in_notifications(_: Witness, told: Told, body: bytes) -> Iterator
 
 
 def notification(witness: Witness, told: Told, body: bytes) -> Found:
-    return ask([told_once, no_secrets_in_notifications], witness, told, body)
+    return ask([notified_once, no_secrets_in_notifications], witness, told, body)
 
 
 def _is_well(plan: Plan) -> bool:

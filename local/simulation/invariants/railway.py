@@ -26,7 +26,7 @@ def called(witness: Witness) -> Found:
     return ask([each_environment_is_asked_about_with_its_own_token], witness)
 
 
-def lost_health_checks_are_told(witness: Witness) -> Iterator[str]:
+def lost_health_checks_are_reported(witness: Witness) -> Iterator[str]:
     """The run of the first version that Railway did not check says so, and no run of one that it did check."""
     for run in witness.runs():
         said, made = _comment(witness, run), _made_by(witness, run)
@@ -82,4 +82,4 @@ def _told(witness: Witness, run: Run) -> bool:
 
 SEEN_AT = (Stage.MONITOR, Stage.VERIFY)
 
-AT_REST: list[Question[[Witness]]] = [lost_health_checks_are_told]
+AT_REST: list[Question[[Witness]]] = [lost_health_checks_are_reported]

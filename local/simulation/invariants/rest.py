@@ -280,7 +280,7 @@ def one_github_deployment_per_commit(witness: Witness) -> Iterator[str]:
             yield f"{sha[:7]} in {environment} is shown {count} times"
 
 
-def everything_owed_is_told(witness: Witness) -> Iterator[str]:
+def every_notification_is_sent(witness: Witness) -> Iterator[str]:
     """Every ending reached n8n, and nothing is owed any more."""
     keys = {told.key for told in witness.told}
     documents: list[Run | Target] = [*witness.runs(), *map(witness.target, (p.id for p in witness.configured.targets))]
@@ -400,7 +400,7 @@ def _was_live(witness: Witness, target: Target, commit: str) -> bool:
     return any(repository.compare(commit, one) in ("ahead", "identical") for one in stood if one != commit)
 
 
-def missed_webhooks_are_asked_for(witness: Witness) -> Iterator[str]:
+def missed_webhooks_are_requested(witness: Witness) -> Iterator[str]:
     """What GitHub could not deliver has arrived since."""
     attempts = witness.vendors.github.webhooks.attempts()
     arrived = {attempt.webhook.guid for attempt in attempts if attempt.status == "OK"}
@@ -408,7 +408,7 @@ def missed_webhooks_are_asked_for(witness: Witness) -> Iterator[str]:
         yield f"webhook {guid} never arrived, and nobody asks for it"
 
 
-def silences_are_told(witness: Witness) -> Iterator[str]:
+def silences_are_reported(witness: Witness) -> Iterator[str]:
     """When GitHub has told nothing since something happened, that is recorded, and people know."""
     pulls = _repository(witness).pulls.values()
     merged = [pull.closed_at for pull in pulls if pull.merged and pull.closed_at is not None]
@@ -444,14 +444,14 @@ _AT_REST: list[Question[[Witness]]] = [
     a_newer_merge_brings_older_ones_along,
     one_comment_per_run,
     one_github_deployment_per_commit,
-    everything_owed_is_told,
+    every_notification_is_sent,
     what_is_recorded_serves,
     what_we_deployed_is_recorded,
     what_changes_something_is_deployed,
     what_waits_for_people_is_not_cut_short,
     what_a_hold_keeps_back_is_listed,
-    missed_webhooks_are_asked_for,
-    silences_are_told,
+    missed_webhooks_are_requested,
+    silences_are_reported,
     renames_are_followed,
     nothing_foreign_is_done,
     no_dead_letters,

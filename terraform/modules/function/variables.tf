@@ -145,7 +145,7 @@ variable "function" {
 }
 
 variable "members" {
-  description = "IAM members, such as user:somebody@example.com, who may call it. With none, only machines reach it."
+  description = "IAM members, such as user:ada@example.com, who may call it. With none, only machines reach it."
   type        = set(string)
   default     = []
   nullable    = false

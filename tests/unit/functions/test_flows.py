@@ -29,7 +29,7 @@ def deployed(scene: Scene) -> list[str]:
     return [deployment.commit_sha for deployment in scene.railway.created]
 
 
-async def test_a_merged_pull_request_is_deployed_verified_and_told_once(scene: Scene) -> None:
+async def test_a_merged_pull_request_is_deployed_verified_and_notified_once(scene: Scene) -> None:
     sha = await merged_and_settled(scene)
     run = await scene.the_run()
     assert (run.status, run.commit_sha) == (Status.SUCCEEDED, sha)

@@ -198,7 +198,7 @@ async def test_a_look_that_brings_nothing_new_costs_one_read_and_no_write_until_
     assert (await scene.target()).health.checked_at == scene.clock.now()
 
 
-async def test_lost_and_regained_health_is_told_once_each_at_the_threshold(scene: Scene) -> None:
+async def test_lost_and_regained_health_is_notified_once_each_at_the_threshold(scene: Scene) -> None:
     await watched(scene)
     await scene.sweep()
     scene.application.faults.append(Fault(status=503, times=4))

@@ -77,7 +77,7 @@ async def test_each_look_is_one_request_and_ten_minutes_apart(scene: Scene) -> N
     assert len(scene.railway.app.calls) == calls + 1
 
 
-async def test_somebody_elses_version_is_told_once_and_left_alone(scene: Scene) -> None:
+async def test_somebody_elses_version_is_notified_once_and_left_alone(scene: Scene) -> None:
     await recorded(scene)
     await scene.sweep()
     id = await by_hand(scene)
@@ -318,7 +318,7 @@ async def test_it_is_shown(scene: Scene) -> None:
     assert serving.looked_at - serving.drifting_since < timedelta(minutes=1)
 
 
-async def test_of_a_rollback_that_failed_people_are_told_once(scene: Scene) -> None:
+async def test_of_a_rollback_that_failed_people_are_notified_once(scene: Scene) -> None:
     # given a bad version that Railway refuses to roll back
     scene.railway.plan(SERVICE, health="failing")
     scene.railway.refuse_rollback = True

@@ -192,7 +192,7 @@ async def test_github_without_an_answer_is_asked_again_a_minute_later(scene: Sce
 
 
 @pytest.mark.parametrize("fault", [{"status": 404, "body": {"message": "Not Found"}}, {"status": 200, "body": {}}])
-async def test_of_a_merge_that_stays_unread_people_are_told_once(scene: Scene, fault: dict[str, Any]) -> None:
+async def test_of_a_merge_that_stays_unread_people_are_notified_once(scene: Scene, fault: dict[str, Any]) -> None:
     # given a merge about which GitHub never answers
     await unheard(scene)
     scene.github.app.faults.append(Fault(when="pullRequest(number", times=100, **fault))
