@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from shared.core.notices import at_time, owe
 from shared.core.observed import DeploymentState, ServiceState
 from shared.core.run import Run, Verified
@@ -25,7 +25,7 @@ EVERY = timedelta(minutes=10)
 """Railway may allow no more than 1,000 requests an hour, for all that ask: docs.railway.com/reference/public-api."""
 
 
-async def look_for_drift(services: Services, glance: Glance) -> int:
+async def look_for_drift(services: Services, snapshot: Snapshot) -> int:
     """Ask Railway what serves each target, one request each, and record the answer; how many were looked at.
 
     One that Railway cannot or will not tell of keeps no other from being asked about, nor does one whose token is
@@ -33,13 +33,13 @@ async def look_for_drift(services: Services, glance: Glance) -> int:
     about, and what the store raises.
     """
     now, places = services.clock.now(), services.config.targets
-    targets = await asyncio.gather(*(glance.target(place.id) for place in places))
+    targets = await asyncio.gather(*(snapshot.target(place.id) for place in places))
     due = [place for place, target in zip(places, targets, strict=True) if target is not None and is_due(target, now)]
     random.shuffle(due)
     done, missing = 0, list[SecretMissing]()
     for place in due:
         try:
-            done += await _look(services, glance, place)
+            done += await _look(services, snapshot, place)
         except SecretMissing as error:
             log.error("no token to ask Railway with", target=place.id, reason=str(error))
             missing.append(error)
@@ -48,7 +48,7 @@ async def look_for_drift(services: Services, glance: Glance) -> int:
     return done
 
 
-async def _look(services: Services, glance: Glance, place: TargetConfig) -> bool:
+async def _look(services: Services, snapshot: Snapshot, place: TargetConfig) -> bool:
     began = services.clock.now()
     service: ServiceState | None = None
     try:
@@ -61,7 +61,7 @@ async def _look(services: Services, glance: Glance, place: TargetConfig) -> bool
     except TransientError as error:
         log.warning("Railway could not be asked which version is live", target=place.id, reason=str(error))
         return False
-    known = await _known(services, await glance.target(place.id))
+    known = await _known(services, await snapshot.target(place.id))
 
     def see(target: Target) -> Target:
         after = note(target, service, began, known)

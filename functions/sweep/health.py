@@ -7,7 +7,7 @@ import random
 from datetime import datetime, timedelta
 
 from functions.sweep.probation import failed_probation, take_back_if_due
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from shared.core import targets
 from shared.core.observed import Answer
 from shared.core.run import Verdict
@@ -23,7 +23,7 @@ RECORD_AT_LEAST = timedelta(minutes=10)
 """How old `health.checked_at` may become while nothing changes: each look need not cost a write."""
 
 
-async def probe_all(services: Services, glance: Glance) -> int:
+async def probe_all(services: Services, snapshot: Snapshot) -> int:
     """Look at each target that has a verified version and an address; those under deployment are watched already.
 
     A service that sleeps when idle would be kept awake by it, so it is left alone, as is one that runs by a schedule,
@@ -34,7 +34,7 @@ async def probe_all(services: Services, glance: Glance) -> int:
     """
     gate = asyncio.Semaphore(AT_ONCE)
     places = random.sample(services.config.targets, len(services.config.targets))
-    looks = (_probe(services, glance, place, gate) for place in places)
+    looks = (_probe(services, snapshot, place, gate) for place in places)
     probed = 0
     for look_or_error in await asyncio.gather(*looks, return_exceptions=True):
         if isinstance(look_or_error, BaseException):
@@ -43,9 +43,9 @@ async def probe_all(services: Services, glance: Glance) -> int:
     return probed
 
 
-async def _probe(services: Services, glance: Glance, place: TargetConfig, gate: asyncio.Semaphore) -> bool:
+async def _probe(services: Services, snapshot: Snapshot, place: TargetConfig, gate: asyncio.Semaphore) -> bool:
     async with gate:
-        looked_at = await glance.target(place.id)
+        looked_at = await snapshot.target(place.id)
         if looked_at is None or looked_at.active or not looked_at.current or not looked_at.address:
             return False
         if unwatched(looked_at, place.policy):

@@ -7,23 +7,23 @@ from functools import partial
 from msgspec.structs import replace
 
 from functions.sweep.each import each
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from shared.core.target import HeldBack, Target
 from shared.core.target_config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
 
 
-async def strike_off_brought(services: Services, glance: Glance) -> int:
+async def strike_off_brought(services: Services, snapshot: Snapshot) -> int:
     """Ask GitHub, once for each verified version, which of the merges it contains; how many were struck off.
 
     Raises what GitHub's client, or the store, raises, once each target has had its turn.
     """
-    return await each(services.config.targets, partial(_strike_off, services, glance))
+    return await each(services.config.targets, partial(_strike_off, services, snapshot))
 
 
-async def _strike_off(services: Services, glance: Glance, place: TargetConfig) -> int:
-    target = await glance.target(place.id)
+async def _strike_off(services: Services, snapshot: Snapshot, place: TargetConfig) -> int:
+    target = await snapshot.target(place.id)
     if target is None or target.current is None:
         return 0
     live = target.current.commit_sha

@@ -18,7 +18,7 @@ from functions.sweep.missed_labels import answer_labels
 from functions.sweep.missed_merges import start_unnoticed
 from functions.sweep.redelivery import redeliver_missed
 from functions.sweep.renames import follow_names
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from functions.sweep.webhook_silence import listen
 from functions.sweep.weekly_report import owe_report
 from shared.errors import SecretMissing, TransientError, VendorError
@@ -41,24 +41,24 @@ async def sweep(request: Request) -> Response:
     if refused := await caller.refuse(request, services):
         return refused
     with log.context(stage="sweep"):
-        glance = Glance(services)
+        snapshot = Snapshot(services)
         parts: dict[str, Part] = {
             "woken": partial(wake_due, services),
-            "probed": partial(probe_all, services, glance),
-            "compared": partial(look_for_drift, services, glance),
-            "brought": partial(strike_off_brought, services, glance),
-            "redelivered": partial(redeliver_missed, services, glance),
-            "unnoticed": partial(start_unnoticed, services, glance),
-            "labelled": partial(answer_labels, services, glance),
-            "deaf": partial(listen, services, glance),
-            "renamed": partial(follow_names, services, glance),
-            "reported": partial(owe_report, services, glance),
+            "probed": partial(probe_all, services, snapshot),
+            "compared": partial(look_for_drift, services, snapshot),
+            "brought": partial(strike_off_brought, services, snapshot),
+            "redelivered": partial(redeliver_missed, services, snapshot),
+            "unnoticed": partial(start_unnoticed, services, snapshot),
+            "labelled": partial(answer_labels, services, snapshot),
+            "deaf": partial(listen, services, snapshot),
+            "renamed": partial(follow_names, services, snapshot),
+            "reported": partial(owe_report, services, snapshot),
             "expiring": partial(owe_expiring, services),
         }
         try:
             counts = await asyncio.gather(*(_part(name, part) for name, part in parts.items()))
         finally:
-            glance.close()
+            snapshot.close()
         done = dict(zip(parts, counts, strict=True))
         log.info("swept", **done)
     return JSONResponse(done, status_code=503 if done["woken"] is None else 200)

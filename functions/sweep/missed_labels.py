@@ -7,28 +7,28 @@ from functools import partial
 from functions.sweep.each import each
 from functions.sweep.memory import Memory
 from functions.sweep.missed_merges import WEBHOOK_MAY_TAKE
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from shared.clients.github.activity import Open
 from shared.runs.deploy_label import labelled
 from shared.runtime.services import Services
 
 
-async def answer_labels(services: Services, glance: Glance) -> int:
+async def answer_labels(services: Services, snapshot: Snapshot) -> int:
     """Look at each open pull request with a label that asks for its deployment, as its webhook would; how many.
 
     One that is answered is left alone until it changes.
     """
     asking = [place for place in services.config.targets if place.policy.deploy_label is not None]
-    return await each(sorted({place.repository for place in asking}), partial(_look_at_all, services, glance))
+    return await each(sorted({place.repository for place in asking}), partial(_look_at_all, services, snapshot))
 
 
-async def _look_at_all(services: Services, glance: Glance, repository: str) -> int:
+async def _look_at_all(services: Services, snapshot: Snapshot, repository: str) -> int:
     asked = {place.policy.deploy_label for place in services.config.in_repository(repository)}
     names = {name.casefold() for name in asked if name is not None}
     before = services.clock.now() - WEBHOOK_MAY_TAKE
     asking = [
         pull
-        for pull in (await glance.activity(repository)).open
+        for pull in (await snapshot.activity(repository)).open
         if pull.updated_at <= before and names & {label.casefold() for label in pull.labels}
     ]
     answered = services.kept(Memory).answered

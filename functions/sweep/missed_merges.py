@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from functions.sweep.each import each
 from functions.sweep.memory import Memory
-from functions.sweep.snapshot import LOOK_BACK, Glance
+from functions.sweep.snapshot import LOOK_BACK, Snapshot
 from shared.clients.github.activity import Merge
 from shared.core.notices import owe
 from shared.core.target import Target
@@ -26,7 +26,7 @@ PATIENCE = timedelta(minutes=15)
 WEBHOOK_MAY_TAKE = timedelta(minutes=2)
 
 
-async def start_unnoticed(services: Services, glance: Glance) -> int:
+async def start_unnoticed(services: Services, snapshot: Snapshot) -> int:
     """Give each recent merge the runs that its webhook should have started; how many runs that were.
 
     A branch that GitHub does not tell of keeps no other from its runs; see `each` for what that raises. Merges from
@@ -34,11 +34,11 @@ async def start_unnoticed(services: Services, glance: Glance) -> int:
     """
     automatic = [place for place in services.config.targets if place.policy.automatic]
     branches = sorted({(place.repository, place.branch) for place in automatic})
-    return await each(branches, partial(_start_newest, services, glance, automatic))
+    return await each(branches, partial(_start_newest, services, snapshot, automatic))
 
 
 async def _start_newest(
-    services: Services, glance: Glance, automatic: list[TargetConfig], where: tuple[str, str]
+    services: Services, snapshot: Snapshot, automatic: list[TargetConfig], where: tuple[str, str]
 ) -> int:
     """One merge of a branch at a time, the newest first: it brings the older ones along.
 
@@ -47,7 +47,7 @@ async def _start_newest(
     repository, branch = where
     places = [place for place in automatic if (place.repository, place.branch) == where]
     watched = {place.id: await _watched_since(services, place) for place in places}
-    for merge in _due(services, (await glance.activity(repository)).merges, branch):
+    for merge in _due(services, (await snapshot.activity(repository)).merges, branch):
         concerned = [place for place in places if watched[place.id] < merge.at]
         if not concerned or (repository, merge.number) in services.kept(Memory).settled:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from shared.clients.github.registration import Delivery, undelivered
 from shared.errors import VendorError
 from shared.runtime import log
@@ -14,13 +14,13 @@ REDELIVER_AFTER = timedelta(minutes=1)
 MOST_ATTEMPTS = 8
 
 
-async def redeliver_missed(services: Services, glance: Glance) -> int:
+async def redeliver_missed(services: Services, snapshot: Snapshot) -> int:
     """Ask GitHub to send again what never arrived: it does not do so by itself, and forgets after three days.
 
     What we refuse each time (a wrong secret, say) is asked for at doubling intervals, and then no more.
     """
     now = services.clock.now()
-    missed = undelivered(await glance.deliveries())
+    missed = undelivered(await snapshot.deliveries())
     due = [
         delivery
         for delivery in missed

@@ -16,7 +16,7 @@ LOOK_BACK = timedelta(hours=6)
 T = TypeVar("T")
 
 
-class Glance:
+class Snapshot:
     """Each method raises what GitHub's client, or the store, raises, to every part that asks."""
 
     def __init__(self, services: Services) -> None:

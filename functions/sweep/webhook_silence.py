@@ -9,7 +9,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from functions.sweep.each import each
-from functions.sweep.snapshot import LOOK_BACK, Glance
+from functions.sweep.snapshot import LOOK_BACK, Snapshot
 from shared.clients.github.activity import Activity
 from shared.clients.github.registration import Attempt
 from shared.core.notices import at_time, owe
@@ -25,20 +25,20 @@ EARLY = timedelta(minutes=1)
 """How far a delivery may lie before what it is about, by clocks that differ."""
 
 
-async def listen(services: Services, glance: Glance) -> int:
+async def listen(services: Services, snapshot: Snapshot) -> int:
     """Record on each repository's targets whether its webhooks arrive, and owe people the news; how many do not.
 
     One that GitHub does not tell of keeps no other from being looked at; see `each` for what that raises.
     """
     repositories = sorted({place.repository for place in services.config.targets})
-    return await each(repositories, partial(_listen_to, services, glance))
+    return await each(repositories, partial(_listen_to, services, snapshot))
 
 
-async def _listen_to(services: Services, glance: Glance, repository: str) -> int:
+async def _listen_to(services: Services, snapshot: Snapshot, repository: str) -> int:
     """The first target of a repository tells for all of them. What happened before it was first seen does not count."""
     places = services.config.in_repository(repository)
-    activity, attempts = await glance.activity(repository), await glance.deliveries()
-    teller, now = await glance.target(places[0].id), services.clock.now()
+    activity, attempts = await snapshot.activity(repository), await snapshot.deliveries()
+    teller, now = await snapshot.target(places[0].id), services.clock.now()
     if teller is None or teller.listened_since is None:
         first = Target(id=places[0].id)
         await amend(services.store, Target, first.id, partial(_begun, now), missing=first)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from functions.sweep.snapshot import Glance
+from functions.sweep.snapshot import Snapshot
 from shared.core import weeks
 from shared.core.notices import at_time, owe
 from shared.core.target import Target
@@ -14,7 +14,7 @@ from shared.runtime.services import Services
 from shared.runtime.update import amend
 
 
-async def owe_report(services: Services, glance: Glance) -> int:
+async def owe_report(services: Services, snapshot: Snapshot) -> int:
     """Where signalbox.toml names a workflow for it; how many were owed.
 
     The week in which that was begun is the first to be reported.
@@ -24,7 +24,7 @@ async def owe_report(services: Services, glance: Glance) -> int:
         return 0
     first, now = services.config.targets[0].id, services.clock.now()
     until = weeks.latest_end(now)
-    seen = await glance.target(first)
+    seen = await snapshot.target(first)
     before = seen.reported_until if seen else None
     if before is not None and before >= until:
         return 0

@@ -510,12 +510,12 @@ def _in_doubt_at_once() -> list[Replacement]:
 
 @mutant("what was held back and went live all the same stays listed", 653)
 def _listed_for_ever() -> list[Replacement]:
-    async def others(services: Any, glance: Any, place: Any) -> int:
-        target = await glance.target(place.id)
+    async def others(services: Any, snapshot: Any, place: Any) -> int:
+        target = await snapshot.target(place.id)
         live = target.current.commit_sha if target and target.current else None
         if target and any(one.commit_sha == live for one in target.held_back):
             return 0
-        return await strike_off(services, glance, place)
+        return await strike_off(services, snapshot, place)
 
     strike_off = functions.sweep.held_back._strike_off
     return [(functions.sweep.held_back, "_strike_off", others)]
