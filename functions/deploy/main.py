@@ -41,11 +41,13 @@ async def handle(claim: Claim, services: Services) -> Outcome:
 async def start_or_adopt(claim: Claim, railway: Railway, probe: Probe) -> Outcome:
     """Look for a deployment of the commit before making one: ours of an attempt that crashed, or Railway's own."""
     run = claim.run
-    place = claim.target_config
+    target_config = claim.target_config
     if run.commit_sha is None:
         return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has no commit to deploy")
     known = await railway.deployments(
-        project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
+        project_id=target_config.project_id,
+        environment_id=target_config.environment_id,
+        service_id=target_config.service_id,
     )
     target = await claim.target()
     checked = checked_before(run, target, known)
@@ -62,7 +64,7 @@ async def start_or_adopt(claim: Claim, railway: Railway, probe: Probe) -> Outcom
     if waiting is not None:
         return waiting
     if run.touches is False and run.trigger.source in targets.AUTOMATIC:
-        return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {place.name}")
+        return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {target_config.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
     refused = pipeline.paused(target, claim.terms) or targets.refusal(run, target)
     if refused is not None:
@@ -157,8 +159,8 @@ async def _remember_what_serves(claim: Claim, railway: Railway, probe: Probe) ->
 
     Where nobody can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
     """
-    place = claim.target_config
-    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    target_config = claim.target_config
+    service = await railway.service(environment_id=target_config.environment_id, service_id=target_config.service_id)
     serving = next((deployment for deployment in service.active if deployment.live), None)
     if serving is None or serving.commit_sha in (None, claim.run.commit_sha) or not service.stands(serving):
         return
@@ -195,7 +197,7 @@ async def _is_bad(probe: Probe, policy: Policy, base: str, *, asleep: bool) -> b
 
 async def _create(claim: Claim, railway: Railway, known: list[DeploymentState], checked: str | None) -> Outcome:
     """Record what exists and that we ask, then ask: whoever comes after a crash finds the new one by the difference."""
-    before, place = claim.run.deployment, claim.target_config
+    before, target_config = claim.run.deployment, claim.target_config
     intent = replace(
         before or Deployment(),
         baseline=tuple(deployment.id for deployment in known),
@@ -205,7 +207,9 @@ async def _create(claim: Claim, railway: Railway, known: list[DeploymentState], 
     await claim.checkpoint(deployment=intent)
     try:
         id = await railway.deploy(
-            service_id=place.service_id, environment_id=place.environment_id, commit_sha=claim.run.commit_sha or ""
+            service_id=target_config.service_id,
+            environment_id=target_config.environment_id,
+            commit_sha=claim.run.commit_sha or "",
         )
     except (Unavailable, RateLimited):
         await claim.checkpoint(deployment=before)

@@ -33,32 +33,32 @@ async def answer(services: Services, event: CommentWritten) -> None:
     started exists, and to everything else there is a reply. So what was refused once stays refused, however late it
     comes again.
     """
-    places = services.config.in_repository(event.repository)
-    if not places:
+    target_configs = services.config.in_repository(event.repository)
+    if not target_configs:
         return
-    comment = await _read(services, event, places)
-    if comment is None or not await _may_command(services, comment, places):
+    comment = await _read(services, event, target_configs)
+    if comment is None or not await _may_command(services, comment, target_configs):
         return
     marker = texts.reply_marker(comment.comment_id)
-    if await services.github.has_comment(places[0].repository, comment.number, marker=marker):
+    if await services.github.has_comment(target_configs[0].repository, comment.number, marker=marker):
         log.info("answered already", comment=comment.comment_id)
         return
-    if await _started(services, comment, places):
+    if await _started(services, comment, target_configs):
         return
-    async with alone(services, str(comment.comment_id), places[0]) as target:
+    async with alone(services, str(comment.comment_id), target_configs[0]) as target:
         if comment.comment_id in target.silent:
             log.info("answered already, without a reply", comment=comment.comment_id)
             return
-        await _answer_now(services, comment, places)
+        await _answer_now(services, comment, target_configs)
 
 
-async def _read(services: Services, event: CommentWritten, places: list[TargetConfig]) -> GivenCommand | None:
+async def _read(services: Services, event: CommentWritten, target_configs: list[TargetConfig]) -> GivenCommand | None:
     """The command that a person gave on a pull request; None where there is none (any more)."""
-    written = await services.github.comment(places[0].repository, event.comment_id)
+    written = await services.github.comment(target_configs[0].repository, event.comment_id)
     if written is None:
         # In a repository that was transferred just now nothing is found either: there this raises NotFound.
-        await services.github.pull_request(places[0].repository, event.number)
-        written = await services.github.comment(places[0].repository, event.comment_id)
+        await services.github.pull_request(target_configs[0].repository, event.number)
+        written = await services.github.comment(target_configs[0].repository, event.comment_id)
     line = command_line(written.body) if written is not None else None
     if written is None or written.number is None or written.author is None or line is None:
         log.info("no command of a person on a pull request", comment=event.comment_id, deleted=written is None)
@@ -83,12 +83,12 @@ def _outdated(written: WrittenComment, now: datetime) -> str | None:
     return None
 
 
-async def _may_command(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
+async def _may_command(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> bool:
     """Others get a reaction at most: a reply to each would let anybody have us write on the pull request.
 
     The reaction is also what is remembered of it: who may later, may not have what was refused before.
     """
-    repository = places[0].repository
+    repository = target_configs[0].repository
     permission = await services.github.permission(repository, comment.author)
     if permission in MAY_DEPLOY:
         refused = comment.confused and await services.github.bot_reacted(repository, comment.comment_id, REFUSED)
@@ -109,10 +109,10 @@ async def _may_command(services: Services, comment: GivenCommand, places: list[T
     return False
 
 
-async def _answer_now(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> None:
-    if not await _react(services, comment, places):
+async def _answer_now(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> None:
+    if not await _react(services, comment, target_configs):
         return
-    refused = await _carry_out(services, comment, places)
+    refused = await _carry_out(services, comment, target_configs)
     if refused is not None:
         log.info(
             "command refused",
@@ -122,16 +122,16 @@ async def _answer_now(services: Services, comment: GivenCommand, places: list[Ta
             actor=comment.author,
         )
         text = texts.refusal(refused.code, refused.message, refused.usage)
-        await reply(services, places[0], comment.number, to=comment.comment_id, text=text)
+        await reply(services, target_configs[0], comment.number, to=comment.comment_id, text=text)
 
 
-async def _react(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
+async def _react(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> bool:
     """False when the comment is there no more. A reaction that is refused keeps nothing from being done.
 
     In a locked conversation GitHub takes neither reactions nor comments of an App (docs: "Locking conversations").
     """
     try:
-        await services.github.react(places[0].repository, comment.comment_id)
+        await services.github.react(target_configs[0].repository, comment.comment_id)
     except NotFound:
         log.info("the comment was deleted meanwhile", comment=comment.comment_id)
         return False
@@ -140,10 +140,10 @@ async def _react(services: Services, comment: GivenCommand, places: list[TargetC
     return True
 
 
-async def _started(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> bool:
+async def _started(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> bool:
     """Whether the command has its run, which is woken then: what has changed since is no reason to refuse it now."""
-    for place in places:
-        found = await services.store.get(Run, run_id(place.id, comment.number, f"command {comment.comment_id}"))
+    for target_config in target_configs:
+        found = await services.store.get(Run, run_id(target_config.id, comment.number, f"command {comment.comment_id}"))
         if found is not None:
             if not found.document.status.terminal:
                 await services.publish([Message(found.document.stage, found.document.id)])
@@ -151,13 +151,13 @@ async def _started(services: Services, comment: GivenCommand, places: list[Targe
     return False
 
 
-async def _carry_out(services: Services, comment: GivenCommand, places: list[TargetConfig]) -> Declined | None:
+async def _carry_out(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> Declined | None:
     if comment.outdated is not None:
         return Declined(Reason.COMMAND_OUTDATED, comment.outdated)
     command = parse(comment.body)
     if isinstance(command, Declined):
         return command
-    pull = await services.github.pull_request(places[0].repository, comment.number)
+    pull = await services.github.pull_request(target_configs[0].repository, comment.number)
     module = COMMANDS[type(command).__name__.lower()]
-    refused: Declined | None = await module.handle(services, Asked(comment, pull, places), command)
+    refused: Declined | None = await module.handle(services, Asked(comment, pull, target_configs), command)
     return refused

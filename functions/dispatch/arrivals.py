@@ -49,9 +49,9 @@ def _about(services: Services, event: Event) -> tuple[Vendor, Iterable[str]]:
     if isinstance(event, SecretExpiring):
         return "github", ()
     if isinstance(event, DeploymentChanged):
-        place = services.config.on_railway(event.environment_id, event.service_id)
-        return "railway", () if place is None else (place.id,)
-    return "github", (place.id for place in services.config.in_repository(event.repository))
+        target_config = services.config.on_railway(event.environment_id, event.service_id)
+        return "railway", () if target_config is None else (target_config.id,)
+    return "github", (target_config.id for target_config in services.config.in_repository(event.repository))
 
 
 def _note(target: Target, vendor: Vendor, at: datetime) -> Target | None:

@@ -129,7 +129,7 @@ async def act(services: Services, event: Event) -> None:
 
 async def _deployment(services: Services, event: DeploymentChanged) -> None:
     """Only the target's active run can be waiting for a deployment, and only for its own or for one not known yet."""
-    place = services.config.on_railway(event.environment_id, event.service_id)
-    if place is None:
+    target_config = services.config.on_railway(event.environment_id, event.service_id)
+    if target_config is None:
         return
-    await wake_active(services, place.id, event.deployment_id, (Stage.DEPLOY, Stage.ROLLBACK))
+    await wake_active(services, target_config.id, event.deployment_id, (Stage.DEPLOY, Stage.ROLLBACK))

@@ -34,13 +34,15 @@ async def merge(request: Request) -> Response:
 
 async def handle(claim: Claim, services: Services) -> Outcome:
     """Railway is asked, and its client loaded, only where signalbox.toml does not say which files a service watches."""
-    place = claim.target_config
+    target_config = claim.target_config
 
     async def watch_patterns() -> tuple[str, ...]:
-        if place.paths is not None:
-            return place.paths
-        railway = services.railway_for(place)
-        return (await railway.service(environment_id=place.environment_id, service_id=place.service_id)).watch_patterns
+        if target_config.paths is not None:
+            return target_config.paths
+        railway = services.railway_for(target_config)
+        return (
+            await railway.service(environment_id=target_config.environment_id, service_id=target_config.service_id)
+        ).watch_patterns
 
     return await merge_when_ready(claim, services.github, watch_patterns)
 
@@ -141,16 +143,18 @@ async def _untouched(claim: Claim, github: GitHub, watch_patterns: WatchPatterns
 
     Where Railway deploys by itself it has the last word: what it deploys all the same is followed.
     """
-    run, place = claim.run, claim.target_config
+    run, target_config = claim.run, claim.target_config
     if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
         return None
-    if run.touches is None and place.paths != ():
+    if run.touches is None and target_config.paths != ():
         refused_long = pipeline.lasted(run, claim.terms) is not None
         touches = await touched_files.touches(github, watch_patterns, run, refused_long=refused_long)
         await claim.checkpoint(commit_sha=merged, touches=touches)
     if claim.run.touches is not False or claim.terms.policy.auto_deploy == "adopt":
         return None
-    return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {place.name} is deployed for")
+    return NotDeployed(
+        Reason.NOTHING_TO_DEPLOY, f"{merged[:7]} changes nothing that {target_config.name} is deployed for"
+    )
 
 
 async def _take_unless_contained(claim: Claim, github: GitHub, merged: str) -> Outcome | None:

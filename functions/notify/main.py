@@ -224,10 +224,10 @@ async def _analyse(services: Services, run: Run, notice: Notice) -> str:
 
 async def _review(services: Services, target: Target, notice: Notice) -> str:
     """Have a pull request analysed, by a workflow that writes its comment once per head."""
-    n8n, settings, place = services.n8n, services.config.n8n, services.config.target(target.id)
-    if n8n is None or settings is None or settings.pull_request_analysis is None or place is None:
+    n8n, settings, target_config = services.n8n, services.config.n8n, services.config.target(target.id)
+    if n8n is None or settings is None or settings.pull_request_analysis is None or target_config is None:
         return NO_ANALYSIS
-    payload = texts.pull_request_analysis(place.repository, *pull_request_analysis.analysed(notice.occurrence))
+    payload = texts.pull_request_analysis(target_config.repository, *pull_request_analysis.analysed(notice.occurrence))
     key = str(payload["key"])
     await n8n.call(settings.pull_request_analysis, payload, idempotency_key=key, within=ANALYSED_WITHIN)
     return SENT

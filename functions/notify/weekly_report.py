@@ -33,7 +33,7 @@ async def weekly(services: Services, notice: Notice) -> dict[str, object]:
 
 async def _attention(services: Services) -> list[dict[str, object]]:
     """The targets that a person should look at, as they are now."""
-    found = [await services.store.get(Target, place.id) for place in services.config.targets]
+    found = [await services.store.get(Target, target_config.id) for target_config in services.config.targets]
     targets = [one.document for one in found if one is not None]
     states = {target.id: list(_states(target, services.terms(target.id).policy)) for target in targets}
     return [{"target": target, "states": those} for target, those in states.items() if those]

@@ -65,8 +65,8 @@ async def _decide(claim: Claim, railway: Railway, known: list[DeploymentState]) 
     waiting = pipeline.paused(target, claim.terms)
     if waiting is not None:
         return waiting
-    place = claim.target_config
-    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    target_config = claim.target_config
+    service = await railway.service(environment_id=target_config.environment_id, service_id=target_config.service_id)
     unfinished = _unfinished(run, known)
     if unfinished is not None:
         return await _cancel(claim, railway, unfinished)
@@ -149,9 +149,11 @@ async def _ask(claim: Claim, railway: Railway, decision: Return) -> str | None:
     if decision.image:
         await railway.rollback(decision.to.deployment_id)
         return None
-    place = claim.target_config
+    target_config = claim.target_config
     return await railway.deploy(
-        service_id=place.service_id, environment_id=place.environment_id, commit_sha=decision.to.commit_sha
+        service_id=target_config.service_id,
+        environment_id=target_config.environment_id,
+        commit_sha=decision.to.commit_sha,
     )
 
 
@@ -192,7 +194,9 @@ def _unfinished(run: Run, known: list[DeploymentState]) -> DeploymentState | Non
 
 
 async def _deployments(claim: Claim, railway: Railway) -> list[DeploymentState]:
-    place = claim.target_config
+    target_config = claim.target_config
     return await railway.deployments(
-        project_id=place.project_id, environment_id=place.environment_id, service_id=place.service_id
+        project_id=target_config.project_id,
+        environment_id=target_config.environment_id,
+        service_id=target_config.service_id,
     )

@@ -32,46 +32,52 @@ async def look_for_drift(services: Services, snapshot: Snapshot) -> int:
     missing. Raises RateLimited at the first refusal of that kind, SecretMissing once all the others have been asked
     about, and what the store raises.
     """
-    now, places = services.clock.now(), services.config.targets
-    targets = await asyncio.gather(*(snapshot.target(place.id) for place in places))
-    due = [place for place, target in zip(places, targets, strict=True) if target is not None and is_due(target, now)]
+    now, target_configs = services.clock.now(), services.config.targets
+    targets = await asyncio.gather(*(snapshot.target(target_config.id) for target_config in target_configs))
+    due = [
+        target_config
+        for target_config, target in zip(target_configs, targets, strict=True)
+        if target is not None and is_due(target, now)
+    ]
     random.shuffle(due)
     done, missing = 0, list[SecretMissing]()
-    for place in due:
+    for target_config in due:
         try:
-            done += await _look(services, snapshot, place)
+            done += await _look(services, snapshot, target_config)
         except SecretMissing as error:
-            log.error("no token to ask Railway with", target=place.id, reason=str(error))
+            log.error("no token to ask Railway with", target=target_config.id, reason=str(error))
             missing.append(error)
     if missing:
         raise missing[0]
     return done
 
 
-async def _look(services: Services, snapshot: Snapshot, place: TargetConfig) -> bool:
+async def _look(services: Services, snapshot: Snapshot, target_config: TargetConfig) -> bool:
     began = services.clock.now()
     service: ServiceState | None = None
     try:
-        railway = services.railway_for(place)
-        service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+        railway = services.railway_for(target_config)
+        service = await railway.service(
+            environment_id=target_config.environment_id, service_id=target_config.service_id
+        )
     except VendorError as error:  # asked again no sooner than if it had told
-        log.error("Railway refuses to say which version is live", target=place.id, reason=str(error))
+        log.error("Railway refuses to say which version is live", target=target_config.id, reason=str(error))
     except RateLimited:
         raise
     except TransientError as error:
-        log.warning("Railway could not be asked which version is live", target=place.id, reason=str(error))
+        log.warning("Railway could not be asked which version is live", target=target_config.id, reason=str(error))
         return False
-    known = await _known(services, await snapshot.target(place.id))
+    known = await _known(services, await snapshot.target(target_config.id))
 
     def see(target: Target) -> Target:
         after = note(target, service, began, known)
         return (
             after
             if service is None or after is target
-            else _at(after, address_of(services.probe, place.policy, service))
+            else _at(after, address_of(services.probe, target_config.policy, service))
         )
 
-    await amend(services.store, Target, place.id, see)
+    await amend(services.store, Target, target_config.id, see)
     return service is not None
 
 

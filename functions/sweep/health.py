@@ -33,8 +33,8 @@ async def probe_all(services: Services, snapshot: Snapshot) -> int:
     Raises what went wrong with one of them, as when it cannot be saved, once all the others have been looked at.
     """
     gate = asyncio.Semaphore(AT_ONCE)
-    places = random.sample(services.config.targets, len(services.config.targets))
-    looks = (_probe(services, snapshot, place, gate) for place in places)
+    target_configs = random.sample(services.config.targets, len(services.config.targets))
+    looks = (_probe(services, snapshot, target_config, gate) for target_config in target_configs)
     probed = 0
     for look_or_error in await asyncio.gather(*looks, return_exceptions=True):
         if isinstance(look_or_error, BaseException):
@@ -43,24 +43,26 @@ async def probe_all(services: Services, snapshot: Snapshot) -> int:
     return probed
 
 
-async def _probe(services: Services, snapshot: Snapshot, place: TargetConfig, gate: asyncio.Semaphore) -> bool:
+async def _probe(services: Services, snapshot: Snapshot, target_config: TargetConfig, gate: asyncio.Semaphore) -> bool:
     async with gate:
-        looked_at = await snapshot.target(place.id)
+        looked_at = await snapshot.target(target_config.id)
         if looked_at is None or looked_at.active or not looked_at.current or not looked_at.address:
             return False
-        if unwatched(looked_at, place.policy):
+        if unwatched(looked_at, target_config.policy):
             return False
         began = services.clock.now()
-        answer = await look(services.probe, place.policy, looked_at.address)
-        if _seen(services, place, looked_at, answer) == looked_at and not failed_probation(looked_at, place.policy):
+        answer = await look(services.probe, target_config.policy, looked_at.address)
+        if _seen(services, target_config, looked_at, answer) == looked_at and not failed_probation(
+            looked_at, target_config.policy
+        ):
             return True  # the usual minute, which costs no more than that one read
 
         def see(target: Target) -> Target:
-            return _seen(services, place, target, answer) if _is_news(target, looked_at, began) else target
+            return _seen(services, target_config, target, answer) if _is_news(target, looked_at, began) else target
 
-        target = await amend(services.store, Target, place.id, see)
+        target = await amend(services.store, Target, target_config.id, see)
     if target is not None:
-        await take_back_if_due(services, place, target)
+        await take_back_if_due(services, target_config, target)
     return True
 
 
@@ -71,12 +73,12 @@ def _is_news(target: Target, looked_at: Target, began: datetime) -> bool:
     return target.active is None and target.current == looked_at.current and not seen_since
 
 
-def _seen(services: Services, place: TargetConfig, target: Target, answer: Answer) -> Target:
+def _seen(services: Services, target_config: TargetConfig, target: Target, answer: Answer) -> Target:
     """The target after the look, or as it was when nothing is worth a write."""
     now = services.clock.now()
     verdict = answer.verdict(answered_before=True)
     healthy = None if verdict is Verdict.INCONCLUSIVE else verdict is Verdict.PASS
-    after = targets.observe(target, healthy, answer.said, now, place.policy.failure_threshold)
+    after = targets.observe(target, healthy, answer.said, now, target_config.policy.failure_threshold)
     before, new = target.health, after.health
     fresh = before.checked_at is not None and now - before.checked_at < RECORD_AT_LEAST
     same = (before.state, before.failures, before.detail) == (new.state, new.failures, new.detail)

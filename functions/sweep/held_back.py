@@ -22,8 +22,8 @@ async def strike_off_brought(services: Services, snapshot: Snapshot) -> int:
     return await each(services.config.targets, partial(_strike_off, services, snapshot))
 
 
-async def _strike_off(services: Services, snapshot: Snapshot, place: TargetConfig) -> int:
-    target = await snapshot.target(place.id)
+async def _strike_off(services: Services, snapshot: Snapshot, target_config: TargetConfig) -> int:
+    target = await snapshot.target(target_config.id)
     if target is None or target.current is None:
         return 0
     live = target.current.commit_sha
@@ -31,7 +31,7 @@ async def _strike_off(services: Services, snapshot: Snapshot, place: TargetConfi
     if not asked:
         return 0
     brought = {
-        commit: commit == live or await services.github.contains(place.repository, commit, within=live)
+        commit: commit == live or await services.github.contains(target_config.repository, commit, within=live)
         for commit in asked
     }
 
@@ -39,7 +39,7 @@ async def _strike_off(services: Services, snapshot: Snapshot, place: TargetConfi
         kept = (_noted(one, live, brought.get(one.commit_sha)) for one in now.held_back)
         return replace(now, held_back=tuple(one for one in kept if one is not None))
 
-    await amend(services.store, Target, place.id, note)
+    await amend(services.store, Target, target_config.id, note)
     return sum(brought.values())
 
 

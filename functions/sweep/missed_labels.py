@@ -18,12 +18,16 @@ async def answer_labels(services: Services, snapshot: Snapshot) -> int:
 
     One that is answered is left alone until it changes.
     """
-    asking = [place for place in services.config.targets if place.policy.deploy_label is not None]
-    return await each(sorted({place.repository for place in asking}), partial(_look_at_all, services, snapshot))
+    asking = [
+        target_config for target_config in services.config.targets if target_config.policy.deploy_label is not None
+    ]
+    return await each(
+        sorted({target_config.repository for target_config in asking}), partial(_look_at_all, services, snapshot)
+    )
 
 
 async def _look_at_all(services: Services, snapshot: Snapshot, repository: str) -> int:
-    asked = {place.policy.deploy_label for place in services.config.in_repository(repository)}
+    asked = {target_config.policy.deploy_label for target_config in services.config.in_repository(repository)}
     names = {name.casefold() for name in asked if name is not None}
     before = services.clock.now() - WEBHOOK_MAY_TAKE
     asking = [

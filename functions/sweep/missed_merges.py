@@ -32,8 +32,8 @@ async def start_unnoticed(services: Services, snapshot: Snapshot) -> int:
     A branch that GitHub does not tell of keeps no other from its runs; see `each` for what that raises. Merges from
     before a target was first seen are not deployed: whoever installs Signalbox has seen to them.
     """
-    automatic = [place for place in services.config.targets if place.policy.automatic]
-    branches = sorted({(place.repository, place.branch) for place in automatic})
+    automatic = [target_config for target_config in services.config.targets if target_config.policy.automatic]
+    branches = sorted({(target_config.repository, target_config.branch) for target_config in automatic})
     return await each(branches, partial(_start_newest, services, snapshot, automatic))
 
 
@@ -45,10 +45,12 @@ async def _start_newest(
     One that GitHub cannot or will not show keeps no older one from its runs.
     """
     repository, branch = where
-    places = [place for place in automatic if (place.repository, place.branch) == where]
-    watched = {place.id: await _watched_since(services, place) for place in places}
+    target_configs = [
+        target_config for target_config in automatic if (target_config.repository, target_config.branch) == where
+    ]
+    watched = {target_config.id: await _watched_since(services, target_config) for target_config in target_configs}
     for merge in _due(services, (await snapshot.activity(repository)).merges, branch):
-        concerned = [place for place in places if watched[place.id] < merge.at]
+        concerned = [target_config for target_config in target_configs if watched[target_config.id] < merge.at]
         if not concerned or (repository, merge.number) in services.kept(Memory).settled:
             continue
         try:
@@ -61,17 +63,17 @@ async def _start_newest(
     return 0
 
 
-async def _report_unread(services: Services, place: TargetConfig, merge: Merge, error: Exception) -> None:
+async def _report_unread(services: Services, target_config: TargetConfig, merge: Merge, error: Exception) -> None:
     """Once for each merge: what fails for so long may never be deployed, and somebody waits for it."""
     now = services.clock.now()
     if now - merge.at < PATIENCE:
         return
-    log.error("a merge cannot be read for long", target=place.id, number=merge.number, reason=str(error))
-    first = Target(id=place.id)
+    log.error("a merge cannot be read for long", target=target_config.id, number=merge.number, reason=str(error))
+    first = Target(id=target_config.id)
     await amend(
         services.store,
         Target,
-        place.id,
+        target_config.id,
         lambda target: owe(target, "merge_unread", now, str(merge.number)),
         missing=first,
     )
@@ -82,18 +84,18 @@ def _due(services: Services, merges: Iterable[Merge], branch: str) -> list[Merge
     return [merge for merge in merges if merge.base == branch and WEBHOOK_MAY_TAKE <= now - merge.at <= LOOK_BACK]
 
 
-async def _start(services: Services, places: list[TargetConfig], merge: Merge) -> int | None:
+async def _start(services: Services, target_configs: list[TargetConfig], merge: Merge) -> int | None:
     """How many runs were started; None when GitHub does not tell what was merged."""
-    repository = places[0].repository
+    repository = target_configs[0].repository
     try:
         pull = await services.github.pull_request(repository, merge.number)
     except VendorError as error:
         log.error("a merge cannot be read", repository=repository, number=merge.number, reason=str(error))
-        await _report_unread(services, places[0], merge, error)
+        await _report_unread(services, target_configs[0], merge, error)
         return None
     if pull.merge_sha is None:
         raise Unavailable(f"pull request {merge.number} is merged, and GitHub does not say as which commit")
-    found = [await deploy_merged(services, place, pull, pull.merge_sha) for place in places]
+    found = [await deploy_merged(services, target_config, pull, pull.merge_sha) for target_config in target_configs]
     if "under way" not in found:
         services.kept(Memory).settled.add((repository, merge.number))
     started = found.count("started")
@@ -107,14 +109,16 @@ async def _start(services: Services, places: list[TargetConfig], merge: Merge) -
     return started
 
 
-async def _watched_since(services: Services, place: TargetConfig) -> datetime:
+async def _watched_since(services: Services, target_config: TargetConfig) -> datetime:
     """Since when the sweep knows the target, which gets its document here."""
     now = services.clock.now()
     watched = services.kept(Memory).watched
-    since = watched.get(place.id)
+    since = watched.get(target_config.id)
     if since is None:
-        target = await amend(services.store, Target, place.id, lambda one: _seen(one, now), missing=Target(id=place.id))
-        since = watched[place.id] = (target and target.watched_since) or now
+        target = await amend(
+            services.store, Target, target_config.id, lambda one: _seen(one, now), missing=Target(id=target_config.id)
+        )
+        since = watched[target_config.id] = (target and target.watched_since) or now
     return since
 
 

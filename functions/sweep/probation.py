@@ -16,21 +16,21 @@ from shared.runtime.services import Services
 SIGNALBOX = "signalbox"
 
 
-async def take_back_if_due(services: Services, place: TargetConfig, target: Target) -> None:
+async def take_back_if_due(services: Services, target_config: TargetConfig, target: Target) -> None:
     """Start the rollback of a version that failed its probation, if there is not one yet.
 
     Its id is made of the deployment's, so there is at most one for each verified deployment, however often this is
     asked and whatever became of it. Asked at each look, so that a crash in between delays it by a minute.
     """
-    failed = failed_probation(target, place.policy)
+    failed = failed_probation(target, target_config.policy)
     found = await services.store.get(Run, failed.run_id) if failed and failed.run_id else None
     pull = found.document.pull_request if found else None
     if failed is None or pull is None:
         return
     trigger = Trigger(source="health", actor=SIGNALBOX, id=failed.deployment_id, url=pull.url)
-    run = new_run(services, place, pull, trigger, back=Rollback(reason=Reason.UNHEALTHY))
+    run = new_run(services, target_config, pull, trigger, back=Rollback(reason=Reason.UNHEALTHY))
     if await services.store.get(Run, run.id) is None:
-        log.warning("health was lost on probation", target=place.id, run_id=run.id, commit=failed.commit_sha)
+        log.warning("health was lost on probation", target=target_config.id, run_id=run.id, commit=failed.commit_sha)
         await start(services, run)
 
 

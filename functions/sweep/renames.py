@@ -16,7 +16,7 @@ async def follow_names(services: Services, snapshot: Snapshot) -> int:
 
     One that GitHub does not tell of keeps no other from being looked at; see `each` for what that raises.
     """
-    repositories = sorted({place.repository for place in services.config.targets})
+    repositories = sorted({target_config.repository for target_config in services.config.targets})
     return await each(repositories, partial(_follow, services, snapshot))
 
 

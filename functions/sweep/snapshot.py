@@ -33,8 +33,8 @@ class Snapshot:
 
     async def _activity(self, repository: str) -> Activity:
         """After the repository's first target, which tells what it is called now, and is read by other parts anyway."""
-        for place in self._services.config.in_repository(repository)[:1]:
-            await self.target(place.id)
+        for target_config in self._services.config.in_repository(repository)[:1]:
+            await self.target(target_config.id)
         return await self._services.github.activity(repository)
 
     async def target(self, id: str) -> Target | None:

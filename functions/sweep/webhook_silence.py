@@ -30,25 +30,27 @@ async def listen(services: Services, snapshot: Snapshot) -> int:
 
     One that GitHub does not tell of keeps no other from being looked at; see `each` for what that raises.
     """
-    repositories = sorted({place.repository for place in services.config.targets})
+    repositories = sorted({target_config.repository for target_config in services.config.targets})
     return await each(repositories, partial(_listen_to, services, snapshot))
 
 
 async def _listen_to(services: Services, snapshot: Snapshot, repository: str) -> int:
     """The first target of a repository tells for all of them. What happened before it was first seen does not count."""
-    places = services.config.in_repository(repository)
+    target_configs = services.config.in_repository(repository)
     activity, attempts = await snapshot.activity(repository), await snapshot.deliveries()
-    teller, now = await snapshot.target(places[0].id), services.clock.now()
+    teller, now = await snapshot.target(target_configs[0].id), services.clock.now()
     if teller is None or teller.listened_since is None:
-        first = Target(id=places[0].id)
+        first = Target(id=target_configs[0].id)
         await amend(services.store, Target, first.id, partial(_begun, now), missing=first)
         return 0
     before = teller.deaf
     after = judge(before, activity, attempts, teller.listened_since, now)
     if (after is None) != (before is None):
         # The first one last: if this is cut short, the next sweep sees it as it was.
-        for place in reversed(places):
-            await amend(services.store, Target, place.id, partial(_told, after, place is places[0], now))
+        for target_config in reversed(target_configs):
+            await amend(
+                services.store, Target, target_config.id, partial(_told, after, target_config is target_configs[0], now)
+            )
     return int(after is not None)
 
 

@@ -38,10 +38,10 @@ async def handle(claim: Claim, services: Services) -> Outcome:
 async def look_and_judge(claim: Claim, railway: Railway, probe: Probe) -> Outcome:
     """One look: Railway's word on the deployment first, then the service's own."""
     run, terms = claim.run, claim.terms
-    place, id = claim.target_config, run.watched_deployment
+    target_config, id = claim.target_config, run.watched_deployment
     if id is None:
         return Fail(Reason.DEPLOYMENT_REPLACED, "the run has no deployment to verify")
-    service = await railway.service(environment_id=place.environment_id, service_id=place.service_id)
+    service = await railway.service(environment_id=target_config.environment_id, service_id=target_config.service_id)
     deployment = _in_place(run, service.active) or await railway.deployment(id)
     failure = await failure_of(railway, deployment, restoring=run.rollback is not None)
     if failure is not None:

@@ -23,15 +23,19 @@ async def labelled(services: Services, repository: str, number: int) -> bool:
 
     Whether all is answered; not while a run is under way after which the label is to be looked at again.
     """
-    places = [place for place in services.config.in_repository(repository) if place.policy.deploy_label is not None]
-    if not places:
+    target_configs = [
+        target_config
+        for target_config in services.config.in_repository(repository)
+        if target_config.policy.deploy_label is not None
+    ]
+    if not target_configs:
         return True
-    pull = await services.github.pull_request(places[0].repository, number)
+    pull = await services.github.pull_request(target_configs[0].repository, number)
     answered = True
-    for place in places:
-        asked = place.branch == pull.base and asked_by_label(pull, place.policy)
+    for target_config in target_configs:
+        asked = target_config.branch == pull.base and asked_by_label(pull, target_config.policy)
         if asked and _ready(pull):
-            answered &= await _start(services, place, pull)
+            answered &= await _start(services, target_config, pull)
     return answered
 
 
@@ -40,27 +44,29 @@ def _ready(pull: PullRequestState) -> bool:
     return pull.state == "open" and not pull.draft and pull.review in (None, "approved")
 
 
-async def _start(services: Services, place: TargetConfig, pull: PullRequestState) -> bool:
+async def _start(services: Services, target_config: TargetConfig, pull: PullRequestState) -> bool:
     """Unless a run has answered to it, or is still under way, for which it has to wait."""
-    set_by = await services.github.labelled(place.repository, pull.number, place.policy.deploy_label or "")
+    set_by = await services.github.labelled(
+        target_config.repository, pull.number, target_config.policy.deploy_label or ""
+    )
     if set_by is None or not set_by.by_person:
-        log.info("a label that no person set", repository=place.repository, number=pull.number)
+        log.info("a label that no person set", repository=target_config.repository, number=pull.number)
         return True
-    answers = [run for run in await runs_of(services, place, pull.number) if _answers(run, pull, set_by)]
+    answers = [run for run in await runs_of(services, target_config, pull.number) if _answers(run, pull, set_by)]
     if answers:
         return all(run.status.terminal for run in answers)
-    permission = await services.github.permission(place.repository, set_by.actor)
+    permission = await services.github.permission(target_config.repository, set_by.actor)
     if permission not in MAY_DEPLOY:
         message = f"{set_by.actor}, who set the label, has permission `{permission}`; `write` is needed"
-        await _reply(services, place, pull, set_by, Declined(Reason.NOT_AUTHORIZED, message))
+        await _reply(services, target_config, pull, set_by, Declined(Reason.NOT_AUTHORIZED, message))
         return True
     if pull.from_fork:  # whose author may have pushed since: GitHub has no time of a push that they cannot choose
         message = f"a label deploys no fork, whose author can push at any time; the head is {pull.head_sha} now"
-        usage = f"/deploy {place.service}/{place.environment} {pull.head_sha}"
-        await _reply(services, place, pull, set_by, Declined(Reason.HEAD_UNCONFIRMED, message, usage))
+        usage = f"/deploy {target_config.service}/{target_config.environment} {pull.head_sha}"
+        await _reply(services, target_config, pull, set_by, Declined(Reason.HEAD_UNCONFIRMED, message, usage))
         return True
     trigger = Trigger(source="label", actor=set_by.actor, id=f"{set_by.id} {pull.head_sha}", url=pull.url)
-    await start(services, new_run(services, place, pull, trigger))
+    await start(services, new_run(services, target_config, pull, trigger))
     return True
 
 
@@ -77,14 +83,14 @@ def _answers(run: Run, pull: PullRequestState, set_by: Labelling) -> bool:
 
 
 async def _reply(
-    services: Services, place: TargetConfig, pull: PullRequestState, set_by: Labelling, refused: Declined
+    services: Services, target_config: TargetConfig, pull: PullRequestState, set_by: Labelling, refused: Declined
 ) -> None:
     """Once, however often the label is looked at, for whichever target; where there is no reply that is remembered."""
-    first, marker = services.config.in_repository(place.repository)[0], texts.reply_marker(set_by.id)
+    first, marker = services.config.in_repository(target_config.repository)[0], texts.reply_marker(set_by.id)
     found = await services.store.get(Target, first.id)
     if found is not None and set_by.id in found.document.silent:
         return
-    if await services.github.has_comment(place.repository, pull.number, marker=marker):
+    if await services.github.has_comment(target_config.repository, pull.number, marker=marker):
         return
     log.info("label refused", code=refused.code, actor=set_by.actor)
     async with alone(services, set_by.id, first):

@@ -23,10 +23,10 @@ DAY = timedelta(days=1)
 
 async def owe_analysis(services: Services, repository: str, number: int) -> None:
     """Where signalbox.toml names a workflow. No run is about it, so the repository's first target owes it."""
-    n8n, places = services.config.n8n, services.config.in_repository(repository)
-    if n8n is None or n8n.pull_request_analysis is None or not places:
+    n8n, target_configs = services.config.n8n, services.config.in_repository(repository)
+    if n8n is None or n8n.pull_request_analysis is None or not target_configs:
         return
-    pull = await services.github.pull_request(places[0].repository, number)
+    pull = await services.github.pull_request(target_configs[0].repository, number)
     if pull.state != "open" or pull.draft:
         return
     head, now = f"{number}-{pull.head_sha}", services.clock.now()
@@ -34,9 +34,9 @@ async def owe_analysis(services: Services, repository: str, number: int) -> None
     target = await amend(
         services.store,
         Target,
-        places[0].id,
+        target_configs[0].id,
         lambda target: _owe_within_rate(target, head, now) if from_fork else notices.owe(target, EVENT, now, head),
-        missing=Target(id=places[0].id),
+        missing=Target(id=target_configs[0].id),
     )
     if target is None:
         return

@@ -34,13 +34,13 @@ class Declined(Struct, frozen=True):
     usage: str = ""
 
 
-async def reply(services: Services, place: TargetConfig, number: int, *, to: int | str, text: str) -> None:
-    """Write the reply to a comment or to a label's setting, by its id; `place` is the repository's first target.
+async def reply(services: Services, target_config: TargetConfig, number: int, *, to: int | str, text: str) -> None:
+    """Write the reply to a comment, or to a label's setting, by its id; the target is the repository's first.
 
     In a locked conversation there is none, and that it was answered is remembered on the target.
     """
     try:
-        await services.github.upsert_comment(place.repository, number, marker=reply_marker(to), body=text)
+        await services.github.upsert_comment(target_config.repository, number, marker=reply_marker(to), body=text)
     except Unauthorized as error:
         if not is_locked(error):
             raise
@@ -49,12 +49,12 @@ async def reply(services: Services, place: TargetConfig, number: int, *, to: int
         def remember(target: Target) -> Target:
             return replace(target, silent=(*target.silent, to)[-KEPT_SILENT:])
 
-        await amend(services.store, Target, place.id, remember, missing=Target(id=place.id))
+        await amend(services.store, Target, target_config.id, remember, missing=Target(id=target_config.id))
 
 
 @asynccontextmanager
-async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterator[Target]:
-    """Nobody else answers what has this id meanwhile; `place` is the same for all who might. Its target is at hand.
+async def alone(services: Services, id: str, target_config: TargetConfig) -> AsyncIterator[Target]:
+    """No other worker answers what has this id meanwhile; the target is the repository's first, and is yielded.
 
     Once it is answered the lease is left to run out; after a fault it is given up, so that the next attempt need not
     wait. Raises Unavailable while somebody else has it.
@@ -62,7 +62,7 @@ async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterat
     owner = services.token()
 
     def take(target: Target) -> Target | None:
-        terms = services.terms(place.id)
+        terms = services.terms(target_config.id)
         kept = {key: lease for key, lease in target.answering.items() if lease.until > terms.now}
         if id in kept:
             return None
@@ -72,11 +72,11 @@ async def alone(services: Services, id: str, place: TargetConfig) -> AsyncIterat
         kept = {key: lease for key, lease in target.answering.items() if lease.owner != owner}
         return replace(target, answering=kept)
 
-    taken = await amend(services.store, Target, place.id, take, missing=Target(id=place.id))
+    taken = await amend(services.store, Target, target_config.id, take, missing=Target(id=target_config.id))
     if taken is None:
         raise Unavailable(f"another worker is answering {id}")
     try:
         yield taken
     except SignalboxError:
-        await amend(services.store, Target, place.id, give_up)
+        await amend(services.store, Target, target_config.id, give_up)
         raise

@@ -40,30 +40,30 @@ class Repositories:
 
     async def of(self, repository: str) -> Repository | None:
         """None where it was never seen, or is not in signalbox.toml."""
-        places = self._services.config.in_repository(repository)
-        if not places:
+        target_configs = self._services.config.in_repository(repository)
+        if not target_configs:
             return None
-        now, name = self._services.clock.now(), places[0].repository
+        now, name = self._services.clock.now(), target_configs[0].repository
         read_at, known = self._known.get(name, (None, None))
         if read_at is None or now - read_at >= LIFETIME:
-            found = await self._services.store.get(Target, places[0].id)
+            found = await self._services.store.get(Target, target_configs[0].id)
             known = found.document.repository if found else None
             self._known[name] = (now, known)
-        pinned = places[0].repository_id
+        pinned = target_configs[0].repository_id
         if pinned is not None and (known is None or known.id != pinned):
             return Repository(id=pinned, name=name)
         return known
 
     def learn(self, target: Target) -> None:
         """Of a target that was read just now for something else."""
-        place = self._services.config.target(target.id)
-        first = self._services.config.in_repository(place.repository)[0] if place else None
-        if first is not None and first is place:
+        target_config = self._services.config.target(target.id)
+        first = self._services.config.in_repository(target_config.repository)[0] if target_config else None
+        if first is not None and first is target_config:
             self._known[first.repository] = (self._services.clock.now(), target.repository)
 
     async def with_id(self, id: int) -> str | None:
         """The name in signalbox.toml of the repository with this id of GitHub's."""
-        for name in dict.fromkeys(place.repository for place in self._services.config.targets):
+        for name in dict.fromkeys(target_config.repository for target_config in self._services.config.targets):
             known = await self.of(name)
             if known is not None and known.id == id:
                 return name
@@ -71,11 +71,11 @@ class Repositories:
 
     async def record(self, repository: str, seen: Repository) -> None:
         """Remember it on the targets, and owe people the news of another name, once for each name."""
-        places, now = self._services.config.in_repository(repository), self._services.clock.now()
-        for place in reversed(places):  # the first one last: if this is cut short, it is seen as it was
-            change = partial(_recorded, seen, repository, place is places[0], now)
-            await amend(self._services.store, Target, place.id, change, missing=Target(id=place.id))
-        self._known[places[0].repository] = (now, seen)
+        target_configs, now = self._services.config.in_repository(repository), self._services.clock.now()
+        for target_config in reversed(target_configs):  # the first one last: if this is cut short, it is seen as it was
+            change = partial(_recorded, seen, repository, target_config is target_configs[0], now)
+            await amend(self._services.store, Target, target_config.id, change, missing=Target(id=target_config.id))
+        self._known[target_configs[0].repository] = (now, seen)
 
 
 def _recorded(seen: Repository, configured: str, teller: bool, now: datetime, target: Target) -> Target:
@@ -98,13 +98,13 @@ async def follow(services: Services, repository: str, known: Repository) -> Repo
 
 async def meant(services: Services, event: E) -> E | None:
     """The event with the repository's name in signalbox.toml; None when it is about none that is in there."""
-    places = services.config.in_repository(event.repository)
-    if places:
-        known = await services.repositories.of(places[0].repository)
+    target_configs = services.config.in_repository(event.repository)
+    if target_configs:
+        known = await services.repositories.of(target_configs[0].repository)
         if known is None or event.repository_id in (None, known.id):
             return event
         log.warning("another repository has the name now", repository=event.repository, id=event.repository_id)
-        await _tell_of_another(services, places[0].id, event.repository_id or 0)
+        await _tell_of_another(services, target_configs[0].id, event.repository_id or 0)
         return None
     configured = await services.repositories.with_id(event.repository_id) if event.repository_id is not None else None
     if configured is None:

@@ -24,25 +24,25 @@ async def merged(services: Services, repository: str, number: int) -> None:
 
     A run that a command started for this head of it, or that merged it, is woken instead.
     """
-    places = services.config.in_repository(repository)
-    if not places:
+    target_configs = services.config.in_repository(repository)
+    if not target_configs:
         return
-    pull = await services.github.pull_request(places[0].repository, number)
+    pull = await services.github.pull_request(target_configs[0].repository, number)
     if not pull.merged:
         log.info("not merged after all", repository=repository, number=number)
         return
     if pull.merge_sha is None:
         raise Unavailable(f"pull request {number} is merged, and GitHub does not say as which commit")
-    for place in places:
-        if place.branch == pull.base and place.policy.automatic:
-            await deploy_merged(services, place, pull, pull.merge_sha)
+    for target_config in target_configs:
+        if target_config.branch == pull.base and target_config.policy.automatic:
+            await deploy_merged(services, target_config, pull, pull.merge_sha)
 
 
 async def deploy_merged(
-    services: Services, place: TargetConfig, pull: PullRequestState, commit: str
+    services: Services, target_config: TargetConfig, pull: PullRequestState, commit: str
 ) -> Literal["started", "under way", "known"]:
     """`under way`: by a run that is about this merge, though it may not know the merge commit yet."""
-    for run in await runs_of(services, place, pull.number):
+    for run in await runs_of(services, target_config, pull.number):
         if run.kind is not Kind.DEPLOY:
             continue
         if not run.status.terminal and _is_about(run, pull, commit):
@@ -52,7 +52,7 @@ async def deploy_merged(
             log.info("deployed already", run_id=run.id)
             return "known"
     trigger = Trigger(source="merge", actor=pull.merged_by or pull.author, id=commit, url=pull.url)
-    await start(services, new_run(services, place, pull, trigger))
+    await start(services, new_run(services, target_config, pull, trigger))
     return "started"
 
 
@@ -63,13 +63,13 @@ def _is_about(run: Run, pull: PullRequestState, commit: str) -> bool:
     return run.pull_request is not None and is_same_head(run.pull_request.head_sha, pull)
 
 
-async def runs_of(services: Services, place: TargetConfig, number: int) -> list[Run]:
+async def runs_of(services: Services, target_config: TargetConfig, number: int) -> list[Run]:
     """The pull request's runs for a target, newest first."""
     found = await services.store.query(
         Query(
             Run,
             (
-                ("target", "==", place.id),
+                ("target", "==", target_config.id),
                 ("pull_request.number", "==", number),
             ),
             order_by="created_at",
@@ -80,17 +80,17 @@ async def runs_of(services: Services, place: TargetConfig, number: int) -> list[
     return [one.document for one in found]
 
 
-async def latest_of(services: Services, place: TargetConfig) -> list[Run]:
+async def latest_of(services: Services, target_config: TargetConfig) -> list[Run]:
     """The target's runs, newest first, as many as could be under way or in its queue."""
     found = await services.store.query(
-        Query(Run, (("target", "==", place.id),), order_by="created_at", descending=True, limit=50)
+        Query(Run, (("target", "==", target_config.id),), order_by="created_at", descending=True, limit=50)
     )
     return [one.document for one in found]
 
 
 def new_run(
     services: Services,
-    place: TargetConfig,
+    target_config: TargetConfig,
     pull: PullRequestState | PullRequest,
     trigger: Trigger,
     *,
@@ -99,12 +99,12 @@ def new_run(
     """A run that is not saved yet: with `back`, a rollback. For a merged pull request it names the merge commit."""
     now = services.clock.now()
     return Run(
-        id=run_id(place.id, pull.number, f"{trigger.source} {trigger.id}"),
+        id=run_id(target_config.id, pull.number, f"{trigger.source} {trigger.id}"),
         kind=Kind.ROLLBACK if back else Kind.DEPLOY,
-        target=place.id,
-        repository=place.repository,
-        service=place.service,
-        environment=place.environment,
+        target=target_config.id,
+        repository=target_config.repository,
+        service=target_config.service,
+        environment=target_config.environment,
         pull_request=PullRequest(
             number=pull.number,
             title=pull.title,
@@ -143,17 +143,17 @@ async def start(services: Services, run: Run) -> None:
 def _may_come_to_nothing(services: Services, run: Run) -> bool:
     """Whether it may turn out that the merge has nothing for the target: of each service of a monorepo people do not
     want to read that."""
-    place = services.config.target(run.target)
+    target_config = services.config.target(run.target)
     merged = run.kind is Kind.DEPLOY and run.trigger.source == "merge"
-    return merged and place is not None and services.config.is_selective(place)
+    return merged and target_config is not None and services.config.is_selective(target_config)
 
 
 async def wake(services: Services, repository: str, about: Condition) -> None:
     """Wake the repository's runs that wait before their merge and meet the condition."""
-    places = services.config.in_repository(repository)
-    if not places:
+    target_configs = services.config.in_repository(repository)
+    if not target_configs:
         return
-    here: Condition = ("repository", "==", places[0].repository)
+    here: Condition = ("repository", "==", target_configs[0].repository)
     found = await services.store.query(
         Query(
             Run,
@@ -171,10 +171,10 @@ async def wake(services: Services, repository: str, about: Condition) -> None:
 
 async def wake_active(services: Services, target: str, deployment: str, expecting: tuple[Stage, ...]) -> None:
     """Wake the run that has the target, if the deployment is its own or it expects one in such a stage."""
-    place = await services.store.get(Target, target)
-    if place is None or place.document.active is None:
+    target_config = await services.store.get(Target, target)
+    if target_config is None or target_config.document.active is None:
         return
-    found = await services.store.get(Run, place.document.active)
+    found = await services.store.get(Run, target_config.document.active)
     if found is None or found.document.status.terminal:
         return
     run = found.document

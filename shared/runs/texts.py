@@ -63,23 +63,23 @@ def reply_marker(to: int | str) -> str:
 
 
 def headline(run: Run) -> str:
-    place = f"**{run.service}/{run.environment}**"
+    target_config = f"**{run.service}/{run.environment}**"
     if run.status is Status.QUEUED:
-        return f"{_HEADLINES[Status.QUEUED]} {place}"
+        return f"{_HEADLINES[Status.QUEUED]} {target_config}"
     if run.kind is Kind.ROLLBACK:
         if run.unasked and run.status is Status.SUCCEEDED:
             unseen = run.verification is not None and run.verification.unseen
-            return f"✅ live, not checked, on {place}" if unseen else f"✅ healthy again on {place}"
-        return f"{_RETURNS.get(run.status, '↩️ rolling back')} to an earlier version on {place}"
+            return f"✅ live, not checked, on {target_config}" if unseen else f"✅ healthy again on {target_config}"
+        return f"{_RETURNS.get(run.status, '↩️ rolling back')} to an earlier version on {target_config}"
     if run.reason is Reason.TARGET_HELD:
-        return f"⏸️ held back from {place}"
+        return f"⏸️ held back from {target_config}"
     if _stuck(run) or run.left_unverified:
-        return f"🚨 {'unhealthy, and the rollback failed on' if _stuck(run) else _left(run)} {place}"
+        return f"🚨 {'unhealthy, and the rollback failed on' if _stuck(run) else _left(run)} {target_config}"
     if run.status is Status.FAILED and run.error is not None and run.error.stage is Stage.VERIFY and not run.rollback:
-        return f"❔ deployed, but not verified, on {place}"
+        return f"❔ deployed, but not verified, on {target_config}"
     if run.stage is Stage.ROLLBACK or (run.rollback is not None and not run.status.terminal):
-        return f"↩️ rolling back on {place}"
-    return f"{_HEADLINES[run.status]} {place}"
+        return f"↩️ rolling back on {target_config}"
+    return f"{_HEADLINES[run.status]} {target_config}"
 
 
 def comment(run: Run, console_url: str, *, show_log: bool = True) -> str:

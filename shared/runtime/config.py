@@ -69,14 +69,14 @@ class Config(Struct, frozen=True, kw_only=True):
     def in_repository(self, repository: str) -> list[TargetConfig]:
         return [target for target in self.targets if target.repository.lower() == repository.lower()]
 
-    def is_selective(self, place: TargetConfig) -> bool:
+    def is_selective(self, target_config: TargetConfig) -> bool:
         """Whether many merges have nothing for the target: it names its paths, or the repository has several services.
 
         What Railway's watch patterns say is known only when the merge stage has requested them.
         """
-        if place.paths is not None:
-            return bool(place.paths)
-        return len({other.service for other in self.in_repository(place.repository)}) > 1
+        if target_config.paths is not None:
+            return bool(target_config.paths)
+        return len({other.service for other in self.in_repository(target_config.repository)}) > 1
 
     @property
     def railway_tokens(self) -> dict[RailwayToken, tuple[TargetConfig, ...]]:

@@ -74,10 +74,10 @@ class _Known:
         made, done, piece = [], 0, 0
         for found in self._compiled().finditer(joined):
             ends = []
-            for place in (found.start(), found.end() - 1):
-                while piece + 1 < len(starts) and starts[piece + 1] <= place:
+            for target_config in (found.start(), found.end() - 1):
+                while piece + 1 < len(starts) and starts[piece + 1] <= target_config:
                     piece += 1
-                ends.append(place + left_out[piece])
+                ends.append(target_config + left_out[piece])
             made += [text[done : ends[0]], MASK]
             done = ends[1] + 1
         return "".join([*made, text[done:]])

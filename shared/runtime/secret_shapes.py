@@ -184,14 +184,14 @@ CERTAIN = (_KEYS, *_VENDORS, _ADDRESSES, _TELEGRAM)
 """What is a secret by itself, whatever stands around it."""
 SHAPES = (*CERTAIN, _QUERY, _COOKIES, _QUOTED, _ASSIGNED, _SIGN_IN)
 """In the order in which they are masked."""
-_HINTS = tuple((hint, place) for place, shape in enumerate(SHAPES) for hint in shape.hints)
-_SHORT_HINTS = tuple((hint, place) for hint, place in _HINTS if not SHAPES[place].long)
+_HINTS = tuple((hint, target_config) for target_config, shape in enumerate(SHAPES) for hint in shape.hints)
+_SHORT_HINTS = tuple((hint, target_config) for hint, target_config in _HINTS if not SHAPES[target_config].long)
 
 
 def mask_shapes(text: str) -> str:
     """Everything in the text that looks like a secret, masked."""
     folded = text.casefold()
     hints = _HINTS if len(folded) >= SHORTEST_TOKEN else _SHORT_HINTS
-    for place in sorted({place for hint, place in hints if hint in folded}):
-        text = SHAPES[place].mask(text)
+    for target_config in sorted({target_config for hint, target_config in hints if hint in folded}):
+        text = SHAPES[target_config].mask(text)
     return text

@@ -94,9 +94,9 @@ class Services:
             transport=self._transports.get("github"),
         )
 
-    def railway_for(self, place: TargetConfig) -> Railway:
+    def railway_for(self, target_config: TargetConfig) -> Railway:
         """Railway, asked with the token of the target's own environment: there is no other way to ask it."""
-        return self.railway_with(place.railway_token)
+        return self.railway_with(target_config.railway_token)
 
     def railway_with(self, token: RailwayToken) -> Railway:
         return self._railway.using(token.secret, token.kind)

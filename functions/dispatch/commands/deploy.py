@@ -61,25 +61,25 @@ def _head(text: str) -> str | None:
 
 async def handle(services: Services, asked: Asked, command: Deploy) -> Declined | None:
     pull = asked.pull
-    place = choose_on(pull.base, command.target, asked.places)
-    if isinstance(place, Declined):
-        return place
+    target_config = choose_on(pull.base, command.target, asked.target_configs)
+    if isinstance(target_config, Declined):
+        return target_config
     if pull.state == "closed" and not pull.merged:
         return Declined(Reason.PULL_REQUEST_CLOSED, "the pull request was closed without a merge")
-    unconfirmed = _unconfirmed(pull, place, command)
+    unconfirmed = _unconfirmed(pull, target_config, command)
     if unconfirmed is not None:
         return unconfirmed
     by = trigger(asked.comment, command.force)
-    own = run_id(place.id, pull.number, f"{by.source} {by.id}")
-    runs = await runs_of(services, place, pull.number)
+    own = run_id(target_config.id, pull.number, f"{by.source} {by.id}")
+    runs = await runs_of(services, target_config, pull.number)
     active = next((run for run in runs if not run.status.terminal), None)
     if active is not None and all(run.id != own for run in runs):
         return Declined(Reason.ALREADY_RUNNING, f"`{active.id}` is at {active.stage} ({active.status})")
-    await start(services, new_run(services, place, pull, by))
+    await start(services, new_run(services, target_config, pull, by))
     return None
 
 
-def _unconfirmed(pull: PullRequestState, place: TargetConfig, command: Deploy) -> Declined | None:
+def _unconfirmed(pull: PullRequestState, target_config: TargetConfig, command: Deploy) -> Declined | None:
     """Why it is not certain that the head is the one that the person means.
 
     Whoever may push to a branch of the repository may deploy. To a fork its author pushes at any time, and GitHub has
@@ -91,7 +91,7 @@ def _unconfirmed(pull: PullRequestState, place: TargetConfig, command: Deploy) -
     if command.head is not None and not pull.head_sha.startswith(command.head):
         return Declined(Reason.HEAD_MOVED, f"the head of the pull request is {pull.head_sha}, not {command.head}")
     if pull.from_fork and command.head != pull.head_sha:
-        name = f"{place.service}/{place.environment}"
+        name = f"{target_config.service}/{target_config.environment}"
         message = f"its author can push to a fork at any time, and the head is {pull.head_sha} now"
         return Declined(Reason.HEAD_UNCONFIRMED, message, f"/deploy {name} {pull.head_sha}")
     return None

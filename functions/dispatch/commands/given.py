@@ -30,10 +30,10 @@ class Asked(Struct, frozen=True):
 
     comment: GivenCommand
     pull: PullRequestState
-    places: list[TargetConfig]
+    target_configs: list[TargetConfig]
 
     async def reply(self, services: Services, text: str) -> None:
-        await reply(services, self.places[0], self.comment.number, to=self.comment.comment_id, text=text)
+        await reply(services, self.target_configs[0], self.comment.number, to=self.comment.comment_id, text=text)
 
 
 def trigger(comment: GivenCommand, force: str | None = None) -> Trigger:

@@ -14,7 +14,7 @@ from shared.runtime.update import amend
 
 
 async def amend_in_order(
-    services: Services, asked: Asked, place: TargetConfig, change: Callable[[Target], Target]
+    services: Services, asked: Asked, target_config: TargetConfig, change: Callable[[Target], Target]
 ) -> None:
     """Change the target, unless a later comment has done so: two written in quick succession may come in any order."""
     at = asked.comment.comment_id
@@ -22,4 +22,4 @@ async def amend_in_order(
     def unless_overtaken(target: Target) -> Target:
         return target if target.last_command > at else replace(change(target), last_command=at)
 
-    await amend(services.store, Target, place.id, unless_overtaken, missing=Target(id=place.id))
+    await amend(services.store, Target, target_config.id, unless_overtaken, missing=Target(id=target_config.id))

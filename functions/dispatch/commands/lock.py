@@ -46,17 +46,17 @@ def split_reason(lock: Lock, candidates: Sequence[TargetConfig]) -> tuple[str | 
 
 
 async def handle(services: Services, asked: Asked, command: Lock) -> Declined | None:
-    split = split_reason(command, asked.places)
+    split = split_reason(command, asked.target_configs)
     if isinstance(split, Declined):
         return split
     name, why = split
-    place = choose(name, asked.places)
-    if isinstance(place, Declined):
-        return place
+    target_config = choose(name, asked.target_configs)
+    if isinstance(target_config, Declined):
+        return target_config
     lock = TargetLock(by=asked.comment.author, reason=why, at=services.clock.now())
-    await amend_in_order(services, asked, place, lambda target: replace(target, lock=lock))
+    await amend_in_order(services, asked, target_config, lambda target: replace(target, lock=lock))
     said = escaping.markdown(why)
-    text = f"🔒 **{place.name}** is locked: {said}. Deployments wait until a user comments `/unlock`."
+    text = f"🔒 **{target_config.name}** is locked: {said}. Deployments wait until a user comments `/unlock`."
     await asked.reply(services, text)
     return None
 

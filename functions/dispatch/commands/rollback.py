@@ -46,17 +46,17 @@ def parse(words: list[str]) -> Rollback | Declined:
 
 
 async def handle(services: Services, asked: Asked, command: Rollback) -> Declined | None:
-    place = choose(command.target, asked.places)
-    if isinstance(place, Declined):
-        return place
-    found = await services.store.get(Target, place.id)
+    target_config = choose(command.target, asked.target_configs)
+    if isinstance(target_config, Declined):
+        return target_config
+    found = await services.store.get(Target, target_config.id)
     deploying = found is not None and found.document.active is not None
     current = found.document.current if found is not None and deploying else None
     back = RollbackState(
         reason=Reason.ROLLED_BACK_BY_COMMAND, to_commit=command.to, unless=current.commit_sha if current else None
     )
-    run = new_run(services, place, asked.pull, trigger(asked.comment), back=back)
-    under_way = next((one for one in await latest_of(services, place) if _is_rollback_under_way(one)), None)
+    run = new_run(services, target_config, asked.pull, trigger(asked.comment), back=back)
+    under_way = next((one for one in await latest_of(services, target_config) if _is_rollback_under_way(one)), None)
     if under_way is not None and under_way.id != run.id:
         return Declined(Reason.ALREADY_RUNNING, f"`{under_way.id}` is at {under_way.stage} ({under_way.status})")
     await start(services, run)

@@ -38,9 +38,9 @@ def parse(words: list[str]) -> Unlock | Declined:
 
 async def handle(services: Services, asked: Asked, command: Unlock) -> Declined | None:
     """Lifts a lock and a hold, and calls the next run of the queue."""
-    place = choose(command.target, asked.places)
-    if isinstance(place, Declined):
-        return place
+    target_config = choose(command.target, asked.target_configs)
+    if isinstance(target_config, Declined):
+        return target_config
     called: tuple[Message, ...] = ()
     waiting = ""
 
@@ -50,8 +50,8 @@ async def handle(services: Services, asked: Asked, command: Unlock) -> Declined 
         opened, called = targets.call_next(replace(target, lock=None, hold=None))
         return opened
 
-    await amend_in_order(services, asked, place, open_up)
+    await amend_in_order(services, asked, target_config, open_up)
     await services.publish(called)
-    text = f"🔓 **{place.name}** is unlocked: deployments go on.\n\n{waiting}".rstrip()
+    text = f"🔓 **{target_config.name}** is unlocked: deployments go on.\n\n{waiting}".rstrip()
     await asked.reply(services, text)
     return None

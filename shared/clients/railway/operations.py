@@ -93,8 +93,8 @@ class Operations:
         found: list[Listed] = []
         after: str | None = None
         while True:
-            place: dict[str, Any] = {"projectId": project_id, "environmentId": environment_id}
-            environment = await self._railway.call(SERVICES, _Environment, **place, first=PAGE, after=after)
+            target_config: dict[str, Any] = {"projectId": project_id, "environmentId": environment_id}
+            environment = await self._railway.call(SERVICES, _Environment, **target_config, first=PAGE, after=after)
             page = environment.service_instances
             found += [edge.node for edge in page.edges]
             before, after = after, page.page_info.end_cursor
