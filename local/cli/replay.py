@@ -59,7 +59,7 @@ def replay(
     Nothing is done twice: deployments are looked for first, and each attempt sends its notifications once.
     """
     if run is None and since is not None and subscription is not None and not stage and not force:
-        click.echo("`signalbox replay --since` is now `signalbox redeliver`; this form goes on working", err=True)
+        output.echo("`signalbox replay --since` is now `signalbox redeliver`; this form goes on working", err=True)
         context.invoke(redeliver, subscription=subscription, since=since, folder=folder, as_json=as_json)
         return
     if run is None or since is not None or subscription is not None:

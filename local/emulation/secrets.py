@@ -20,3 +20,6 @@ class EnvironmentSecrets:
         if not value.strip():
             raise SecretMissing(f"secret {name}: set the environment variable {variable}")
         return (value,)
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -35,7 +35,7 @@ JUNK = (None, 7, "x", [[]], {}, {"node": None}, {"__typename": "SomethingNew"}, 
 
 
 def modules() -> Iterator[types.ModuleType]:
-    for found in pkgutil.iter_modules(shared.clients.__path__, "shared.clients."):
+    for found in pkgutil.walk_packages(shared.clients.__path__, "shared.clients."):
         yield importlib.import_module(found.name)
     yield local.n8n.api
 

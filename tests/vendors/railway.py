@@ -27,7 +27,7 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 from vendors.recorder import Exchange
 
-import shared.clients
+import shared.clients.railway
 
 ROOT = Path(__file__).parents[2]
 _DOCUMENT = re.compile(r"\s*(query|mutation|subscription)\b[^{]*\{")
@@ -54,8 +54,8 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def _modules() -> list[ModuleType]:
-    names = [found.name for found in pkgutil.iter_modules(shared.clients.__path__) if found.name.startswith("railway")]
-    return [importlib.import_module(f"shared.clients.{name}") for name in names]
+    found = pkgutil.iter_modules(shared.clients.railway.__path__, "shared.clients.railway.")
+    return [importlib.import_module(one.name) for one in found]
 
 
 def inline_documents(files: Iterable[Path]) -> list[str]:

@@ -29,9 +29,9 @@ def paths(files: Iterable[Path]) -> list[str]:
     return sorted({path for node in nodes if (path := _path(node))})
 
 
-def connecting(files: Iterable[Path]) -> list[str]:
-    """The names of those that open a connection, or ask somebody through one that is open."""
-    return sorted(file.name for file in files if any(_connects(node) for node in ast.walk(_parsed(file))))
+def connecting(files: Iterable[Path]) -> list[Path]:
+    """Those that open a connection, or send something through one that is open."""
+    return sorted(file for file in files if any(_connects(node) for node in ast.walk(_parsed(file))))
 
 
 def documents(files: Iterable[Path]) -> list[str]:

@@ -8,21 +8,27 @@ from vendors import source
 
 ROOT = Path(__file__).parents[2]
 HELD_AGAINST = {
-    "github.py": "test_github_contract.py",
-    "github_app.py": "test_github_contract.py",
-    "github_manifest.py": "test_github_contract.py",
-    "github_operator.py": "test_github_contract.py",
-    "github_registration.py": "test_github_contract.py",
-    "railway.py": "test_railway_contract.py",
-    "n8n.py": "test_n8n_contract.py",
-    "api.py": "test_n8n_contract.py",
+    "local/n8n/api.py": "test_n8n_contract.py",
+    "shared/clients/github/app.py": "test_github_contract.py",
+    "shared/clients/github/client.py": "test_github_contract.py",
+    "shared/clients/github/manifest.py": "test_github_contract.py",
+    "shared/clients/github/operator.py": "test_github_contract.py",
+    "shared/clients/github/registration.py": "test_github_contract.py",
+    "shared/clients/n8n.py": "test_n8n_contract.py",
+    "shared/clients/railway/client.py": "test_railway_contract.py",
 }
-"""By the name of a file that speaks to a vendor."""
+"""By the file that speaks to a vendor."""
 NO_VENDOR = {
-    *("http.py", "probe.py", "smoke.py", "vendors.py", "emulators.py", "engines.py", "host.py", "try_out.py"),
-    "google_keys.py",
+    "local/cli/try_out.py",
+    "local/emulation/backends.py",
+    "local/emulation/emulators.py",
+    "local/emulation/host.py",
+    "local/operating/smoke.py",
+    "shared/clients/google_keys.py",
+    "shared/clients/http.py",
+    "shared/clients/probe.py",
 }
-"""How the others speak; who speaks to the user's application, to Signalbox itself, or to this machine; and who asks
+"""How the others speak; what speaks to the user's application, to Signalbox itself, or to this machine; and what asks
 Google for its public keys, which tests/unit/functions/test_caller.py holds against what google-auth asks."""
 
 
@@ -32,7 +38,8 @@ def files() -> list[Path]:
 
 
 def test_whoever_speaks_to_a_vendor_has_a_contract() -> None:
-    assert set(source.connecting(files())) == HELD_AGAINST.keys() | NO_VENDOR
+    found = {file.relative_to(ROOT).as_posix() for file in source.connecting(files())}
+    assert found == HELD_AGAINST.keys() | NO_VENDOR
     assert {file.name for file in (ROOT / "tests").rglob("test_*_contract.py")} >= set(HELD_AGAINST.values())
 
 
@@ -46,4 +53,4 @@ def test_a_client_that_nobody_knows_is_noticed(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
 
-    assert source.connecting(tmp_path.iterdir()) == ["chat.py", "pager.py", "stars.py"]
+    assert [file.name for file in source.connecting(tmp_path.iterdir())] == ["chat.py", "pager.py", "stars.py"]

@@ -20,7 +20,7 @@ from vendors.recorder import Exchange, Recorder
 from local.demo.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
-CLIENT = sorted((ROOT / "shared/clients").glob("github*.py"))
+CLIENT = sorted((ROOT / "shared/clients/github").glob("*.py"))
 GITHUB = "GitHub"
 WRONG_ON_PURPOSE = {
     "test_an_invalid_merge_is_refused_as_it_is": "'octopus' is not one of ['merge', 'squash', 'rebase']"
