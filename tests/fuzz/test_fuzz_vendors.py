@@ -166,7 +166,7 @@ GITHUB: Mapping[str, Call] = {
     ),
     "set_deployment_status": lambda github: github.set_deployment_status(REPOSITORY, 1, state="success"),
     "deployment_state": lambda github: github.deployment_state(REPOSITORY, 1),
-    "failed_deliveries": lambda github: github.failed_deliveries(START - timedelta(days=1)),
+    "recent_deliveries": lambda github: github.registration.recent_deliveries(START - timedelta(days=1)),
     "redeliver": lambda github: github.redeliver(1),
     "app": lambda github: github.registration.app(),
     "installation": lambda github: github.registration.installation(REPOSITORY),

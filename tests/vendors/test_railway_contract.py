@@ -24,14 +24,13 @@ from vendors.recorder import Exchange, Recorder
 
 from local.demo.scenarios import SCENARIOS
 from local.world.railway.api import load_schema
-from shared.clients.railway import operations as railway_operations
 from shared.clients.railway import wire
 
 NAMED = os.environ.get("SIGNALBOX_RAILWAY_SCHEMA")
 SCHEMA = Path(NAMED) if NAMED else ROOT.parent / "shared/railway-schema.json"
 RAILWAY = "Railway"
 DOCUMENTS = documents()
-DOCUMENT_NAMES = {name for module in (wire, railway_operations) for name in vars(module) if name.isupper()}
+DOCUMENT_NAMES = {name for name in vars(wire) if name.isupper()}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 
 from local.world.railway.access import Access
 from local.world.railway.deployment import ENDED, CustomDomain, Deployment
-from local.world.railway.operations import OperationResolvers, page, timestamp
 from local.world.railway.setup import SetupResolvers
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class _Endpoint:
     def __init__(self, world: RailwayWorld) -> None:
         self._world = world
         self._schema = load_schema()
-        resolvers = (_Resolvers(world), SetupResolvers(world), OperationResolvers(world))
+        resolvers = (_Resolvers(world), SetupResolvers(world))
         self._access = Access(world)
         root = {name: resolve for one in resolvers for name, resolve in one.root().items()}
         self._root = {name: self._access.guarded(name, resolve) for name, resolve in root.items()}
@@ -280,3 +279,20 @@ def _entries(deployment: Deployment, lines: Sequence[str], limit: int) -> list[d
         for number, line in enumerate(lines)
     ]
     return entries[-(limit + 1) :]
+
+
+def page(nodes: list[dict[str, Any]], first: int, after: str | None) -> dict[str, Any]:
+    """Part of a list; a cursor is the id of the one before."""
+    start = next((position for position, node in enumerate(nodes, 1) if node["id"] == after), 0)
+    found = nodes[start : start + first]
+    return {
+        "edges": [{"cursor": node["id"], "node": node} for node in found],
+        "pageInfo": {
+            "hasNextPage": start + first < len(nodes),
+            "endCursor": found[-1]["id"] if found else None,
+        },
+    }
+
+
+def timestamp(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

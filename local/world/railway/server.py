@@ -59,7 +59,6 @@ class RailwayWorld:
         self.pace = timedelta(seconds=pace)
         self.retention = retention
         self.limits = Limits(clock)
-        self.used: dict[str, dict[str, float]] = {}
         """What each service used in this billing period, by measurement."""
         self.webhooks = Webhooks(webhook_secret)
         self.deliver = deliver

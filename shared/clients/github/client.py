@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterator
-from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -21,7 +20,7 @@ from shared.clients.github.labelling import LabellingAnswer
 from shared.clients.github.merging import Passes, passes
 from shared.clients.github.pull_request import PullRequestAnswer, assemble
 from shared.clients.github.pull_request_query import QUERY
-from shared.clients.github.registration import Delivery, Registration, undelivered
+from shared.clients.github.registration import Delivery, Registration
 from shared.core.observed import HIDDEN_RULE, CheckState, Labelling, PullRequestState, RequiredCheck
 from shared.errors import NotFound, PullRequestUnknown, Refused, Unauthorized, Unavailable
 from shared.runtime.ports import Clock
@@ -377,10 +376,6 @@ class GitHub:
         url = f"/repos/{repository}/deployments/{deployment_id}/statuses?per_page=1"
         statuses = await self._get(url, list[_Status], repository)
         return statuses[0].state if statuses else None
-
-    async def failed_deliveries(self, since: datetime) -> list[Delivery]:
-        """Webhooks of which no attempt since then got through: the newest attempt of each, oldest first."""
-        return undelivered(await self.registration.recent_deliveries(since))
 
     async def redeliver(self, delivery_id: int) -> None:
         """Ask for another attempt; it carries the same guid, so asking twice is harmless."""

@@ -18,7 +18,7 @@ from local.world.github.server import GitHubWorld
 from shared.clients.github.activity import Activity
 from shared.clients.github.app import GitHubApp
 from shared.clients.github.client import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
-from shared.clients.github.registration import Registration
+from shared.clients.github.registration import Registration, undelivered
 from shared.core.target import Repository
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
@@ -953,7 +953,7 @@ async def test_only_deliveries_that_never_got_through_are_listed(world, github, 
     await github.redeliver(failing.id)
     await world.tick()
     # when asking
-    found = await github.failed_deliveries(clock.time - timedelta(hours=1))
+    found = undelivered(await github.registration.recent_deliveries(clock.time - timedelta(hours=1)))
     # then the newest attempt of each that never succeeded, oldest first
     newest = world.webhooks.attempts()[0]
     assert [(each.id, each.guid) for each in found] == [
@@ -972,10 +972,10 @@ async def test_deliveries_are_read_back_to_the_time_asked_for_and_no_further(wor
     for _ in range(120):
         world.open_pull_request(REPO, title="new", author="bob")
     await world.tick()
-    found = await github.failed_deliveries(clock.time - timedelta(hours=1))
+    found = undelivered(await github.registration.recent_deliveries(clock.time - timedelta(hours=1)))
     assert len(found) == 120
     assert calls(world, "GET /app/hook/deliveries") == 2
-    assert len(await github.failed_deliveries(clock.time - timedelta(hours=3))) == 270
+    assert len(undelivered(await github.registration.recent_deliveries(clock.time - timedelta(hours=3)))) == 270
 
 
 async def test_redelivering_what_github_forgot_is_not_found(github):
