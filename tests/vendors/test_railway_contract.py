@@ -115,9 +115,30 @@ def test_each_document_was_sent(request):
 
 
 DEPLOYMENT_ID = "de910001-0000-4000-8000-000000000000"
+# Documents that no client has, and that ask for pages, enumerations and nested lists.
+SERVICES = """query Services($projectId: String!, $environmentId: String!, $first: Int!, $after: String) {
+  result: environment(id: $environmentId, projectId: $projectId) {
+    serviceInstances(first: $first, after: $after) {
+      edges { node { serviceId serviceName latestDeployment { id status } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+USAGE = """query Usage(
+  $projectId: String!, $measurements: [MetricMeasurement!]!, $startDate: DateTime, $endDate: DateTime
+) {
+  result: usage(
+    projectId: $projectId, measurements: $measurements, startDate: $startDate, endDate: $endDate, groupBy: [SERVICE_ID]
+  ) { measurement value tags { serviceId } }
+}"""
+EVENTS = """query Events($id: String!, $first: Int!) {
+  result: deploymentEvents(id: $id, first: $first) {
+    edges { node { step createdAt completedAt payload { error } } }
+  }
+}"""
 GOOD = {
     "operationName": "Services",
-    "query": DOCUMENTS["Services"],
+    "query": SERVICES,
     "variables": {"projectId": "prj", "environmentId": "env", "first": 100, "after": None},
 }
 NODE = {"serviceId": "svc", "serviceName": "web", "latestDeployment": {"id": DEPLOYMENT_ID, "status": "SUCCESS"}}
@@ -174,9 +195,9 @@ def test_what_keeps_to_the_contract_passes(contract, fine):
         ({"variables": GOOD["variables"] | {"first": "100"}}, "Int cannot represent non-integer value: '100'"),
         ({"variables": {"projectId": "prj", "first": 100}}, "'$environmentId' has invalid value"),
         ({"variables": GOOD["variables"] | {"serviceId": "svc"}}, "the variable serviceId is not declared"),
-        ({"query": DOCUMENTS["Usage"], "variables": {"projectId": "prj", "measurements": ["CPU"]}},
+        ({"query": USAGE, "variables": {"projectId": "prj", "measurements": ["CPU"]}},
          "Value 'CPU' does not exist in 'MetricMeasurement' enum"),
-        ({"query": DOCUMENTS["Usage"],
+        ({"query": USAGE,
           "variables": {"projectId": "prj", "measurements": [], "startDate": "2026-11-22T12:00:00"}},
          "DateTime cannot represent '2026-11-22T12:00:00'"),
         ({"operationName": "Deploy"}, "the operation is not called Deploy"),
@@ -208,7 +229,7 @@ def test_a_violation_is_noticed(contract, wrong, violation):
 def test_a_time_has_a_zone(contract, at, violation):
     step = {"step": "HEALTHCHECK", "createdAt": at, "completedAt": None, "payload": None}
     answer = {"data": {"result": {"edges": [{"node": step}]}}}
-    asked = {"operationName": "Events", "query": DOCUMENTS["Events"], "variables": {"id": "d", "first": 1}}
+    asked = {"operationName": "Events", "query": EVENTS, "variables": {"id": "d", "first": 1}}
 
     found = contract.violations(exchange(answer, **asked))
 
