@@ -73,14 +73,14 @@ async def start_or_adopt(claim: Claim, railway: Railway, probe: Probe) -> Outcom
 
 
 def _with_address(outcome: Outcome, target: Target) -> Outcome:
-    """People are told where the service answers; verification looks whether that is still so."""
+    """People are notified where the service answers; verification looks whether that is still so."""
     if not isinstance(outcome, Advance) or target.address is None:
         return outcome
     return replace(outcome, changes={**outcome.changes, "address": target.address})
 
 
 def find(run: Run, known: list[DeploymentState]) -> DeploymentState | None:
-    """The newest deployment of the run's commit that is on its way or live, or has appeared since we asked for one.
+    """The newest deployment of the run's commit that is on its way or live, or has appeared since we requested one.
 
     A commit is no key (Railway makes several deployments of one), so an older one that failed or was removed says
     nothing about the one to come. Neither does one whose process has ended, for who asks for the commit by command; but
@@ -115,7 +115,7 @@ def _adopt(run: Run, existing: DeploymentState, known: list[DeploymentState], ch
 
 
 def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentState]) -> Fail | NotDeployed:
-    """Railway saw the commit and does not deploy it; neither do we, unless somebody asks for it.
+    """Railway saw the commit and does not deploy it; neither do we, unless a user asks for it.
 
     Its CI failed, or nothing that the service watches has changed (Wait for CI, and watch paths).
     """
@@ -124,7 +124,7 @@ def _left_to_railway(run: Run, skipped: DeploymentState, known: list[DeploymentS
 
 
 async def _wait_for_another(claim: Claim, *, adopting: bool) -> Wait | None:
-    """Time for a deployment to show that may have been asked for: by a call whose answer was lost, or by Railway.
+    """Time for a deployment to show that may have been requested: by a call whose answer was lost, or by Railway.
 
     `adopting`: Railway's own may come yet; it does not where Railway has skipped the commit.
     """
@@ -149,7 +149,7 @@ async def _wait_for_another(claim: Claim, *, adopting: bool) -> Wait | None:
 
 
 def _lost(wake_in: float) -> Wait:
-    """A wait and no failed attempt: however many there were before, what was asked for must be looked for."""
+    """A wait and no failed attempt: however many there were before, what was requested must be looked for."""
     message = "the deploy request timed out; checking whether Railway started it"
     return Wait(message=message, wake_in=wake_in, otherwise=Reason.DEPLOY_TIMEOUT)
 
@@ -157,7 +157,7 @@ def _lost(wake_in: float) -> Wait:
 async def _remember_what_serves(claim: Claim, railway: Railway, probe: Probe) -> None:
     """Before the first deployment to a target: what serves now is what to come back to, unless it is seen to be bad.
 
-    Where nobody can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
+    Where no one can look, at a private service or when one look gets no answer, Railway's word that it is live counts.
     """
     target_config = claim.target_config
     service = await railway.service(environment_id=target_config.environment_id, service_id=target_config.service_id)

@@ -74,7 +74,7 @@ async def dispatch(request: Request) -> Response:
         log.warning("again later", event=type(event).__name__, reason=str(error))
         return JSONResponse({"again": True}, status_code=503)
     except (VendorError, SecretMissing) as error:
-        # A refusal too: an event is never dropped for a permission that somebody is about to grant.
+        # A refusal too: an event is never dropped for a permission that may be granted soon.
         log.error("again later", event=type(event).__name__, reason=str(error))
         return JSONResponse({"again": True}, status_code=503)
     return JSONResponse({"again": False})

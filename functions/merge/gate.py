@@ -175,7 +175,7 @@ def _starts_again(check: CheckState, look: Look) -> bool:
 
 
 def _is_red(suite: SuiteState, pull: PullRequestState) -> bool:
-    """Red without any check that says so: a workflow that cannot start, that waits for somebody's approval, or that
+    """Red without any check that says so: a workflow that cannot start, that waits for a person's approval, or that
     was cancelled before it began, with nothing of its App after it."""
     if suite.status != "completed" or suite.check_runs:
         return False

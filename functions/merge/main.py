@@ -139,9 +139,9 @@ async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, p
 
 
 async def _untouched(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, merged: str) -> NotDeployed | None:
-    """Nothing to deploy, where nobody asked for this target by name and the merge changes nothing for its service.
+    """Nothing to deploy, where no one requested this target by name and the merge changes nothing for its service.
 
-    Where Railway deploys by itself it has the last word: what it deploys all the same is followed.
+    Where Railway deploys by itself it has the last word: what it deploys anyway is followed.
     """
     run, target_config = claim.run, claim.target_config
     if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:

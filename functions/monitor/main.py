@@ -74,7 +74,7 @@ def _not_yet(claim: Claim, deployment: DeploymentState) -> Wait:
     """A webhook brings the news; should it be lost, there are looks, ever rarer: Railway allows few calls an hour.
 
     Where Railway itself waits, for a person, for CI or for builds to go on, the stage's time stands still. Not where a
-    version is to be restored and nobody was notified of the wait: meanwhile the bad one is live, so people must know.
+    version is to be restored and no one was notified of the wait: meanwhile the bad one is live, so people must know.
     """
     taken = (claim.terms.now - deployment.created_at).total_seconds()
     status = deployment.status.lower().replace("_", " ")

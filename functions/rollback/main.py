@@ -82,7 +82,7 @@ async def _decide(claim: Claim, railway: Railway, known: list[DeploymentState]) 
 
 
 async def _recognise(claim: Claim, known: list[DeploymentState]) -> Wait | None:
-    """A deployment that was asked for, whose answer was lost, and that shows only now, or may show yet."""
+    """A deployment that was requested, whose answer was lost, and that shows only now, or may show yet."""
     run, deployment = claim.run, claim.run.deployment
     if deployment is None or deployment.id is not None or deployment.requested_at is None:
         return None
@@ -123,7 +123,7 @@ async def _return(claim: Claim, railway: Railway, decision: Return, known: list[
     unasked = replace(intent, baseline=before.baseline, requested_at=before.requested_at)
     """Where this call makes nothing: what an earlier one made, of a lost answer, is still to be recognised."""
     failure = claim.run.error
-    if decision.error is not None:  # what lost its health on probation; nobody has read its log yet
+    if decision.error is not None:  # what lost its health on probation; no one has read its log yet
         failure = decision.error
         if claim.terms.policy.show_log != "off":
             failure = replace(failure, log_tail=await tail_of(railway, claim.run.trigger.id))

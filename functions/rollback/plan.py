@@ -21,12 +21,12 @@ class NothingToDo(Struct, frozen=True):
 
 
 class Return(Struct, frozen=True):
-    """Go back to `to`: by its kept image, or by building its commit anew."""
+    """Go back to `to`: by its kept image, or by rebuilding its commit."""
 
     to: Verified
     image: bool
     replaces: str | None
-    """The commit that is taken back."""
+    """The commit that is rolled back."""
     error: Failure | None = None
     """Why, where the run does not know it yet."""
 
@@ -65,7 +65,7 @@ def _from_probation(
 ) -> NothingToDo | Return | Wait | Fail:
     """To the version verified before the one that lost its health, unless something has changed since it did.
 
-    Somebody who asks for it once more, by a replay, knows of lock and health.
+    A user who asks for it once more, by a replay, knows of lock and health.
     """
     crashed = None if live else _crashed(known)
     bad, stranger = target.current, _stranger(run, target, [crashed] if crashed else live)
@@ -105,7 +105,7 @@ def _crashed(known: Sequence[DeploymentState]) -> DeploymentState | None:
 def _asked_for(run: Run, target: Target, bad: DeploymentState | None) -> Verified | Fail:
     """The commit named in the command, else the last verified version that is not the one serving (or crashed).
 
-    A command that stood in the queue behind a deployment is done when that was taken back meanwhile.
+    A command that stood in the queue behind a deployment is done when that was rolled back meanwhile.
     """
     wanted = run.rollback.to_commit if run.rollback else None
     current = target.current
@@ -126,7 +126,7 @@ def _asked_for(run: Run, target: Target, bad: DeploymentState | None) -> Verifie
 def _stranger(run: Run, target: Target, live: Sequence[DeploymentState]) -> DeploymentState | None:
     """A deployment that serves, of another commit than the run's own and the target's last verified one.
 
-    Railway itself redeploys a commit now and then, under a new id: that is nobody else's.
+    Railway itself redeploys a commit now and then, under a new id: that is no one else's.
     """
     deployments = {run.deployment.id if run.deployment else None}
     commits = {run.commit_sha}

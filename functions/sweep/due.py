@@ -38,7 +38,7 @@ async def wake_due(services: Services) -> int:
 
 
 async def _wake_all(services: Services, kind: type[D], wake: Callable[[Found[D]], Awaitable[bool]]) -> int:
-    """A page begins after the last one, so that what cannot be sent holds nobody up."""
+    """A page begins after the last one, so that what cannot be sent holds no one up."""
     now, loop = services.clock.now(), asyncio.get_running_loop()
     woken, last, until = 0, None, loop.time() + ENOUGH
     while loop.time() < until:

@@ -22,7 +22,7 @@ from shared.runtime.services import Services
 from shared.runtime.update import amend
 
 PATIENCE = timedelta(minutes=15)
-"""How long a merge may stay unread before people are told."""
+"""How long a merge may stay unread before people are notified."""
 WEBHOOK_MAY_TAKE = timedelta(minutes=2)
 
 
@@ -64,7 +64,7 @@ async def _start_newest(
 
 
 async def _report_unread(services: Services, target_config: TargetConfig, merge: Merge, error: Exception) -> None:
-    """Once for each merge: what fails for so long may never be deployed, and somebody waits for it."""
+    """Once for each merge: what fails for so long may never be deployed, and a user waits for it."""
     now = services.clock.now()
     if now - merge.at < PATIENCE:
         return

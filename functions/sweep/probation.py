@@ -1,4 +1,4 @@
-"""A version that loses its health soon after it was verified is taken back, where the policy says so."""
+"""A version that loses its health soon after it was verified is rolled back, where the policy says so."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ async def take_back_if_due(services: Services, target_config: TargetConfig, targ
 
 
 def failed_probation(target: Target, policy: Policy) -> Verified | None:
-    """The current version, if it is to be taken back: a run deployed it, and it lost its health within its probation.
+    """The current version, if it is to be rolled back: a run deployed it, and it lost its health within its probation.
 
-    Later it is more likely a late failure of something else. A rollback is not taken back, and nothing is while
-    somebody keeps the target locked or paused.
+    Later it is more likely a late failure of something else. A rollback is not rolled back, and nothing is while
+    a user keeps the target locked or paused.
     """
     current, health = target.current, target.health
     if target.active or target.lock or target.pause or policy.rollback != "automatic" or policy.probation == 0.0:

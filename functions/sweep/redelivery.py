@@ -1,4 +1,4 @@
-"""Webhooks that never arrived, asked for again."""
+"""Webhooks that never arrived, requested again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_ATTEMPTS = 8
 async def redeliver_missed(services: Services, snapshot: Snapshot) -> int:
     """Ask GitHub to send again what never arrived: it does not do so by itself, and forgets after three days.
 
-    What we refuse each time (a wrong secret, say) is asked for at doubling intervals, and then no more.
+    What we refuse each time (a wrong secret, say) is requested at doubling intervals, and then no more.
     """
     now = services.clock.now()
     missed = undelivered(await snapshot.deliveries())

@@ -48,7 +48,7 @@ class Snapshot:
         return found.document if found is not None else None
 
     def close(self) -> None:
-        """Stop what is still being asked and nobody waits for any more."""
+        """Stop what is still being asked and no one waits for any more."""
         for asked in self._asked.values():
             asked.cancel()
 

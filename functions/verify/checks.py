@@ -149,7 +149,7 @@ def _waiting(seen: Verification, message: str, code: Reason, terms: Terms) -> Wa
 def _baking(run: Run, before: Verification, checks: tuple[Check, ...], terms: Terms) -> Advance | Wait:
     """The bake begins with a good look, and the first time gets a deadline of its own.
 
-    After a relapse it begins anew, but within that deadline: what does not stay healthy for a whole bake is not.
+    After a relapse it starts again, but within that deadline: what does not stay healthy for a whole bake is not.
     """
     bake = timedelta(seconds=terms.policy.bake if run.rollback is None else 0.0)
     blind = any(check.verdict is Verdict.INCONCLUSIVE for check in before.checks)

@@ -82,7 +82,7 @@ def listened_to(event: str, body: bytes) -> bool:
 
 
 def normalise(event: str, body: bytes) -> Event | None:
-    """The event in our words, or None when nobody cares after all. Raises BadInput that names the field."""
+    """The event in our words, or None when no one cares after all. Raises BadInput that names the field."""
     return _READERS[event](body)
 
 
@@ -162,7 +162,7 @@ class _Comment(Struct):
     id: Number
     body: str | None = None
     user: _User | None = None
-    """None for an account that is deleted: nobody whose permission could be asked about."""
+    """None for an account that is deleted: no one whose permission could be asked about."""
     html_url: str = ""
 
 

@@ -115,7 +115,7 @@ def _interests(services: Services, event: Event) -> bool:
 def _known(services: Services, event: Event) -> bool:
     """Or perhaps: one that has been renamed has another name here, and dispatch knows it by its id.
 
-    Of what happens in repositories that nobody configured, checks are by far the most; a run looks again by itself.
+    Of what happens in repositories that no one configured, checks are by far the most; a run looks again by itself.
     """
     if isinstance(event, SecretExpiring):  # no webhook is normalised to it
         return False

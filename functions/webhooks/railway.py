@@ -55,7 +55,7 @@ def sent_with(secrets: Iterable[str], header: str, authorization: str) -> bool:
 
 
 def normalise(body: bytes) -> DeploymentChanged | None:
-    """The event in our words, or None when nobody cares. Raises BadInput that names the field."""
+    """The event in our words, or None when no one cares. Raises BadInput that names the field."""
     payload = parse(body, _Payload)
     event = payload.type.lower().replace("_", "")
     if event not in _LISTENED:

@@ -67,7 +67,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="signalbox")
 def main() -> None:
-    """Takes a pull request to production on Railway, and takes it back when it does not hold."""
+    """Take a pull request to production on Railway, and roll it back if it fails."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):

@@ -2,7 +2,7 @@
 
 - *passing*: the vendor's own failure, or the word of a gateway before it. It says nothing about the request.
 - *limited*: a rate limit. The request had no effect, and may be sent again later.
-- *denied*, *unknown*, *refused*: the vendor understood and said no: the credentials, the thing asked for, the rest.
+- *denied*, *unknown*, *refused*: the vendor understood and said no: the credentials, the thing requested, the rest.
   Each may be said at a bad moment too, so it counts only once it has lasted (`refusal_patience`).
 - *final*: certain, whenever it is asked again. Nothing else ends a run at once.
 

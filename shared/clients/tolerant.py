@@ -1,8 +1,8 @@
 """Reading a vendor's answer: what cannot be read in a list is left out, and the rest goes on.
 
 GraphQL allows null among the entries of nearly every list (GitHub's schema: `nodes: [CheckRun]`), and vendors add kinds
-of entries that nobody announced. One of them must not hide all the others. So this is done once, for every list of
-every answer, by the answer's type: nobody has to think of it where a list is declared.
+of entries that no one announced. One of them must not hide all the others. So this is done once, for every list of
+every answer, by the answer's type: no one has to think of it where a list is declared.
 
 A list whose entries may be None (`list[Check | None]`) keeps a None in the place of what cannot be read, for whoever
 has to count it: to the gate, a check that cannot be read is one that has not passed.

@@ -29,7 +29,7 @@ def encode(document: Document, fields: Any) -> None:
 
 
 def decode(kind: type[D], fields: Mapping[str, Any], id: str) -> D:
-    """Raises Refused when it is no such document: somebody else wrote it, or a newer version of us."""
+    """Raises Refused when it is no such document: another program wrote it, or a newer version of us."""
     try:
         return msgspec.convert({name: _take(value) for name, value in fields.items()}, kind)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:  # the others for times that Python has not

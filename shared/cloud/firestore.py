@@ -42,7 +42,7 @@ D = TypeVar("D", Run, Target)
 READ_TIMEOUT = 5.0
 COMMIT_TIMEOUT = 10.0
 NEXT_PAGE = 50
-"""Documents asked for at least when some of a page cannot be read: there may be many, and each round takes its time."""
+"""Documents requested at least when some of a page cannot be read: there may be many, and each round takes its time."""
 READS = "roles/datastore.viewer on the database"
 WRITES = "roles/datastore.user on the database"
 
@@ -76,7 +76,7 @@ class FirestoreStore:
         return _found(kind, document)
 
     async def commit(self, *writes: Create | Update) -> tuple[Any, ...]:
-        """Sent once: the library would repeat it after UNAVAILABLE, and take our own success for somebody else's."""
+        """Sent once: the library would repeat it after UNAVAILABLE, and take our own success for another user's."""
         request = CommitRequest(database=self._database)
         for write in writes:
             self._put(CommitRequest.pb(request).writes.add(), write)

@@ -75,10 +75,10 @@ class PubSubBus:
             except FAILURES as error:
                 _fail(batch, self._explained(topic, error))
             finally:
-                _fail(batch, Unavailable(f"Pub/Sub publish to {topic}: interrupted"))  # nobody is left waiting
+                _fail(batch, Unavailable(f"Pub/Sub publish to {topic}: interrupted"))  # no one is left waiting
 
     async def _one_by_one(self, topic: str, batch: list[Waiting], refusal: InvalidArgument) -> None:
-        """One message was refused, and with it its neighbours, which are somebody else's."""
+        """One message was refused, and with it its neighbours, which are another user's."""
         if len(batch) == 1:
             return _fail(batch, self._explained(topic, refusal))
         for waiting in batch:

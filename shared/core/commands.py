@@ -17,14 +17,14 @@ _EMPHASIS = ("***", "**", "__", "*", "_")
 
 
 def command_line(body: str) -> str | None:
-    """The line of a comment that is a command: its first, but for blank lines and what is quoted from somebody else."""
+    """The line of a comment that is a command: its first, but for blank lines and what is quoted from another user."""
     lines = (plain(line) for line in body.splitlines())
     first = next((line for line in lines if line and not line.startswith((">", "\u2039"))), "")
     return first if is_command(first) else None
 
 
 def is_command(line: str) -> bool:
-    """Whether the line starts with one of our commands; other words after a slash are somebody else's."""
+    """Whether the line starts with one of our commands; other words after a slash are another user's."""
     found = WORD.match(plain(line))
     return found is not None and found[1].lower() in NAMES
 

@@ -18,7 +18,7 @@ BAD_DEPLOYMENT = frozenset(
     }
 )
 """Reasons to look at what serves and, if it is not the last good version, to go back. Apart from a deployment that was
-asked for and never seen, nothing else rolls back."""
+requested and never seen, nothing else rolls back."""
 _NEVER_LIVE = frozenset({Reason.BUILD_FAILED, Reason.DEPLOY_FAILED, Reason.DEPLOY_SKIPPED})
 """Of those, the ones of a deployment that never went live, by Railway's word."""
 _BLIND = frozenset(
@@ -37,7 +37,7 @@ _BLIND = frozenset(
 def may_be_live(run: Run, code: Reason, policy: Policy) -> bool:
     """Whether a run that gives up may leave a version of its own behind that is live, or will be, and is not good.
 
-    That is so from the moment that a deployment was asked for until it is known never to go live. Where Railway itself
+    That is so from the moment that a deployment was requested until it is known never to go live. Where Railway itself
     deploys each push (`auto_deploy`), it is so from the merge on, unless the run has looked.
     """
     if run.kind is Kind.ROLLBACK or code in _NEVER_LIVE:
@@ -49,7 +49,7 @@ def may_be_live(run: Run, code: Reason, policy: Policy) -> bool:
 
 
 def unseen(run: Run) -> bool:
-    """Giving up after a deployment was asked for and before it was seen: it may go live all the same."""
+    """Giving up after a deployment was requested and before it was seen: it may go live anyway."""
     deployment = run.deployment
     asked = deployment is not None and (deployment.id is not None or deployment.requested_at is not None)
     return run.stage is Stage.DEPLOY and asked

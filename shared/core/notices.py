@@ -48,7 +48,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "pull_request": (ANALYSIS,),
     "weekly_report": (REPORT,),
 }
-"""Every event people hear of, and where."""
+"""Every event people are notified of, and where."""
 
 GIVE_UP_AFTER = 100
 """Tries without one delivery before what is owed is given up: about a day, at the longest pause between tries."""

@@ -78,7 +78,7 @@ class PullRequestState(Struct, frozen=True, kw_only=True):
     another base; its branch was forced to this commit). None while nothing is recorded of the commit. The times in the
     commit itself are not checked: whoever wrote it chose them."""
     own_update_of: str | None = None
-    """The head before, where this one is GitHub's merge of the base into it that we asked for (`update_branch`)."""
+    """The head before, where this one is GitHub's merge of the base into it that we requested (`update_branch`)."""
 
     def carries(self, label: str) -> bool:
         """GitHub does not tell labels apart by their case."""
@@ -97,7 +97,7 @@ class RequiredCheck(Struct, frozen=True):
 
 
 class Labelling(Struct, frozen=True):
-    """That somebody set the label. `id` is another one each time that it is set."""
+    """That a user set the label. `id` is another one each time that it is set."""
 
     id: str
     actor: str
@@ -179,7 +179,7 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
     def paused(self) -> bool:
         """Railway does not go on with it: it waits for a person's approval, for CI, or for builds that are paused.
 
-        How long that takes nobody knows (docs.railway.com: deployments, "Deployments paused - limited access").
+        How long that takes no one knows (docs.railway.com: deployments, "Deployments paused - limited access").
         """
         return self.status in _PAUSED
 
@@ -223,7 +223,7 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     image: str | None
     repository: str | None
     on_its_way: bool = False
-    """The latest deployment is being built or started, and waits for nobody."""
+    """The latest deployment is being built or started, and waits for no one."""
     overlap_seconds: int | None = None
     """For how long the predecessor goes on serving; None when the service does not say."""
     cron_schedule: str | None = None
@@ -235,7 +235,7 @@ class ServiceState(Struct, frozen=True, kw_only=True):
 
     @property
     def left_alone(self) -> str | None:
-        """Why nobody should check its health again and again; None where that does no harm and says something."""
+        """Why no one should check its health again and again; None where that does no harm and says something."""
         if self.cron_schedule:
             return f"it runs by its schedule {self.cron_schedule}"
         asleep = any(one.status == "SLEEPING" for one in self.active)
@@ -251,7 +251,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     `reached` is False when no connection came about, or was not tried: that says nothing about the application, since
     Railway's edge always answers. Then `status` is None, as it is for a connection that brought no HTTP answer.
-    `by_edge`: Railway's edge answered by itself, so that nobody has heard from the application.
+    `by_edge`: Railway's edge answered by itself, so that no one has heard from the application.
     """
 
     reached: bool

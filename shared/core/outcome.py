@@ -33,7 +33,7 @@ class Wait(Struct, frozen=True, kw_only=True):
     otherwise: Reason
     changes: Mapping[str, Any] = {}
     tell: str | None = None
-    """An event people are told about, once."""
+    """An event people are notified about, once."""
     suspends: bool = False
     """The stage's time stands still: it waits for a person, or for builds that Railway has paused."""
 

@@ -1,4 +1,4 @@
-"""The pure core: what follows from what. Order, deadlines, attempts, the way back, and who is told.
+"""The pure core: what follows from what. Order, deadlines, attempts, the rollback, and who is notified.
 
 `apply` takes a run, its target and the outcome of a stage and returns the next state of both and the messages to
 send; the shell commits the states and then publishes. Nothing here reads a clock or talks to anything.
@@ -88,7 +88,7 @@ _REACHED = {Stage.DEPLOY: "merged", Stage.MONITOR: "deploying", Stage.VERIFY: "l
 def begin(run: Run, terms: Terms, *, quietly: bool = False) -> Transition:
     """The first state of a new run, as it is to be created.
 
-    `quietly`: it may turn out at once that there is nothing to deploy, so people are told from the next step on.
+    `quietly`: it may turn out at once that there is nothing to deploy, so people are notified from the next step on.
     """
     begun = note(
         replace(run, deadline=deadline_of(run.stage, terms)),
@@ -283,7 +283,7 @@ def _overtaken(run: Run, target: Target) -> Iterator[Message]:
 
 
 def _before_the_target(run: Run) -> bool:
-    """Whether waiting in this state means that somebody else may have the target meanwhile."""
+    """Whether waiting in this state means that another user may have the target meanwhile."""
     return run.stage is Stage.MERGE or run.status is Status.QUEUED
 
 
@@ -389,7 +389,7 @@ def _left(run: Run, target: Target, message: str, terms: Terms) -> tuple[Run, Ta
 
 
 def _not_restored(run: Run, rollback: Rollback, target: Target, message: str, terms: Terms) -> Transition:
-    """The way back failed. Unless nothing was begun, or the old version never stopped serving, a person must look.
+    """The rollback failed. Unless nothing was begun, or the old version never stopped serving, a person must look.
 
     Where nothing was begun, a version that lost its health is live still; what a command was to replace is its giver's.
     """
@@ -445,7 +445,7 @@ def note(run: Run, terms: Terms, kind: EntryKind, message: str) -> Run:
 
 
 def owe_event(run: Run, event: str, terms: Terms) -> Run:
-    """People hear of each attempt anew."""
+    """People are notified of each attempt again."""
     return owe(run, event, terms.now, "" if run.attempt == 1 else str(run.attempt))
 
 

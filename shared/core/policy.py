@@ -54,7 +54,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     commit_header: HeaderName | None = None
     """Name of the response header that holds the commit."""
     failure_threshold: Count = 3
-    """Consecutive failed looks before a service counts as unhealthy. An application that does not listen yet has
+    """Consecutive failed checks before a service counts as unhealthy. An application that does not listen yet has
     `verify_deadline` for that."""
     bake: Seconds = 300.0
     """How long the new deployment must stay healthy before the run succeeds."""
@@ -80,9 +80,9 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     watch: bool = True
     """Check each minute the health of what is live; False leaves the service alone between deployments."""
     probation: Seconds = 0.0
-    """How long after its verification a version that loses its health is still taken back; 0 only tells."""
+    """How long after its verification a version that loses its health is still rolled back; 0 only tells."""
     hold_after_rollbacks: Annotated[int, Meta(ge=0)] = 1
-    """Rollbacks in a row after which nothing is deployed automatically until somebody asks; 0 never holds."""
+    """Rollbacks in a row after which nothing is deployed automatically until a user asks; 0 never holds."""
 
     def log_shown(self, *, public: bool) -> Literal["comment", "console", "off"]:
         """Where, for a pull request of a repository that everybody can read, or not."""

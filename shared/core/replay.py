@@ -20,7 +20,7 @@ class Request(Struct, frozen=True, kw_only=True):
     by: str
     stage: Stage | None = None
     force: str | None = None
-    """Why a quarantined commit is to be deployed all the same."""
+    """Why a quarantined commit is to be deployed anyway."""
 
 
 def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transition | Fail:
@@ -49,7 +49,7 @@ def replay(run: Run, target: Target, request: Request, terms: Terms) -> Transiti
 
 
 def _from(run: Run) -> Stage:
-    """Where it failed; after a way back there is nothing left to follow or verify, so the deployment."""
+    """Where it failed; after a rollback there is nothing left to follow or verify, so the deployment."""
     if run.kind is Kind.ROLLBACK:
         return Stage.ROLLBACK
     if run.rollback is not None:

@@ -117,7 +117,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 
 
 class Rollback(Struct, frozen=True, kw_only=True):
-    """The way back. `needed` is None until the rollback stage has looked; False when the old version still serves."""
+    """The rollback. `needed` is None until the rollback stage has looked; False when the old version still serves."""
 
     reason: Reason
     to: Verified | None = None
@@ -125,9 +125,9 @@ class Rollback(Struct, frozen=True, kw_only=True):
     """The commit requested by `/rollback to <sha>`, a prefix of at least seven characters."""
     unless: str | None = None
     """What was verified last when the command was given while a deployment was under way: if this commit serves when
-    its turn comes, that deployment was taken back already."""
+    it reaches the front of the queue, that deployment was rolled back already."""
     method: Literal["image", "rebuild"] = "image"
-    """`rebuild` when Railway no longer keeps the image: the old commit is deployed anew, with today's variables."""
+    """`rebuild` when Railway no longer keeps the image: the old commit is deployed again, with today's variables."""
     needed: bool | None = None
     deployment_id: str | None = None
     baseline: tuple[str, ...] = ()
@@ -193,13 +193,13 @@ class Verification(Struct, frozen=True, kw_only=True):
     """When the bake began, moved on by the time in which nothing could be seen."""
     looked_at: datetime | None = None
     relapses: int = 0
-    """How often a failed look ended a bake, which then had to begin anew."""
+    """How often a failed check ended a bake, which then had to start again."""
     answered: bool = False
     """The version itself has answered, well or not: from then on Railway's edge answering for it is a failure."""
 
     @property
     def unseen(self) -> bool:
-        """Nobody could check the service's health: it has no public address, or runs by a schedule."""
+        """No one could check the service's health: it has no public address, or runs by a schedule."""
         return any(check.name == "health" and check.verdict is Verdict.NOT_RUN for check in self.checks)
 
 
@@ -295,7 +295,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def unasked(self) -> bool:
-        """A rollback that no command asked for: the version of `trigger.id` lost its health on probation."""
+        """A rollback that no command requested: the version of `trigger.id` lost its health on probation."""
         back = self.rollback if self.kind is Kind.ROLLBACK else None
         return back is not None and back.reason is not Reason.ROLLED_BACK_BY_COMMAND
 

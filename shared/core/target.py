@@ -48,7 +48,7 @@ class Hold(Struct, frozen=True, kw_only=True):
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):
-    """A commit that was rolled back: not deployed here again unless somebody says so."""
+    """A commit that was rolled back: not deployed here again unless a user says so."""
 
     commit_sha: str
     run_id: str
@@ -79,7 +79,7 @@ class QueueEntry(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """What the sweep saw last; `failures` counts failed looks in a row."""
+    """What the sweep saw last; `failures` counts failed checks in a row."""
 
     state: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     failures: int = 0

@@ -21,16 +21,16 @@ KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
 KEPT_HELD_BACK = 20
 AUTOMATIC = frozenset({"merge", "label"})
-"""Triggers by which nobody asked for this target by name just now. A hold stops them, and so does a merge that has
+"""Triggers by which no one requested this target by name just now. A hold stops them, and so does a merge that has
 nothing for the service; a command, a replay and a rollback it does not."""
 
 
 def take(run: Run, target: Target, now: datetime, *, adopting: bool = False) -> Target | Enqueue | Fail | NotDeployed:
     """The target as the run's own, or why the run cannot have it (now, or at all).
 
-    A run that was called from the queue has the target already, and is refused all the same when it has come to be
+    A run that was called from the queue has the target already, and is refused anyway when it has come to be
     held or its commit quarantined meanwhile. `adopting`: Railway deploys the merge by itself, whatever is said here, so
-    it is followed and verified all the same.
+    it is followed and verified anyway.
     """
     under_way = target.active == run.id and run.kind is Kind.ROLLBACK  # it keeps the target, and waits with it
     if target.pause is not None and not under_way:
@@ -89,7 +89,7 @@ def release(target: Target, run_id: str, now: datetime) -> tuple[Target, tuple[M
 def call_next(target: Target) -> tuple[Target, tuple[Message, ...]]:
     """Give a free target to the first run of its queue that may have it, and wake that run.
 
-    While the target is locked that is a rollback, which enters the queue at its own stage. While it is paused, nobody.
+    While the target is locked that is a rollback, which enters the queue at its own stage. While it is paused, no one.
     """
     free = target.active is None and target.pause is None
     may_have_it = (entry for entry in target.queue if target.lock is None or entry.stage is Stage.ROLLBACK)
@@ -201,7 +201,7 @@ def keep_back(target: Target, run: Run, now: datetime) -> Target:
 def _well(target: Target, verification: Verification | None, now: datetime) -> Target:
     """A version was verified: what was seen of the one before counts no more, and a loss of health is over.
 
-    Where nobody could check the new one's health, it is not known.
+    Where no one could check the new one's health, it is not known.
     """
     if verification is not None and verification.unseen:
         changed = now if target.health.state != "unknown" else target.health.changed_at

@@ -34,7 +34,7 @@ def matches(patterns: Sequence[str], file: str) -> bool:
 
 
 def problem(patterns: Sequence[str]) -> str | None:
-    """What is wrong with patterns that somebody wrote; None when they can match something."""
+    """What is wrong with patterns that a user wrote; None when they can match something."""
     texts = [pattern.strip() for pattern in patterns]
     for text in texts:
         if not text.strip("!/"):

@@ -1,7 +1,7 @@
 """A label on a pull request that asks for its deployment for as long as it is there, as /deploy does once.
 
 Whenever something happens to the pull request that may have made it ready, GitHub is asked whether the label is on it
-and who set it. So nobody waits for anything, and a webhook that repeats, or comes late, changes nothing.
+and who set it. So no one waits for anything, and a webhook that repeats, or comes late, changes nothing.
 """
 
 from __future__ import annotations

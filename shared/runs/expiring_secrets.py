@@ -1,4 +1,4 @@
-"""Secrets that are about to be too old: people hear of each once a day, from whichever function reads it."""
+"""Secrets that are about to be too old: people are notified of each once a day, from whichever function reads it."""
 
 from __future__ import annotations
 

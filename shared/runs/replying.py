@@ -57,7 +57,7 @@ async def alone(services: Services, id: str, target_config: TargetConfig) -> Asy
     """No other worker answers what has this id meanwhile; the target is the repository's first, and is yielded.
 
     Once it is answered the lease is left to run out; after a fault it is given up, so that the next attempt need not
-    wait. Raises Unavailable while somebody else has it.
+    wait. Raises Unavailable while another user has it.
     """
     owner = services.token()
 

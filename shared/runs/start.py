@@ -57,7 +57,7 @@ async def deploy_merged(
 
 
 def _is_about(run: Run, pull: PullRequestState, commit: str) -> bool:
-    """Whether the run will see this merge through: one that a command asked for an earlier head refuses to."""
+    """Whether the run will see this merge through: one that a command requested an earlier head refuses to."""
     if run.commit_sha is not None:
         return run.commit_sha == commit
     return run.pull_request is not None and is_same_head(run.pull_request.head_sha, pull)

@@ -113,7 +113,7 @@ def _elsewhere(console_url: str) -> str:
 
 
 def _stuck(run: Run) -> bool:
-    """The way back was begun, or had to be, and failed: a person must look."""
+    """The rollback was begun, or had to be, and failed: a person must look."""
     return run.status is Status.FAILED and run.rollback is not None and run.rollback.needed is not False
 
 
@@ -169,7 +169,7 @@ def _force(run: Run) -> str:
 
 
 def _why(run: Run) -> list[str]:
-    """The reason and the next step; after a way back, what holds now."""
+    """The reason and the next step; after a rollback, what holds now."""
     if run.reason is not None:
         return [f"**`{run.reason}`** {_foreign(run.history[-1].message, run)}\n\n{run.reason.advice}"]
     if run.error is None:
@@ -236,11 +236,11 @@ def notification(run: Run, notice: Notice, console_url: str) -> dict[str, object
 
 
 def _severity(run: Run, event: str) -> str:
-    """Somebody's own rollback that went well is no error."""
+    """A user's own rollback that went well is no error."""
     by_hand = run.kind is Kind.ROLLBACK and run.status is Status.SUCCEEDED
     if run.left_unverified and event in ("failed", "unverified"):
         return "critical"
-    if event == "needs_approval" and run.rollback is not None:  # until somebody approves, the bad version is live
+    if event == "needs_approval" and run.rollback is not None:  # until a user approves, the bad version is live
         return "critical"
     return "info" if by_hand else _SEVERITIES.get(event, "info")
 

@@ -2,10 +2,10 @@
 
 Both send an OpenID Connect token of Google's in `Authorization`: for the function's address, as the account made for
 this caller alone. IAM has checked it before; we check it again, so that a function which is opened by mistake still
-obeys nobody else.
+obeys no one else.
 
 Behind IAM, Cloud Run hands the token on with its signature replaced (cloud.google.com/run/docs/troubleshooting,
-"signature removed"). Such a token is believed only where Cloud Run lets nobody in without IAM (`SIGNALBOX_PRIVATE`,
+"signature removed"). Such a token is believed only where Cloud Run lets no one in without IAM (`SIGNALBOX_PRIVATE`,
 which Terraform sets by `public` in functions/topology.yaml); elsewhere the signature is checked with Google's keys.
 
 Claims: cloud.google.com/pubsub/docs/authenticate-push-subscriptions#jwt_format; the scheduler's are the same.

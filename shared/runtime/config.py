@@ -35,7 +35,7 @@ P = ParamSpec("P")
 
 
 class N8n(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where n8n answers, and the webhook paths of its workflows. What has no path is not asked for."""
+    """Where n8n answers, and the webhook paths of its workflows. What has no path is not requested."""
 
     url: str
     notification: Given = "signalbox-notification"

@@ -1,4 +1,4 @@
-"""Other people's words where somebody reads them: one function for each place, after which they are words alone.
+"""Other people's words where a user reads them: one function for each place, after which they are words alone.
 
 Check names, titles, branches, commit messages, health answers, log lines and what a vendor or Claude says are foreign.
 Every function takes what a text may do away: control characters (a terminal obeys them), and characters without a width
@@ -43,7 +43,7 @@ LONGEST_CODE = 200
 _MANY_BACKTICKS = re.compile("`{20,}")
 """Renderers count backticks to a limit, from which on a fence is none (80 in GitHub's)."""
 _APART = "\u200b"
-"""Between two characters that mean something together only; nobody sees it."""
+"""Between two characters that mean something together only; no one sees it."""
 
 
 def line(text: str) -> str:

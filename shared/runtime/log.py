@@ -106,7 +106,7 @@ LONGEST_TRACE = 16_384
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Says that a record was lost. logging's own would show its arguments, which nobody has redacted."""
+        """Says that a record was lost. logging's own would show its arguments, which no one has redacted."""
         kind = type(sys.exc_info()[1]).__name__
         sys.stderr.write(f'{{"severity": "ERROR", "message": "a record of {record.name} was not logged: {kind}"}}\n')
 

@@ -73,7 +73,7 @@ class Store(Protocol):
     async def get(self, kind: type[D], id: str) -> Found[D] | None:
         """None when there is no such document, and when there cannot be one (`can_be_id`).
 
-        Raises Refused for one that cannot be read: somebody else wrote it, or a newer version of us.
+        Raises Refused for one that cannot be read: another program wrote it, or a newer version of us.
         """
         ...
 

@@ -23,7 +23,7 @@ LIFETIME = timedelta(minutes=5)
 MAX_AGE = timedelta(days=90)
 """After which a secret is to be rotated: docs/token-management.md."""
 NOTICE = timedelta(days=14)
-"""How long before that people are told."""
+"""How long before that people are notified."""
 _HEADER = re.compile("[ -~]+")
 
 
@@ -97,5 +97,5 @@ class Secrets:
         self._expiring[name] = Aged(name, made, now.date())
 
     def clear(self) -> None:
-        """Forget what was read, so that the next use reads anew: after a vendor refused a credential."""
+        """Forget what was read, so that the next use reads again: after a vendor refused a credential."""
         self._cache.clear()

@@ -78,7 +78,7 @@ class Services:
         return Secrets(self._backend.secrets, self.clock)
 
     def kept(self, kind: type[T]) -> T:
-        """What a function remembers for as long as the instance lives, made when first asked for: its own affair."""
+        """What a function remembers for as long as the instance lives, made at first use: its own affair."""
         return cast(T, self._kept.setdefault(kind, kind()))
 
     @cached_property
@@ -203,7 +203,7 @@ def current() -> Services:
 
 
 def install(services: Services | None) -> None:
-    """Make these the instance's services; None opens them anew at next use."""
+    """Make these the instance's services; None opens them again at next use."""
     global _current  # noqa: PLW0603 - the one per-instance state
     _current = services
 

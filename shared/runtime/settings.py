@@ -41,7 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     signalbox_audience: str = ""
     """The address for which such a call's token is."""
     signalbox_private: bool = False
-    """Cloud Run lets nobody in without IAM, and takes the signature off the tokens that it has checked."""
+    """Cloud Run lets no one in without IAM, and takes the signature off the tokens that it has checked."""
     google_cloud_project: str = ""
     """The project of topics, documents, secrets and traces."""
     github_app_id: str = ""

@@ -73,7 +73,7 @@ class Claim:
             await self._services.publish([Message(found.document.stage, found.document.id)])
 
     async def checkpoint(self, **changes: Any) -> None:
-        """Save fields of the run, such as an intent, before the effect they describe; the lease starts anew."""
+        """Save fields of the run, such as an intent, before the effect they describe; the lease starts again."""
 
         def change(run: Run, _: Target) -> Transition:
             lease = Lease(run.lease.owner if run.lease else "", self.terms.after(self.terms.pace.lease))
@@ -116,7 +116,7 @@ class Claim:
         return await self._save(lambda run, target: pipeline.apply(run, target, outcome, terms), with_target=touches)
 
     async def _save(self, change: Callable[[Run, Target], Transition], *, with_target: bool = False) -> Transition:
-        """Apply a change to the run (and target) as they are and commit it; anew when another writer came first."""
+        """Apply a change to the run (and target) as they are and commit it; again when another writer came first."""
         for collision in range(COLLISIONS):
             await pause(collision)
             if collision:

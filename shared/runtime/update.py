@@ -1,4 +1,4 @@
-"""Read a document, change it, write it if nobody wrote in between; anew, after a random pause, when somebody did."""
+"""Read a document, change it, write it if no one wrote in between; again, after a random pause, when a user did."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
 
 
 class Pages(Generic[T]):
-    """Every page of a list, each asked for when the one before it was taken.
+    """Every page of a list, each requested when the one before it was taken.
 
     Iterating raises what asking raises, and Unavailable for a list without an end: after MOST_PAGES, and where a page
     leads to one that came before.
@@ -170,7 +170,7 @@ def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
 
 
 def _said(response: httpx.Response) -> tuple[str, bool]:
-    """GitHub's words, and whether they are somebody else's: GitHub refuses with JSON, or with nothing at all."""
+    """GitHub's words, and whether they are another user's: GitHub refuses with JSON, or with nothing at all."""
     try:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
     except UNREADABLE:

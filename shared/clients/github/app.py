@@ -216,7 +216,7 @@ class GitHubApp:
         installation = await self._installation(repository)
         try:
             token = await self._token_of(installation)
-        except NotFound:  # the App was installed anew since
+        except NotFound:  # the App was installed again since
             if not known:
                 raise
             del self._installations[_owner(repository)]

@@ -305,7 +305,7 @@ class GitHub:
     async def upsert_comment(self, repository: str, number: int, *, marker: str, body: str) -> str:
         """Make `body` the text of our comment that ends with `marker`, an HTML comment, and return its address.
 
-        There is one such comment per marker, edited in place; somebody else's with the same marker is left alone. The
+        There is one such comment per marker, edited in place; another user's with the same marker is left alone. The
         marker is appended where the body lacks it, and a body longer than GitHub takes is cut.
         """
         text = _with_marker(body, marker)

@@ -65,7 +65,7 @@ class LabellingAnswer(Struct):
     def latest(self, label: str) -> Labelling | None:
         """None where it was not set among the last hundred labels. Raises NotFound without the pull request.
 
-        Raises Unavailable when a later event cannot be read, which may be that somebody else set it.
+        Raises Unavailable when a later event cannot be read, which may be that another user set it.
         """
         if self.data.repository is None:
             raise NotFound("graphql: no such repository", status=200)

@@ -88,7 +88,7 @@ class GitHubOperator:
         url = f"/repos/{repository}/actions/workflows/{quote(workflow, safe='')}/dispatches"
         body = {"ref": ref, "inputs": dict(inputs or {}), "return_run_details": details}
         response = await self._app.request("POST", url, repository=repository, changes=True, json=body)
-        if response.status_code == 204:  # as it was for everyone until 2026, and is where nobody asks for details
+        if response.status_code == 204:  # as it was for everyone until 2026, and is where no one asks for details
             return None
         started = decode(response, _Started, changes=True)
         return WorkflowRun(started.workflow_run_id, started.html_url)

@@ -115,7 +115,7 @@ class _Commit(Struct, rename="camel"):
         """The commit that this merge brings up to date, if GitHub made and signed it in the name of `by`.
 
         GitHub merges the base into the head as its second parent (REST: "Update a pull request branch") and signs what
-        it makes for a bot (docs: "About commit signature verification"), so nobody else's push looks like it.
+        it makes for a bot (docs: "About commit signature verification"), so no one else's push looks like it.
         """
         made_by_github = self.signature is not None and self.signature.is_valid and self.signature.was_signed_by_git_hub
         if by is None or self.author is None or not self.author.is_bot(by) or not made_by_github:

@@ -56,7 +56,7 @@ class Attempt(Struct, frozen=True):
     status: str
     repository_id: int | None = None
     redelivery: bool = False
-    """Somebody asked for it: GitHub itself tries once."""
+    """A user requested it: GitHub itself tries once."""
     status_code: int = 0
     """What was answered; 0 for nothing."""
 

@@ -131,7 +131,7 @@ class Railway:
         await self.confirmed(wire.ROLLBACK, deployment_id)
 
     async def redeploy(self, deployment_id: str, *, use_previous_image: bool) -> str:
-        """Run a deployment again with today's variables, from its image or built anew, and return the new id."""
+        """Run a deployment again with today's variables, from its image or rebuilt, and return the new id."""
         made = await self.call(wire.REDEPLOY, wire.Id, id=deployment_id, usePreviousImage=use_previous_image)
         return made.id
 
