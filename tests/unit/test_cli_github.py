@@ -80,7 +80,7 @@ def test_an_outage_says_to_come_again(world: GitHubWorld) -> None:
 
 def test_a_lost_answer_says_to_look_first(world: GitHubWorld) -> None:
     world.app.faults.append(Fault(when="dispatches", after_effect=True, lost=True))
-    assert "look before asking again" in ask(world, "run-workflow", REPOSITORY, "release.yml").output
+    assert "check before you try again" in ask(world, "run-workflow", REPOSITORY, "release.yml").output
     assert len(world.repository(REPOSITORY).dispatched) == 1
 
 

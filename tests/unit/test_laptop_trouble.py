@@ -130,8 +130,8 @@ async def test_what_is_damaged_while_it_is_used_is_refused_and_not_thrown(folder
         (sqlite3.OperationalError("disk I/O error"), Unavailable, "see whether its disk"),
         (sqlite3.OperationalError("attempt to write a readonly database"), Unavailable, "see who owns the file"),
         (sqlite3.OperationalError("unable to open database file"), Unavailable, "see who owns the folder"),
-        (sqlite3.DatabaseError("database disk image is malformed"), Refused, "begin anew"),
-        (sqlite3.DatabaseError("file is not a database"), Refused, "begin anew"),
+        (sqlite3.DatabaseError("database disk image is malformed"), Refused, "start again"),
+        (sqlite3.DatabaseError("file is not a database"), Refused, "start again"),
     ],
 )
 def test_each_trouble_of_a_file_has_a_next_step(error: sqlite3.Error, kind: type[Exception], says: str) -> None:

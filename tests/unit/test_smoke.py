@@ -68,8 +68,8 @@ def failing(path: str, answer: httpx.Response | Exception) -> Answers:
     ("path", "answer", "said"),
     [
         ("/health", httpx.Response(503), "the console: 503 Service Unavailable"),
-        ("/health", httpx.Response(403), "is whoever asks one of console_members?"),
-        ("/health", httpx.Response(404), "is whoever asks one of console_members?"),
+        ("/health", httpx.Response(403), "is your account one of console_members?"),
+        ("/health", httpx.Response(404), "is your account one of console_members?"),
         ("/health", httpx.Response(200, text="<html>"), "the console: DecodeError"),
         ("/health", httpx.Response(200, json={"status": "bad", "targets": []}), "the console: 200 OK"),
         ("/health", httpx.ConnectError("refused"), "the console: ConnectError refused"),
