@@ -23,10 +23,8 @@ import starlette.routing
 
 import shared.clients.github.app
 import shared.runtime.redaction
-from local.simulation import graphql, loop, shortcut, wire
+from local.simulation import loop, shortcut, wire
 from local.world.faults import Faulty
-from local.world.github import graphql as github_graphql
-from local.world.railway import api as railway_api
 
 
 async def _unsigned(app: Any) -> str:
@@ -53,12 +51,6 @@ _UNSIGNED: list[Replacement] = [
 _FAST: list[Replacement] = [
     (asyncio, "sleep", loop.sleep),
     (jwt, "decode", _claims),
-    (railway_api, "_document", graphql.parse),
-    (railway_api, "validate", graphql.validate),
-    (railway_api, "execute_sync", graphql.execute),
-    (github_graphql, "_document", graphql.parse),
-    (github_graphql, "validate", graphql.validate),
-    (github_graphql, "execute_sync", graphql.execute),
     (httpx._urls, "urlparse", functools.lru_cache(20_000)(httpx._urls.urlparse)),  # type: ignore[attr-defined] # noqa: SLF001
     (httpx.AsyncClient, "__init__", shortcut.open_client),
     (httpx.AsyncClient, "request", shortcut.request),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
+from graphql import GraphQLError, GraphQLSchema, build_schema
 
+from local.world import graphql
 from local.world.github.model import GITHUB_ACTIONS, PASSED, Check, Labelling, PullRequest, Repository, Suite
 from local.world.github.payloads import client_id
 
@@ -18,14 +19,15 @@ LARGEST_PAGE = 100
 def answer(body: dict[str, Any], find: Callable[[str], Repository | None], viewer: str) -> dict[str, Any]:
     """The JSON of an answer with HTTP 200: data, errors, or both. `find` takes `owner/name`; `viewer` asks."""
     try:
-        document, errors = _document(body["query"]), _mistakes(body["query"])
+        document = graphql.parse(body["query"])
+        errors = graphql.validate(_schema(), document)
     except GraphQLError as error:
         return {"errors": [_format(error)]}
     if errors:
         return {"errors": [_format(error) for error in errors]}
     asking = {"login": viewer, "url": f"https://github.com/{viewer}"}
     root = {"repository": functools.partial(_repository, find), "viewer": asking}
-    result = execute_sync(_schema(), document, root, variable_values=body.get("variables"))
+    result = graphql.execute(_schema(), document, root, variables=body.get("variables"))
     content: dict[str, Any] = {"data": result.data}
     if result.errors:
         content["errors"] = [_format(error) for error in result.errors]
@@ -35,17 +37,6 @@ def answer(body: dict[str, Any], find: Callable[[str], Repository | None], viewe
 @functools.cache
 def _schema() -> GraphQLSchema:
     return build_schema(Path(__file__).with_name("schema.graphql").read_text())
-
-
-@functools.lru_cache(maxsize=128)
-def _document(query: str) -> DocumentNode:
-    return parse(query)
-
-
-@functools.lru_cache(maxsize=128)
-def _mistakes(query: str) -> tuple[GraphQLError, ...]:
-    """What is wrong with the document by the schema; found once, as it costs more than to execute it."""
-    return tuple(validate(_schema(), _document(query)))
 
 
 def _format(error: GraphQLError) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
+from graphql import GraphQLError, GraphQLSchema, build_schema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from local.world import graphql
+from local.world.graphql import Document
 from local.world.railway.access import Access
 from local.world.railway.deployment import ENDED, CustomDomain, Deployment
 from local.world.railway.setup import SetupResolvers
@@ -44,22 +46,12 @@ def load_schema() -> GraphQLSchema:
     return schema
 
 
-@functools.lru_cache(maxsize=128)
-def _document(text: str) -> DocumentNode:
-    return parse(text)
-
-
-@functools.lru_cache(maxsize=128)
-def _mistakes(text: str) -> tuple[GraphQLError, ...]:
-    """What is wrong with the document by the schema; found once, as it costs more than to execute it."""
-    return tuple(validate(load_schema(), _document(text)))
-
-
-def _valid(text: str) -> DocumentNode:
+def _valid(text: str) -> Document:
     """Raises GraphQLError for what is no document, or not one of this schema."""
-    for mistake in _mistakes(text):
+    document = graphql.parse(text)
+    for mistake in graphql.validate(load_schema(), document):
         raise GraphQLError(mistake.message, mistake.nodes, extensions={"code": "GRAPHQL_VALIDATION_FAILED"})
-    return _document(text)
+    return document
 
 
 def graphql_app(world: RailwayWorld) -> ASGIApp:
@@ -97,17 +89,9 @@ class _Endpoint:
             return self._refused([error])
         except (ValueError, LookupError, TypeError):
             return self._refused([GraphQLError("Problem processing request")])
-        result = execute_sync(
-            self._schema,
-            document,
-            root_value=self._root,
-            context_value=caller,
-            variable_values=asked.get("variables"),
-            operation_name=asked.get("operationName"),
-        )
+        result = graphql.execute(self._schema, document, self._root, context=caller, variables=asked.get("variables"))
         if not result.errors:
             return JSONResponse({"data": result.data})
-        _raise_our_own(result.errors)
         return self._refused(result.errors)
 
     def _refused(self, errors: Sequence[GraphQLError]) -> JSONResponse:
@@ -121,13 +105,6 @@ class _Endpoint:
             for error in errors
         ]
         return JSONResponse({"errors": problems, "data": None})
-
-
-def _raise_our_own(errors: Sequence[GraphQLError]) -> None:
-    """A mistake in this simulation is not an answer of Railway's."""
-    for error in errors:
-        if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
-            raise error.original_error
 
 
 class _Resolvers:
