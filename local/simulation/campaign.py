@@ -7,17 +7,16 @@ import multiprocessing
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
-from multiprocessing.pool import Pool
 
 from msgspec import Struct
 
 from local.simulation.simulation import Outcome, simulate
 
 CHUNK = 16
-LOOK_EVERY = 10.0
-"""Seconds without an outcome until it is seen whether all processes are alive."""
 COLLECT_EVERY = 25
 
 
@@ -55,22 +54,21 @@ def _outcomes(seeds: range, processes: int) -> Iterator[Outcome]:
         yield from map(_one, seeds)
         return
     others = set(multiprocessing.active_children())
-    with _pool(processes) as pool:
-        workers = set(multiprocessing.active_children()) - others
-        chunks = pool.imap_unordered(_several, [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)])
-        while True:
-            try:
-                yield from chunks.next(LOOK_EVERY)
-            except StopIteration:
-                return
-            except multiprocessing.TimeoutError:
-                dead = [str(worker.exitcode) for worker in workers if not worker.is_alive()]
-                if dead:  # the pool has put another in its place, and says nothing
-                    raise Died(f"a process of the simulation died, with exit code {', '.join(dead)}") from None
+    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_prepare)
+    chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
+    try:
+        for done in as_completed(_begun(executor, chunks)):
+            yield from done.result()
+    except BrokenProcessPool as error:
+        raise Died("a process of the simulation died") from error
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
 
 
-def _pool(processes: int) -> Pool:
-    """Processes that Ctrl-C does not reach: it is for the one that waits for them, and ends them.
+def _begun(executor: ProcessPoolExecutor, chunks: Sequence[range]) -> list[Future[list[Outcome]]]:
+    """Its processes start here, where Ctrl-C does not reach them: it is for the one that waits for them, and ends them.
 
     A signal that is blocked stays so in what is started meanwhile, from its first instruction on; and here it comes
     when it is unblocked, while one that is ignored would be lost. The resource tracker unblocks it when it is started:
@@ -79,7 +77,7 @@ def _pool(processes: int) -> Pool:
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return multiprocessing.get_context("spawn").Pool(processes, _prepare)
+        return [executor.submit(_several, chunk) for chunk in chunks]
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
