@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from local.cli import output
 from local.cli.called import command
 from local.cli.opening import folder
 from local.operating.workplace import people_of
 from local.world.people import CHECK, FATES, REVIEWS
-from shared.clients.http import open_client, send
+from shared.clients.http import HttpClient
 from shared.errors import SignalboxError, Unavailable, UnknownOutcome
 
 CONCLUSIONS = ("success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required", "stale")
@@ -194,9 +195,9 @@ def _ask(method: str, path: str, *, of_repository: bool = False, **body: Any) ->
 
 async def _sent(people: str, method: str, path: str, body: dict[str, Any]) -> Any:
     given = {name: value for name, value in body.items() if value is not None or name == "conclusion"}
-    async with open_client(people) as client:
-        answer = await send(client, method, path, changes=method == "POST", json=given if method == "POST" else None)
-    said = answer.json()
+    async with HttpClient(people) as client:
+        answer = await client.send(method, path, changes=method == "POST", json=given if method == "POST" else None)
+    said = msgspec.json.decode(answer.content)
     if not answer.is_success:
         raise click.ClickException(said["error"])
     return said

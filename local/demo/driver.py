@@ -12,8 +12,9 @@ from typing import Any
 
 from local.cli.timeline import Expectation, Line
 from local.emulation.host import Host
+from local.emulation.vendors import TICK
 from local.world.railway.deployment import Deployment
-from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE, TICK
+from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared.core import notices
 from shared.core.run import Run
 from shared.core.target import Target, target_id

@@ -17,17 +17,15 @@ from shared.runtime.config import Config
 from shared.runtime.services import Services, open_backend
 
 if TYPE_CHECKING:
-    import httpx
+    from shared.clients.http import Network
 
 __all__ = ["Finding", "Project", "Subject", "examine", "look_at"]
 
 PARTS = (configuration, google, github, railway, n8n)
 
 
-async def examine(
-    environ: Mapping[str, str], *, transports: Mapping[str, httpx.AsyncBaseTransport] | None = None
-) -> list[Finding]:
-    """Of the project that the environment names. `transports` replace the network in tests, by client name."""
+async def examine(environ: Mapping[str, str], *, networks: Mapping[str, Network] | None = None) -> list[Finding]:
+    """Of the project that the environment names. `networks` replace the network in tests, by client name."""
     found, settings, config = configuration.read(environ)
     if settings is None:
         return found + _left_out()
@@ -39,7 +37,7 @@ async def examine(
             *_without_ok(found),
             *_left_out(),
         ]
-    services = Services(settings, config or Config(targets=()), backend, transports=transports)
+    services = Services(settings, config or Config(targets=()), backend, networks=networks)
     try:
         return found + await look_at(Project(environ=environ, services=services, config=config))
     finally:

@@ -18,6 +18,7 @@ from local.emulation import played_config
 from local.emulation.backends import Engine, Kind, embedded, emulated
 from local.emulation.functions import PREFIX, Router
 from local.emulation.serving import bind, served, url_of
+from local.emulation.vendors import ServedVendors
 from local.operating.workplace import Left, leave_behind
 from local.world.vendors import (
     APP_ID,
@@ -26,7 +27,6 @@ from local.world.vendors import (
     REPOSITORY,
     SERVICE,
     TOKEN_SECRET,
-    Vendors,
     made_up_secrets,
     make_keys,
     variable,
@@ -106,7 +106,12 @@ class Host:
     """A running emulation; `urls` has an address for everything."""
 
     def __init__(
-        self, options: Options, engine: Engine, vendors: Vendors, urls: Mapping[str, str], secrets: Mapping[str, str]
+        self,
+        options: Options,
+        engine: Engine,
+        vendors: ServedVendors,
+        urls: Mapping[str, str],
+        secrets: Mapping[str, str],
     ) -> None:
         self.options = options
         self.engine = engine
@@ -128,7 +133,7 @@ async def running(options: Options, environ: Mapping[str, str] = os.environ) -> 
     keys, configured = make_keys(), configuration(options)
     made = {**made_up_secrets(*configured.secrets), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
     values = {name: environ.get(name) or value for name, value in made.items()}
-    vendors = Vendors(SystemClock(), values, keys.public, configured, pace=options.railway_pace)
+    vendors = ServedVendors(SystemClock(), values, keys.public, configured, pace=options.railway_pace)
     async with AsyncExitStack() as stack:
         ports = {name: options.port + 1 + at if options.port else 0 for at, name in enumerate(vendors.port_names)}
         listening = bind(options.port)
@@ -157,7 +162,7 @@ async def _engine(options: Options, base: str, values: Mapping[str, str], storm:
             yield emulation
 
 
-def _services(options: Options, vendors: Vendors, engine: Engine, base: str) -> services.Services:
+def _services(options: Options, vendors: ServedVendors, engine: Engine, base: str) -> services.Services:
     text = _configuration(options, vendors.urls["n8n"])
     settings = Settings(
         signalbox_backend=options.backend,

@@ -7,9 +7,12 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.clients.http import Network, Request
 
 HOST = "127.0.0.1"
 
@@ -74,6 +77,34 @@ async def served(*apps: tuple[ASGIApp, socket.socket]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks)
         for _, listening in apps:
             listening.close()
+
+
+def served_by(network: Network) -> ASGIApp:
+    """For a socket: what a client sends there is sent over the network. A lost answer breaks the connection off."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        path = scope["raw_path"].decode("latin-1").partition("?")[0]
+        url = f"{scope['scheme']}://{headers.get('host', '')}{path}{query}"
+        try:
+            answer = await network(Request(scope["method"], url, headers, body))
+        except httpx.TransportError:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            raise
+        length = {} if answer.status_code == 204 else {"content-length": str(len(answer.content))}
+        given = {**answer.headers, **length}
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": encoded})
+        await send({"type": "http.response.body", "body": answer.content})
+
+    return app
 
 
 def _server(app: ASGIApp) -> _Server:

@@ -11,14 +11,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
-import httpx
 import msgspec
 from msgspec import Struct, field
 
 from local.n8n.files import KEPT, Credential, Document
 from shared.clients import tolerant
-from shared.clients.http import open_client, send
+from shared.clients.http import HttpClient, Network
 from shared.errors import NotFound, Refused, Unauthorized, Unavailable
 from shared.runtime.redaction import redact
 from shared.runtime.unreadable import UNREADABLE
@@ -110,8 +110,8 @@ class _Message(Struct, frozen=True):
 class Api:
     """One n8n server, asked with an API key of somebody who may edit workflows."""
 
-    def __init__(self, *, url: str, key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = open_client(f"{url.rstrip('/')}/api/v1/", headers={"X-N8N-API-KEY": key}, transport=transport)
+    def __init__(self, *, url: str, key: str, network: Network | None = None) -> None:
+        self._client = HttpClient(f"{url.rstrip('/')}/api/v1/", headers={"X-N8N-API-KEY": key}, network=network)
 
     async def workflows(self) -> list[Listed]:
         """Those that are not archived."""
@@ -167,7 +167,7 @@ class Api:
         return sorted(found.values(), key=lambda one: one.number, reverse=True)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     async def _pages(self, what: str, type: type[T]) -> AsyncIterator[T]:
         params = {"limit": str(PAGE)}
@@ -180,9 +180,12 @@ class Api:
             params = {"limit": str(PAGE), "cursor": page.next_cursor}
         raise Unavailable(f"GET {what}: n8n's list has no end: {MOST_PAGES} pages")
 
-    async def _ask(self, method: str, what: str, *, changes: bool, **request: Any) -> bytes:
+    async def _ask(
+        self, method: str, what: str, *, changes: bool, params: Mapping[str, str] | None = None, **request: Any
+    ) -> bytes:
         """Raises Unauthorized, NotFound, Refused with n8n's reason, and what `send` raises."""
-        response = await send(self._client, method, what, changes=changes, **request)
+        asked = f"{what}?{urlencode(params)}" if params else what
+        response = await self._client.send(method, asked, changes=changes, **request)
         if response.is_success and response.headers.get("content-type", "").startswith("application/json"):
             return response.content
         where, status = f"n8n: {method} {what}", response.status_code

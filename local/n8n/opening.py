@@ -23,7 +23,7 @@ from shared.runtime.services import open_backend
 from shared.runtime.settings import Settings, read
 
 if TYPE_CHECKING:
-    import httpx
+    from shared.clients.http import Network
 
 API_KEY = "N8N_API_KEY"
 """Environment variable: an API key of n8n. No function needs one, so it is no secret of the project's."""
@@ -31,9 +31,7 @@ TOKEN = "N8N_API"
 
 
 @contextlib.asynccontextmanager
-async def opened(
-    folder: Path, environ: Mapping[str, str], *, transport: httpx.AsyncBaseTransport | None = None
-) -> AsyncIterator[Server]:
+async def opened(folder: Path, environ: Mapping[str, str], *, network: Network | None = None) -> AsyncIterator[Server]:
     """Raises ConfigError that says what is not set."""
     settings = read(environ)
     own = config.load(Path(settings.signalbox_config))
@@ -47,10 +45,10 @@ async def opened(
         )
     remember(key)
     async with contextlib.AsyncExitStack() as stack:
-        api = Api(url=configured.url, key=key, transport=transport)
+        api = Api(url=configured.url, key=key, network=network)
         stack.push_async_callback(api.close)
         secrets = await _secrets(settings, environ, stack)
-        webhooks = N8n(url=configured.url, secrets=secrets, transport=transport)
+        webhooks = N8n(url=configured.url, secrets=secrets, network=network)
         stack.push_async_callback(webhooks.close)
         filling = Filling(
             settings=files.load_settings(folder) | {"repositories": _repositories(own)},

@@ -1,30 +1,17 @@
-"""What the simulation leaves out for speed: cryptography, and what libraries do in general and nobody asks for here.
-
-The App's token is unsigned (the simulated GitHub has no key to check it with, and checks the rest of it). All the rest
-changes nothing: `tests/simulation/test_lean.py` plays days without it, and they are the same in every step.
-"""
+"""What the simulation leaves out for speed: the signature of the App's token, which its GitHub has no key to check."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import httpx
-import jwt
-import starlette.applications
-import starlette.requests
-import starlette.responses
-import starlette.routing
-
 import shared.clients.github.app
 import shared.runtime.redaction
-from local.simulation import loop, shortcut, wire
-from local.world.faults import Faulty
+from local.simulation import loop
 
 
 async def _unsigned(app: Any) -> str:
@@ -35,40 +22,22 @@ async def _unsigned(app: Any) -> str:
     return ".".join([*encoded, "c2lnbmF0dXJl"])
 
 
-def _claims(token: str, *_: Any, **__: Any) -> Any:
-    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-
-
 def _forget(*_: str) -> None:
     """Tokens are masked by their shape anyway; remembering each would make the pattern of known secrets anew."""
 
 
-Replacement = tuple[Any, str, Any]
-_UNSIGNED: list[Replacement] = [
-    (shared.clients.github.app.GitHubApp, "_sign", _unsigned),
-    (shared.clients.github.app, "remember", _forget),
-]
-_FAST: list[Replacement] = [
-    (asyncio, "sleep", loop.sleep),
-    (jwt, "decode", _claims),
-    (httpx._urls, "urlparse", functools.lru_cache(20_000)(httpx._urls.urlparse)),  # type: ignore[attr-defined] # noqa: SLF001
-    (httpx.AsyncClient, "__init__", shortcut.open_client),
-    (httpx.AsyncClient, "request", shortcut.request),
-    (httpx.AsyncClient, "stream", shortcut.stream),
-    (wire, "answer", shortcut.answer),
-    (Faulty, "__call__", shortcut.undisturbed),
-    (starlette.applications.Starlette, "__call__", shortcut.call),
-    (starlette.requests.Request, "json", shortcut.read_json),
-    (starlette.responses.JSONResponse, "__init__", shortcut.answer_json),
-    (starlette.routing, "compile_path", functools.cache(starlette.routing.compile_path)),
-]
-
-
 @contextlib.contextmanager
-def lean(*, plain: bool = False) -> Iterator[None]:
-    """Within this, the worlds and clients work fast (unless `plain`), and know only the secrets they meet here."""
-    known = (shared.runtime.redaction, "_known", type(shared.runtime.redaction._known)())  # noqa: SLF001 - to begin without any
-    with replaced([known, *_UNSIGNED, *([] if plain else _FAST)]):
+def lean() -> Iterator[None]:
+    """Within this, clients sign nothing, and know only the secrets they meet here."""
+    known = type(shared.runtime.redaction._known)()  # noqa: SLF001 - to begin without any
+    with replaced(
+        [
+            (shared.runtime.redaction, "_known", known),
+            (shared.clients.github.app.GitHubApp, "_sign", _unsigned),
+            (shared.clients.github.app, "remember", _forget),
+            (asyncio, "sleep", loop.sleep),
+        ]
+    ):
         yield
 
 

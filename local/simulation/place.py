@@ -14,23 +14,22 @@ from typing import Any
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from local import topology
 from local.emulation.secrets import EnvironmentSecrets
 from local.simulation.bus import Post, TroubledBus
 from local.simulation.chance import Chance
 from local.simulation.execution import START, LoopClock, current
-from local.simulation.shortcut import whole
 from local.simulation.store import MemoryStore, TroubledStore
-from local.simulation.wire import Watch, Wire
-from local.world.application import Application
-from local.world.github.server import GitHubWorld
-from local.world.n8n.server import N8nWorld
+from local.simulation.wire import Watch, Wire, host_of
+from local.world import vendors
 from local.world.n8n.versions import OLDEST
 from local.world.railway.deployment import CustomDomain
-from local.world.railway.server import RailwayWorld
-from local.world.vendors import APP_ID, PEOPLE, PROJECT, REPOSITORY, variable
+from local.world.vendors import APP_ID, PROJECT, REPOSITORY, Deliver, variable
+from shared.clients.http import Network
+from shared.clients.http import Request as HttpRequest
+from shared.clients.http import Response as HttpResponse
 from shared.core.target_config import RAILWAY_API, TargetConfig
 from shared.runtime import config, secrets, services
 from shared.runtime.ports import Backend
@@ -156,63 +155,27 @@ def configuration(chance: Chance) -> config.Config:
     return config.parse(_CONFIG.format(policy=policy, services="".join(tables)), "simulated signalbox.toml")
 
 
-class Vendors:
-    """The simulated vendors, on the loop's time; a merge on GitHub is a push to Railway."""
+class Vendors(vendors.Vendors):
+    """The simulated vendors, on the loop's time. The witness passes on to Railway what is merged on GitHub."""
 
-    def __init__(
-        self, configured: config.Config, deliver: Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
-    ) -> None:
-        clock = LoopClock()
-        self.github = GitHubWorld(
-            clock=clock,
-            webhook_secret=SECRETS["GITHUB_WEBHOOK_SECRET"],
-            app_id=APP_ID,
-            deliver=lambda headers, body: deliver("/github-webhook", headers, body),
-        )
-        self.railway = RailwayWorld(
-            clock=clock,
-            token=SECRETS["RAILWAY_API"],
-            webhook_secret=SECRETS["RAILWAY_WEBHOOK_SECRET"],
-            deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
-            pace=8.0,
-        )
+    def __init__(self, configured: config.Config, deliver: Deliver) -> None:
+        super().__init__(configured, SECRETS, clock=LoopClock(), deliver=deliver, pace=8.0, n8n=OLDEST)
         if RAILWAY_API not in configured.secrets:
             self.railway.token_kind = "project"
-        self.n8n = N8nWorld(token=SECRETS["N8N_API"], version=OLDEST)
-        self.github.add_repository(REPOSITORY, collaborators=PEOPLE)
+        self.add_services(serving_commit=FIRST_COMMIT, domain=_domain)
         self.repository = self.github.repository(REPOSITORY)
         """The one that is deployed from, whatever it is called by now."""
-        self._applications: dict[str, Application] = {}
-        """By host."""
-        self._of_place: dict[str, Application] = {}
-        for place in configured.targets:
-            domain = f"{place.service}-{place.environment}.up.railway.app"
-            if place.railway_token.kind == "project":
-                value = SECRETS[variable(place.railway_token.secret)]
-                self.railway.project_tokens[value] = (place.project_id, place.environment_id)
-            self.railway.add_service(
-                project_id=PROJECT,
-                environment_id=place.environment_id,
-                service_id=place.service_id,
-                name=place.service,
-                repository=REPOSITORY,
-                domain=domain,
-                auto_deploy=place.policy.auto_deploy == "adopt",
-                serving_commit=FIRST_COMMIT,
-                environment_name=place.environment,
-            )
-            application = Application(self.railway, service_id=place.service_id, environment_id=place.environment_id)
-            self._applications[domain] = self._of_place[place.id] = application
+        self._by_host = {_domain(target): self.applications[target.id] for target in configured.targets}
 
     def add_domain(self, place: TargetConfig, custom: CustomDomain) -> None:
         """Also answered by the service's application, which knows what answers there when it leads elsewhere."""
         service = self.railway.service(place.service_id, place.environment_id)
         service.custom_domains.append(custom)
-        self._applications[custom.domain] = self._of_place[place.id]
+        self._by_host[custom.domain] = self.applications[place.id]
 
     def is_application(self, host: str) -> bool:
         """Whether one of the services answers there."""
-        return host in self._applications
+        return host in self._by_host
 
     def stop_reading_config_files(self, seconds: float) -> None:
         """After so long. Until then the health check of every service stands in such a file, and nowhere else."""
@@ -221,10 +184,13 @@ class Vendors:
             service.config_file, service.file_healthcheck_path = "/railway.json", service.healthcheck_path
             service.healthcheck_path = None
 
-    async def edge(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def edge(self, sent: HttpRequest) -> HttpResponse:
         """All the applications, by their hosts."""
-        host = dict(scope["headers"])[b"host"].decode()
-        await self._applications[host](scope, receive, send)
+        return await self._by_host[host_of(sent)](sent)
+
+
+def _domain(target: TargetConfig) -> str:
+    return f"{target.service}-{target.environment}.up.railway.app"
 
 
 _here: ContextVar[Services] = ContextVar("simulated_instance")
@@ -243,7 +209,7 @@ class Instances:
     def __init__(
         self,
         configured: config.Config,
-        vendors: Vendors,
+        there: Vendors,
         store: MemoryStore,
         post: Post,
         chance: Chance,
@@ -253,23 +219,21 @@ class Instances:
         self._configured = configured
         self._store = TroubledStore(store, chance, weather.store)
         self._bus = TroubledBus(post, chance, weather.bus)
-        self._apps = {"github": vendors.github.app, "railway": vendors.railway.app, "n8n": vendors.n8n.app}
-        self._transports = {
-            **{
-                name: Wire(
-                    name,
-                    app,
-                    chance,
-                    watch,
-                    weather.vendors,
-                    weather.poisoned,
-                    weather.refusing,
-                    nulls=weather.nulls == name,
-                )
-                for name, app in self._apps.items()
-            },
-            "probe": Wire("application", vendors.edge, chance, watch, weather.vendors, weather.poisoned),
+        vendor_apps = {"github": there.github.app, "railway": there.railway.app, "n8n": there.n8n.app}
+        self._networks: dict[str, Network] = {
+            name: Wire(
+                name,
+                app.undisturbed,
+                chance,
+                watch,
+                weather.vendors,
+                weather.poisoned,
+                weather.refusing,
+                nulls=weather.nulls == name,
+            )
+            for name, app in vendor_apps.items()
         }
+        self._networks["probe"] = Wire("application", there.edge, chance, watch, weather.vendors, weather.poisoned)
         self._chance = chance
         self._names = itertools.count(1)
         self._running = [self._start() for _ in range(_INSTANCES)]
@@ -294,7 +258,7 @@ class Instances:
             Settings(github_app_id=APP_ID, signalbox_console_url="https://console.test"),
             self._configured,
             Backend(store=self._store, bus=self._bus, secrets=EnvironmentSecrets(SECRETS), clock=clock),
-            transports=self._transports,
+            networks=self._networks,
             token=self._token,
         )
 
@@ -343,4 +307,6 @@ def _request(path: str, headers: Mapping[str, str], body: bytes) -> Request:
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
-    return whole(Request(scope), body)
+    request = Request(scope)
+    request._body = body  # noqa: SLF001 - it need not be waited for
+    return request

@@ -75,10 +75,8 @@ class Outcome(Struct, frozen=True):
     steps: tuple[Step, ...] = ()
 
 
-def simulate(
-    seed: int, *, only: frozenset[Incident] | None = None, keep_steps: bool = False, plain: bool = False
-) -> Outcome:
-    """Play the seed to its end, or to the first violation; `plain`: without the shortcuts of `lean`, which is slow.
+def simulate(seed: int, *, only: frozenset[Incident] | None = None, keep_steps: bool = False) -> Outcome:
+    """Play the seed to its end, or to the first violation.
 
     Something that goes round and round for CPU_SECONDS is a violation, too.
     """
@@ -89,7 +87,7 @@ def simulate(
     install()
     random.seed(seed)
     try:
-        with lean(plain=plain), replaced(seldom), _heard(played), loop.limited(CPU_SECONDS):
+        with lean(), replaced(seldom), _heard(played), loop.limited(CPU_SECONDS):
             return loop.run(_play(seed, only, keep_steps, played))
     except loop.Endless as endless:
         played[0].witness.check([(ENDS, str(endless))])

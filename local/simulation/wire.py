@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import unquote
 
 import httpx
-from starlette.types import ASGIApp
+import msgspec
+from msgspec.structs import replace
 
 from local.simulation.chance import Chance
 from local.simulation.execution import Execution, check_alive, die, freeze
 from local.world.refusals import PASSING_REFUSALS, Answer
+from shared.clients.http import Network, Request, Response
 
 _READ = {
     "crash before": 0.003,
@@ -59,14 +61,14 @@ class Watch(Protocol):
     """Is shown each call that reached a vendor, each change of which the caller learns nothing, and each list with a
     null in it."""
 
-    def called(self, execution: Execution, request: httpx.Request) -> None: ...
+    def called(self, execution: Execution, request: Request) -> None: ...
 
-    def troubled(self, execution: Execution, request: httpx.Request) -> None: ...
+    def troubled(self, execution: Execution, request: Request) -> None: ...
 
-    def blurred(self, execution: Execution, request: httpx.Request) -> None: ...
+    def blurred(self, execution: Execution, request: Request) -> None: ...
 
 
-class Wire(httpx.AsyncBaseTransport):
+class Wire:
     """One instance's connection to one vendor. An application that is looked at can only be unreachable.
 
     `poisoned` is a function (or the `probe`) whose calls fail; `refusing`, one whose calls Railway refuses all day.
@@ -76,7 +78,7 @@ class Wire(httpx.AsyncBaseTransport):
     def __init__(
         self,
         vendor: str,
-        app: ASGIApp,
+        network: Network,
         chance: Chance,
         watch: Watch,
         weather: float,
@@ -88,7 +90,7 @@ class Wire(httpx.AsyncBaseTransport):
         self._nulls = nulls
         self._lists = {what: odds * weather for what, odds in _LISTS.get(vendor, {}).items()}
         self._vendor = vendor
-        self._app = app
+        self._network = network
         self._chance = chance
         self._watch = watch
         self._poisoned = poisoned
@@ -100,13 +102,13 @@ class Wire(httpx.AsyncBaseTransport):
         self._change = {what: odds * weather for what, odds in _CHANGE.items()}
         self._probe = {what: _READ[what] * 3 * weather for what in ("crash before", "not reached")}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: Request) -> Response:
         execution = check_alive()
         refusal = self._refusal(execution, request)
         if refusal is not None:
             await asyncio.sleep(0.3)
             check_alive()
-            return httpx.Response(refusal.status, headers={"content-type": refusal.type}, content=refusal.body)
+            return Response(refusal.status, {"content-type": refusal.type}, refusal.body, request)
         label, odds = self._kind(request)
         if self._poisoned and not self._chance.calm:
             if self._vendor == "application" and self._poisoned == "probe":
@@ -126,9 +128,9 @@ class Wire(httpx.AsyncBaseTransport):
         execution.disturbed += 1
         return await self._trouble(execution, request, what, value)
 
-    def _refusal(self, execution: Execution, request: httpx.Request) -> Answer | None:
+    def _refusal(self, execution: Execution, request: Request) -> Answer | None:
         """An answer that says no, and has no effect; it passes."""
-        answers, odds = self._refusals["/graphql" if request.url.path.startswith("/graphql") else "/"]
+        answers, odds = self._refusals["/graphql" if path_of(request).startswith("/graphql") else "/"]
         if not answers or self._chance.calm:
             return None
         if self._refusing == execution.function:
@@ -152,33 +154,32 @@ class Wire(httpx.AsyncBaseTransport):
             return False
         return True
 
-    def _kind(self, request: httpx.Request) -> tuple[str, Mapping[str, float]]:
+    def _kind(self, request: Request) -> tuple[str, Mapping[str, float]]:
         if self._vendor == "application":
             return "look", self._probe
-        asks = request.method == "GET" or b'"query":"query' in request.content or b"\\nquery (" in request.content
+        asks = request.method == "GET" or b'"query":"query' in request.body or b"\\nquery (" in request.body
         return ("read", self._read) if asks else ("change", self._change)
 
-    async def _reach(self, execution: Execution, request: httpx.Request) -> httpx.Response:
-        response = await answer(self._app, request)
+    async def _reach(self, execution: Execution, request: Request) -> Response:
+        response = await self._network(request)
         self._watch.called(execution, request)
         if not self._lists or self._kind(request)[0] != "read":
             return response
         what, _ = self._chance.incident(f"lists of {self._vendor} in {execution.function}", self._lists)
-        if what is None and not (self._nulls and "/rules/" not in request.url.path):
+        if what is None and not (self._nulls and "/rules/" not in path_of(request)):
             return response
         if what != "no check is shown":
             self._watch.blurred(execution, request)
-        document = json.loads(await response.aread())
+        document = msgspec.json.decode(response.content)
         if what == "no check is shown":
             document = _without_checks(document)
         elif what is not None:
             document = _with_nulls(document, ())
         else:
             document = _with_nulls(document, _MATTERS)
-        kept = [(name, value) for name, value in response.headers.items() if name != "content-length"]
-        return httpx.Response(response.status_code, headers=kept, json=document)
+        return replace(response, content=msgspec.json.encode(document))
 
-    async def _trouble(self, execution: Execution, request: httpx.Request, what: str, value: float) -> httpx.Response:
+    async def _trouble(self, execution: Execution, request: Request, what: str, value: float) -> Response:
         self._watch.troubled(execution, request)
         if what == "freeze":
             await freeze(30 + 200 * value)
@@ -201,24 +202,25 @@ class Wire(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("no answer")
         return self._bad_answer(request, what.partition(",")[0], value)
 
-    async def _late(self, execution: Execution, request: httpx.Request, seconds: float) -> None:
+    async def _late(self, execution: Execution, request: Request, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self._reach(execution, request)
 
-    def _bad_answer(self, request: httpx.Request, what: str, value: float) -> httpx.Response:
+    def _bad_answer(self, request: Request, what: str, value: float) -> Response:
         """A refusal repeats what it was sent with, as some do: none of it may be shown to anybody."""
         if what == "limited":
-            return httpx.Response(429, headers={"retry-after": str(int(5 + 60 * value))}, json={"message": "slow down"})
-        if what == "error in a 200" and request.url.path.startswith("/graphql"):
+            wait = {"retry-after": str(int(5 + 60 * value))}
+            return Response(429, wait, b'{"message": "slow down"}', request)
+        if what == "error in a 200" and path_of(request).startswith("/graphql"):
             problem = {"message": "Problem processing request", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
-            return httpx.Response(200, json={"errors": [problem], "data": None})
+            return Response(200, {}, msgspec.json.encode({"errors": [problem], "data": None}), request)
         if what == "refused" and self._vendor != "n8n":
-            sent = dict(request.headers)
+            sent = request.headers
             text = f"cannot do this with {sent.get('authorization') or sent.get('project-access-token', '')}"
-            if request.url.path.startswith("/graphql"):
-                return httpx.Response(200, json={"errors": [{"message": text}], "data": None})
-            return httpx.Response(422, content=json.dumps({"message": text}))
-        return httpx.Response(502, content=b"bad gateway")
+            if path_of(request).startswith("/graphql"):
+                return Response(200, {}, msgspec.json.encode({"errors": [{"message": text}], "data": None}), request)
+            return Response(422, {}, msgspec.json.encode({"message": text}), request)
+        return Response(502, {}, b"bad gateway", request)
 
 
 def _fitting(vendor: str, path: str, weather: float) -> tuple[dict[str, Answer], dict[str, float]]:
@@ -249,5 +251,9 @@ def _without_checks(document: object) -> object:
     }
 
 
-async def answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:
-    return await httpx.ASGITransport(app).handle_async_request(request)
+def host_of(request: Request) -> str:
+    return request.url.split("/", 3)[2]
+
+
+def path_of(request: Request) -> str:
+    return unquote("/" + request.url.split("/", 3)[3].partition("?")[0])

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import httpx
 import msgspec
 from msgspec import Struct
 
@@ -16,8 +15,10 @@ from local.simulation.bus import Published
 from local.simulation.execution import NOBODY, START, Execution, current
 from local.simulation.place import Vendors
 from local.simulation.store import MemoryStore
+from local.simulation.wire import host_of, path_of
 from local.world.railway.deployment import Deployment
 from local.world.vendors import REPOSITORY
+from shared.clients.http import Request
 from shared.core import events
 from shared.core.run import Run
 from shared.core.target import Target
@@ -173,12 +174,12 @@ class Witness:
         if '"command refused"' in line:
             self.refused.add(msgspec.json.decode(line)["comment"])
 
-    def called(self, execution: Execution, request: httpx.Request) -> None:
+    def called(self, execution: Execution, request: Request) -> None:
         """After a call that reached a vendor."""
-        self.note(execution.name, f"calls {request.method} {request.url.host}{request.url.path}")
-        if execution.function == "verify" and self.vendors.is_application(request.url.host):
+        self.note(execution.name, f"calls {request.method} {host_of(request)}{path_of(request)}")
+        if execution.function == "verify" and self.vendors.is_application(host_of(request)):
             self.looked.add(execution.about)
-        self.check(invariants.call(self, execution, request.url.host))
+        self.check(invariants.call(self, execution, host_of(request)))
         self.check(invariants.called(self))
         self.look(execution)
 
@@ -211,13 +212,13 @@ class Witness:
         self.vendors.railway.push(REPOSITORY, branch, sha, self.vendors.github.merged_files(repository, sha))
         self.look()
 
-    def troubled(self, execution: Execution, request: httpx.Request) -> None:
+    def troubled(self, execution: Execution, request: Request) -> None:
         """A change whose caller will not know what became of it."""
-        self.lost[execution.about, request.url.path.rpartition("/")[2]] += 1
+        self.lost[execution.about, path_of(request).rpartition("/")[2]] += 1
 
-    def blurred(self, execution: Execution, request: httpx.Request) -> None:
+    def blurred(self, execution: Execution, request: Request) -> None:
         """A list of which not every entry can be read."""
-        if request.url.path.endswith("/files"):
+        if path_of(request).endswith("/files"):
             self.unread_files.add(execution.about)
 
     # What the invariants ask

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
-
+from local.world import web
 from local.world.railway.deployment import Deployment
 from local.world.railway.server import RailwayWorld
+from local.world.web import Request, Response, received
+from shared.clients import http
 
 COMMIT_FIELD = "commit"
 COMMIT_HEADER = "x-commit-sha"
 
 
 class Application:
-    """One service's domains, as an ASGI app; the commit is in a JSON field (a dotted path) and in a header.
+    """One service's domains, as a network to them; the commit is in a JSON field (a dotted path) and in a header.
 
     A custom domain whose record leads elsewhere is answered as the host there would: well, by another commit. Where the
     policy names a `health_field`, a healthy version's has the `health_value`.
@@ -42,15 +39,17 @@ class Application:
         self._commit_header = commit_header
         self._health_field = health_field
         self._health_value = health_value
-        self._app = Starlette(routes=[Route(f"/{health_path.partition('?')[0].lstrip('/')}", self._health)])
+        self._path = f"/{health_path.partition('?')[0].lstrip('/')}"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+    async def __call__(self, sent: http.Request) -> http.Response:
+        return await received(self.handle, sent)
 
-    async def _health(self, request: Request) -> Response:
-        elsewhere = self._elsewhere(request.url.hostname or "")
+    async def handle(self, request: Request) -> Response:
+        if (request.method, request.path) != ("GET", self._path):
+            return web.text("Not Found", 404)
+        elsewhere = self._elsewhere(request.parts.hostname or "")
         if elsewhere is not None:
-            return self._answer("ok", elsewhere)
+            return self._shown("ok", elsewhere)
         deployment = self._railway.serving(*self._service)
         if deployment is None:
             return _edge(404)
@@ -65,15 +64,15 @@ class Application:
             return _edge(502)
         health = deployment.plan.health
         word = {"ok": "ok", "failing": "error", "unwell": "unhealthy"}[health]
-        return self._answer(word, _shown_commit(deployment), status=503 if health == "failing" else 200)
+        return self._shown(word, _shown_commit(deployment), status=503 if health == "failing" else 200)
 
-    def _answer(self, word: str, commit: str | None, *, status: int = 200) -> Response:
+    def _shown(self, word: str, commit: str | None, *, status: int = 200) -> Response:
         body: dict[str, object] = {"status": word}
         if self._health_field is not None and word == "ok":
             _put(body, self._health_field, self._health_value)
         if commit is not None:
             _put(body, self._commit_field, commit)
-        return JSONResponse(body, status_code=status, headers={self._commit_header: commit} if commit else {})
+        return web.json(body, status=status, headers={self._commit_header: commit} if commit else {})
 
     def _elsewhere(self, host: str) -> str | None:
         customs = self._railway.service(*self._service).custom_domains
@@ -112,4 +111,4 @@ def _edge(status: int) -> Response:
     """What the edge says by itself: 404 without a route, 502 when nothing listens, also while a service wakes."""
     body = {"status": "error", "code": status, "message": _EDGE[status], "request_id": "simulated"}
     headers = {"server": "railway-edge", "x-railway-fallback": "true"}
-    return JSONResponse(body, status_code=status, headers=headers)
+    return web.json(body, status=status, headers=headers)

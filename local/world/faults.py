@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-from msgspec import Struct, field
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from msgspec import Struct
+from msgspec.structs import replace
+
+from local.world.web import Handler, received
+from local.world.web import Request as Sent
+from shared.clients.http import Request, Response
 
 
 class Fault(Struct, kw_only=True):
@@ -41,38 +45,58 @@ class Call(Struct, frozen=True):
 
 
 class Faulty:
-    """An ASGI app around another that records calls and applies the faults it is given, first match first."""
+    """The way to a vendor, whose calls are recorded and meet the faults it is given, first match first."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
         self.faults: list[Fault] = []
         self.interruptions: list[tuple[str, Callable[[], object]]] = []
         """What happens at the vendor just before the next call that contains the text: somebody else comes first."""
         self.calls: list[Call] = []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        body = await _read(receive)
-        request = f"{scope['method']} {scope['path']}\n{body.decode(errors='replace')}"
+    async def __call__(self, sent: Request) -> Response:
+        path = Sent(sent).path
+        request = f"{sent.method} {path}\n{sent.body.decode(errors='replace')}"
         self.interrupt(request)
         fault = self._next(request)
-        if fault is not None and fault.slow:
+        if fault is None:
+            answer = await received(self.handler, sent)
+        else:
+            answer = await self._disturbed(sent, fault)
+        lost = fault is not None and fault.lost
+        self.calls.append(Call(sent.method, path, sent.body, 0 if lost else answer.status_code))
+        if lost:
+            raise httpx.ReadTimeout(f"the answer to {sent.method} {path} was lost")
+        return answer
+
+    async def undisturbed(self, sent: Request) -> Response:
+        """Without faults or a record: of all this, only what people do in between."""
+        if self.interruptions:
+            self.interrupt(f"{sent.method} {Sent(sent).path}\n{sent.body.decode(errors='replace')}")
+        return await received(self.handler, sent)
+
+    async def _disturbed(self, sent: Request, fault: Fault) -> Response:
+        if fault.slow:
             await asyncio.sleep(fault.slow)
-        answer = _Answer()
-        if fault is None or fault.after_effect or fault.hides:
-            await self.app(scope, _replay(body), answer)
-        if fault is not None and fault.hides:
-            answer.rewrite(lambda document: hidden(document, fault.hides))
-        elif fault is not None:
-            answer = _fault_answer(fault)
-        status = 0 if fault is not None and fault.lost else answer.status
-        self.calls.append(Call(scope["method"], scope["path"], body, status))
-        if fault is not None and fault.lost:
-            await _break_off(send, scope)
-        for message in answer.messages:
-            await send(message)
+        if fault.hides:
+            answer = await received(self.handler, sent)
+            return replace(answer, content=json.dumps(hidden(json.loads(answer.content), fault.hides)).encode())
+        if fault.after_effect:
+            await received(self.handler, sent)
+        body = (
+            fault.body
+            if isinstance(fault.body, bytes)
+            else b""
+            if fault.body is None
+            else json.dumps(fault.body).encode()
+        )
+        headers = {"content-type": "application/json", **fault.headers}
+        return Response(
+            fault.status,
+            {name.lower(): value for name, value in headers.items()},
+            body,
+            sent,
+        )
 
     def interrupt(self, request: str) -> None:
         """Let happen what waited for such a request."""
@@ -91,27 +115,6 @@ class Faulty:
         return None
 
 
-class _Answer(Struct):
-    """Collects an answer instead of sending it."""
-
-    messages: list[Message] = field(default_factory=list)
-
-    async def __call__(self, message: Message) -> None:
-        self.messages.append(message)
-
-    def rewrite(self, change: Callable[[Any], Any]) -> None:
-        """Change the JSON that is in it."""
-        start, *parts = self.messages
-        body = json.dumps(change(json.loads(b"".join(part.get("body", b"") for part in parts)))).encode()
-        headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
-        start = {**start, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
-        self.messages = [start, {"type": "http.response.body", "body": body}]
-
-    @property
-    def status(self) -> int:
-        return next((int(m["status"]) for m in self.messages if m["type"] == "http.response.start"), 500)
-
-
 def hidden(document: Any, name: str) -> Any:
     """With null in the place of each entry of the lists of this name."""
     if isinstance(document, list):
@@ -122,38 +125,3 @@ def hidden(document: Any, name: str) -> Any:
         key: [None for _ in value] if key == name and isinstance(value, list) else hidden(value, name)
         for key, value in document.items()
     }
-
-
-def _fault_answer(fault: Fault) -> _Answer:
-    body = (
-        fault.body if isinstance(fault.body, bytes) else b"" if fault.body is None else json.dumps(fault.body).encode()
-    )
-    headers: Mapping[str, str] = {"content-type": "application/json", **fault.headers}
-    start: Message = {
-        "type": "http.response.start",
-        "status": fault.status,
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-    }
-    return _Answer([start, {"type": "http.response.body", "body": body}])
-
-
-async def _break_off(send: Send, scope: Scope) -> None:
-    """Begin an answer and die: a server then closes the connection, an in-process transport passes the error on."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    raise httpx.ReadTimeout(f"the answer to {scope['method']} {scope['path']} was lost")
-
-
-async def _read(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body", False):
-            return body
-
-
-def _replay(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive

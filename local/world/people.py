@@ -13,13 +13,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from graphql import GraphQLError
 from msgspec import Meta, Struct
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
 
+from local.world import web
 from local.world.github.server import GitHubWorld, NotMergeable
 from local.world.railway.server import RailwayWorld
+from local.world.web import Request, Response, Route, Router, received
+from shared.clients import http
 from shared.core.target_config import TargetConfig
 
 T = TypeVar("T")
@@ -115,56 +114,51 @@ class People:
         self._railway = railway
         self._targets = targets
         self._slow: SlowCi | None = None
-        self.app = Starlette(
-            routes=[
-                Route("/", self._help),
-                Route("/targets", self._show_targets),
-                Route("/next", self._next, methods=["POST"]),
-                Route("/crash", self._crash, methods=["POST"]),
-                Route("/approve-deployment", self._approve, methods=["POST"]),
-                Mount("/repositories/{owner}/{name}", routes=self._of_a_repository()),
-                *self._of_a_repository(),
-            ],
-            exception_handlers={
-                msgspec.MsgspecError: _unusable,
-                Unknown: _unknown,
-                NotMergeable: _refused,
-                GraphQLError: _refused,
-            },
-        )
+        here = self._of_a_repository()
+        named = [(method, f"/repositories/{{owner}}/{{name}}{path}", handler) for method, path, handler in here]
+        routes: list[Route] = [
+            ("GET", "/", self._help),
+            ("GET", "/targets", self._show_targets),
+            ("POST", "/next", self._next),
+            ("POST", "/crash", self._crash),
+            ("POST", "/approve-deployment", self._approve),
+            *named,
+            *here,
+        ]
+        refusals = {msgspec.MsgspecError: _unusable, Unknown: _unknown, NotMergeable: _refused, GraphQLError: _refused}
+        self._handle = Router(routes, refusals=refusals)
+
+    async def app(self, sent: http.Request) -> http.Response:
+        return await received(self._handle, sent)
 
     def _of_a_repository(self) -> list[Route]:
         pull = "/pulls/{number:int}"
         return [
-            Route("/pulls", self._list, methods=["GET"]),
-            Route("/pulls", self._open, methods=["POST"]),
-            Route("/rules", self._rules, methods=["POST"]),
-            Route("/slow-ci", self._slow_ci, methods=["POST"]),
-            Route(f"{pull}/comments", self._comments, methods=["GET"]),
-            Route(f"{pull}/comments", self._comment, methods=["POST"]),
-            Route(f"{pull}/merge", self._merge, methods=["POST"]),
-            Route(f"{pull}/push", self._push, methods=["POST"]),
-            Route(f"{pull}/close", self._close, methods=["POST"]),
-            Route(f"{pull}/labels", self._label, methods=["POST"]),
-            Route(f"{pull}/reviews", self._review, methods=["POST"]),
-            Route(f"{pull}/checks", self._check, methods=["POST"]),
+            ("GET", "/pulls", self._list),
+            ("POST", "/pulls", self._open),
+            ("POST", "/rules", self._rules),
+            ("POST", "/slow-ci", self._slow_ci),
+            ("GET", f"{pull}/comments", self._comments),
+            ("POST", f"{pull}/comments", self._comment),
+            ("POST", f"{pull}/merge", self._merge),
+            ("POST", f"{pull}/push", self._push),
+            ("POST", f"{pull}/close", self._close),
+            ("POST", f"{pull}/labels", self._label),
+            ("POST", f"{pull}/reviews", self._review),
+            ("POST", f"{pull}/checks", self._check),
         ]
 
     async def _help(self, _: Request) -> Response:
-        return JSONResponse(
-            {"requests": dict(HELP), "fates": list(FATES), "targets": [one.name for one in self._targets]}
-        )
+        return web.json({"requests": dict(HELP), "fates": list(FATES), "targets": [one.name for one in self._targets]})
 
     # GitHub
 
     async def _list(self, request: Request) -> Response:
         pulls = self._github.repository(self._repository(request)).pulls.values()
-        return JSONResponse(
-            [{"number": p.number, "title": p.title, "state": p.state, "merged": p.merged} for p in pulls]
-        )
+        return web.json([{"number": p.number, "title": p.title, "state": p.state, "merged": p.merged} for p in pulls])
 
     async def _open(self, request: Request) -> Response:
-        repository, deed = self._repository(request), await _deed(request, Opened)
+        repository, deed = self._repository(request), _deed(request, Opened)
         base = deed.base or self._branch(repository)
         if base not in self._github.repository(repository).branches:
             raise Unknown(f"branch {base} in {repository}")
@@ -173,72 +167,72 @@ class People:
             repository, title=deed.title, author=deed.by, branch=f"change-{number}", base=base, files=deed.files
         )
         self._run_ci(repository, number, deed.check)
-        return JSONResponse({"number": number}, status_code=201)
+        return web.json({"number": number}, status=201)
 
     async def _comments(self, request: Request) -> Response:
         repository, number = self._pull(request)
-        return JSONResponse(self._github.comments(repository, number))
+        return web.json(self._github.comments(repository, number))
 
     async def _comment(self, request: Request) -> Response:
-        (repository, number), deed = self._pull(request), await _deed(request, Said)
-        return JSONResponse({"id": self._github.comment(repository, number, deed.body, deed.by)}, status_code=201)
+        (repository, number), deed = self._pull(request), _deed(request, Said)
+        return web.json({"id": self._github.comment(repository, number, deed.body, deed.by)}, status=201)
 
     async def _merge(self, request: Request) -> Response:
-        (repository, number), deed = self._pull(request), await _deed(request, By)
-        return JSONResponse({"sha": self._github.merge(repository, number, deed.by)})
+        (repository, number), deed = self._pull(request), _deed(request, By)
+        return web.json({"sha": self._github.merge(repository, number, deed.by)})
 
     async def _push(self, request: Request) -> Response:
         repository, number = self._pull(request)
         sha = self._github.push(repository, number)
         self._run_ci(repository, number, "success")
-        return JSONResponse({"sha": sha}, status_code=201)
+        return web.json({"sha": sha}, status=201)
 
     async def _close(self, request: Request) -> Response:
         repository, number = self._pull(request)
         if self._github.pull(repository, number).state == "closed":
             raise NotMergeable("Pull Request is closed")
         self._github.close(repository, number)
-        return JSONResponse({"closed": number})
+        return web.json({"closed": number})
 
     async def _label(self, request: Request) -> Response:
-        (repository, number), deed = self._pull(request), await _deed(request, Labelled)
+        (repository, number), deed = self._pull(request), _deed(request, Labelled)
         if not deed.remove:
             self._github.label(repository, number, deed.name, deed.by)
         elif deed.name not in self._github.pull(repository, number).labels:
             raise Unknown(f"label {deed.name!r} on #{number}")
         else:
             self._github.unlabel(repository, number, deed.name, deed.by)
-        return JSONResponse({"labels": self._github.pull(repository, number).labels})
+        return web.json({"labels": self._github.pull(repository, number).labels})
 
     async def _review(self, request: Request) -> Response:
-        (repository, number), deed = self._pull(request), await _deed(request, Reviewed)
+        (repository, number), deed = self._pull(request), _deed(request, Reviewed)
         _one_of("review", deed.state, REVIEWS)
         self._github.review(repository, number, deed.state, deed.by)
-        return JSONResponse({"reviews": self._github.pull(repository, number).reviews}, status_code=201)
+        return web.json({"reviews": self._github.pull(repository, number).reviews}, status=201)
 
     async def _check(self, request: Request) -> Response:
-        (repository, number), deed = self._pull(request), await _deed(request, Checked)
+        (repository, number), deed = self._pull(request), _deed(request, Checked)
         self._github.report_check(repository, number, deed.name, deed.conclusion)
-        return JSONResponse({deed.name: deed.conclusion}, status_code=201)
+        return web.json({deed.name: deed.conclusion}, status=201)
 
     async def _rules(self, request: Request) -> Response:
-        repository, deed = self._repository(request), await _deed(request, Rules)
+        repository, deed = self._repository(request), _deed(request, Rules)
         branch = deed.branch or self._branch(repository)
         if deed.review:
             self._github.require_review(repository, branch)
         if deed.checks is not None:
             self._github.require_checks(repository, branch, deed.checks)
-        return JSONResponse({"branch": branch, "review": deed.review, "checks": deed.checks or []})
+        return web.json({"branch": branch, "review": deed.review, "checks": deed.checks or []})
 
     async def _slow_ci(self, request: Request) -> Response:
         """Of the pull request that is named, else of the next push to any."""
-        repository, deed = self._repository(request), await _deed(request, SlowCi)
+        repository, deed = self._repository(request), _deed(request, SlowCi)
         if deed.pull is None:
             self._slow = deed
         else:
             self._known(repository, deed.pull)
             self._run_slowly(repository, deed.pull, deed)
-        return JSONResponse({"begins": deed.begins, "takes": deed.takes, "ends": deed.ends})
+        return web.json({"begins": deed.begins, "takes": deed.takes, "ends": deed.ends})
 
     def _run_ci(self, repository: str, number: int, conclusion: str | None) -> None:
         """At once, unless the next push was to be slow."""
@@ -262,7 +256,7 @@ class People:
     # Railway
 
     async def _show_targets(self, _: Request) -> Response:
-        return JSONResponse([self._shown(target) for target in self._targets])
+        return web.json([self._shown(target) for target in self._targets])
 
     def _shown(self, target: TargetConfig) -> dict[str, Any]:
         live = self._railway.serving(target.service_id, target.environment_id)
@@ -274,28 +268,28 @@ class People:
         }
 
     async def _next(self, request: Request) -> Response:
-        deed = await _deed(request, Fate)
+        deed = _deed(request, Fate)
         target = self._target(deed.target)
         _one_of("fate", deed.how, FATES)
         self._railway.plan_in(target.environment_id, target.service_id, **FATES[deed.how])
-        return JSONResponse({"target": target.name, "next": deed.how})
+        return web.json({"target": target.name, "next": deed.how})
 
     async def _crash(self, request: Request) -> Response:
-        target = self._target((await _deed(request, At)).target)
+        target = self._target((_deed(request, At)).target)
         live = self._railway.serving(target.service_id, target.environment_id)
         if live is None or live.status != "SUCCESS":
             raise Unknown(f"live deployment of {target.name} that could crash")
         self._railway.crash(live)
-        return JSONResponse({"crashed": live.id})
+        return web.json({"crashed": live.id})
 
     async def _approve(self, request: Request) -> Response:
-        target = self._target((await _deed(request, At)).target)
+        target = self._target((_deed(request, At)).target)
         known = self._railway.deployments(target.service_id, target.environment_id)
         waiting = next((one for one in known if one.status == "NEEDS_APPROVAL"), None)
         if waiting is None:
             raise Unknown(f"deployment of {target.name} that waits for an approval")
         self._railway.approve(waiting.id)
-        return JSONResponse({"approved": waiting.id})
+        return web.json({"approved": waiting.id})
 
     # Which one
 
@@ -356,14 +350,14 @@ def _one_of(what: str, named: str, known: Sequence[str] | Mapping[str, Any]) -> 
         raise Unknown(f"{what} {named!r}; there is {', '.join(known)}")
 
 
-async def _deed(request: Request, kind: type[T]) -> T:
-    return msgspec.json.decode(await request.body() or b"{}", type=kind)
+def _deed(request: Request, kind: type[T]) -> T:
+    return msgspec.json.decode(request.body or b"{}", type=kind)
 
 
-def _answering(status: int, prefix: str = "") -> Callable[[Request, Exception], Any]:
-    async def answer(_: Request, error: Exception) -> Response:
+def _answering(status: int, prefix: str = "") -> Callable[[Exception], Response]:
+    def answer(error: Exception) -> Response:
         message = error.message if isinstance(error, GraphQLError) else str(error)
-        return JSONResponse({"error": f"{prefix}{message}"}, status_code=status)
+        return web.json({"error": f"{prefix}{message}"}, status)
 
     return answer
 

@@ -10,12 +10,10 @@ import re
 from typing import Any
 
 from msgspec import Struct
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
+from local.world import web
 from local.world.faults import Faulty
+from local.world.web import Request, Response, Router
 
 LONGEST = 4096
 """UTF-16 units of a text, after its markup was parsed."""
@@ -43,17 +41,17 @@ class TelegramWorld:
     def __init__(self, *, token: str) -> None:
         self.token = token
         self.messages: list[Sent] = []
-        self.app = Faulty(Starlette(routes=[Route("/bot{token}/{method}", self._call, methods=["GET", "POST"])]))
+        self.app = Faulty(Router([(method, "/bot{token}/{method}", self._call) for method in ("GET", "POST")]))
 
-    async def _call(self, request: Request) -> JSONResponse:
+    async def _call(self, request: Request) -> Response:
         if request.path_params["token"] != self.token:
             return _refuse(401, "Unauthorized")
         if request.path_params["method"] != "sendMessage":
             return _refuse(404, "Not Found")
-        body = await request.json() if await request.body() else {}
+        body = request.json() if request.body else {}
         return self._send(body)
 
-    def _send(self, body: dict[str, Any]) -> JSONResponse:
+    def _send(self, body: dict[str, Any]) -> Response:
         chat, text, mode = body.get("chat_id"), body.get("text") or "", body.get("parse_mode")
         if not chat:
             return _refuse(400, "Bad Request: chat_id is empty")
@@ -69,7 +67,7 @@ class TelegramWorld:
             return _refuse(400, "Bad Request: message is too long")
         sent = Sent(len(self.messages) + 1, str(chat), text, plain, mode or None)
         self.messages.append(sent)
-        return JSONResponse({"ok": True, "result": {"message_id": sent.id, "chat": {"id": chat}, "text": plain}})
+        return web.json({"ok": True, "result": {"message_id": sent.id, "chat": {"id": chat}, "text": plain}})
 
 
 def parse_html(text: str) -> str:
@@ -92,5 +90,5 @@ def _offset(text: str, match: re.Match[str]) -> int:
     return len(text[: match.start()].encode())
 
 
-def _refuse(status: int, description: str) -> JSONResponse:
-    return JSONResponse({"ok": False, "error_code": status, "description": description}, status)
+def _refuse(status: int, description: str) -> Response:
+    return web.json({"ok": False, "error_code": status, "description": description}, status)

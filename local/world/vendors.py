@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
-import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
-import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
-from starlette.types import ASGIApp
 
-from local.emulation.serving import bind, served, url_of
 from local.world.application import COMMIT_FIELD, COMMIT_HEADER, Application
 from local.world.github.server import GitHubWorld
 from local.world.n8n.server import N8nWorld
-from local.world.people import People
+from local.world.n8n.versions import NEWEST, Version
 from local.world.railway.server import RailwayWorld
 from local.world.telegram import TelegramWorld
 from shared.core.target_config import RAILWAY_API, RailwayToken, TargetConfig
@@ -35,7 +28,8 @@ TOKEN_SECRET = "RAILWAY-PRODUCTION"
 """Holds the project token of that environment."""
 PEOPLE: Mapping[str, str] = MappingProxyType({"ada": "admin", "grace": "write", "mallory": "read"})
 """What each may do in a simulated repository, until a test or a scenario says otherwise there."""
-TICK = 0.02
+Deliver = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
+"""Sends a webhook to this path of the functions; the status of the answer."""
 
 
 class Keys(Struct, frozen=True):
@@ -72,92 +66,57 @@ def _account_token(values: Mapping[str, str], configured: Config) -> str:
     return values[variable(RAILWAY_API)] if used else made_up_secrets(RAILWAY_API).popitem()[1]
 
 
-def _names(targets: Sequence[TargetConfig]) -> list[str]:
-    """What the applications are called: `application` and, from the second on, by their targets."""
-    several = len({target.repository for target in targets}) > 1
-    others = [f"{target.repository} {target.name}" if several else target.name for target in targets[1:]]
-    return ["application", *(f"application {other}" for other in others)][: len(targets)]
-
-
 def variable(name: str) -> str:
     """The environment variable that holds a secret locally."""
     return name.upper().replace("-", "_")
 
 
 class Vendors:
-    """GitHub, Railway, n8n, Telegram and the user's applications, each on a loopback port of its own.
+    """GitHub, Railway, n8n, Telegram and the user's applications, with all that the targets of a configuration need.
 
-    `urls` names the first target's application `application`, and others `application SERVICE/ENVIRONMENT`, with the
-    repository before it where there is more than one.
+    `applications`: by the ids of their targets.
     """
 
     def __init__(
-        self, clock: Clock, values: Mapping[str, str], public_key: str, configured: Config, *, pace: float
+        self,
+        configured: Config,
+        values: Mapping[str, str],
+        *,
+        clock: Clock,
+        deliver: Deliver,
+        pace: float,
+        public_key: str | None = None,
+        n8n: Version = NEWEST,
     ) -> None:
         """`values`: the secrets by environment variable; `pace`: seconds per phase of a Railway deployment.
 
-        `configured` has the targets that there is a service for.
+        `configured` has the targets that there is a service for. Without a `public_key` GitHub believes every token.
         """
-        self.webhooks_url = ""
-        """Where GitHub and Railway send their webhooks; to be set before any is due."""
-        self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
+        self.configured = configured
         self.github = GitHubWorld(
             clock=clock,
             webhook_secret=values[variable(secrets.GITHUB_WEBHOOK_SECRET)],
             app_id=APP_ID,
             public_key_pem=public_key,
-            deliver=self._to_github_webhook,
+            deliver=lambda headers, body: deliver("/github-webhook", headers, body),
         )
         self.railway = RailwayWorld(
             clock=clock,
             token=_account_token(values, configured),
             webhook_secret=values[variable(secrets.RAILWAY_WEBHOOK_SECRET)],
-            deliver=self._to_railway_webhook,
+            deliver=lambda headers, body: deliver("/railway-webhook", headers, body),
             pace=pace,
         )
         for token, (first, *_) in configured.railway_tokens.items():
             if token.kind == "project":
                 self.railway.project_tokens[values[variable(token.secret)]] = (first.project_id, first.environment_id)
         self.telegram = TelegramWorld(token="12345:local-telegram-token")  # noqa: S106 - no real one
-        self.n8n = N8nWorld(token=values[variable(secrets.N8N_API)], telegram=self.telegram)
-        self.configured = configured
-        self._applications = dict(zip(_names(configured.targets), configured.targets, strict=True))
-        self.github.on_merge.append(self._pushed)
-        self.urls: dict[str, str] = {}
+        self.n8n = N8nWorld(token=values[variable(secrets.N8N_API)], telegram=self.telegram, version=n8n)
+        self.applications = {target.id: self._application(target) for target in configured.targets}
 
-    @property
-    def port_names(self) -> list[str]:
-        """In the order in which they take ports that follow each other."""
-        return ["github", "railway", "n8n", "telegram", "application", "people", *list(self._applications)[1:]]
-
-    @contextlib.asynccontextmanager
-    async def running(self, ports: Mapping[str, int]) -> AsyncIterator[None]:
-        """Serve them, on the given or on free ports, and let time pass for them."""
-        apps: dict[str, ASGIApp] = {
-            "github": self.github.app,
-            "railway": self.railway.app,
-            "n8n": self.n8n.app,
-            "telegram": self.telegram.app,
-            "people": People(self.github, self.railway, self.configured.targets).app,
-            **{name: self._application(target) for name, target in self._applications.items()},
-        }
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._client)
-            listening = {name: self._bound(stack, ports.get(name, 0)) for name in apps}
-            self.urls = {name: url_of(bound) for name, bound in listening.items()}
-            await stack.enter_async_context(served(*((apps[name], bound) for name, bound in listening.items())))
-            ticking = asyncio.create_task(self._tick_along())
-            try:
-                yield
-            finally:
-                ticking.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await ticking
-
-    def furnish(self, *, serving_commit: str | None, domain: str | None = None) -> None:
-        """The repositories, their people, and the services; `domain` where it is not the application's own."""
-        self.github.webhooks.url = f"{self.webhooks_url}/github-webhook"
-        for name, target in self._applications.items():
+    def add_services(self, *, serving_commit: str | None, domain: Callable[[TargetConfig], str | None]) -> None:
+        """The repositories, their people, and the services at their domains."""
+        for target in self.configured.targets:
             if target.repository.lower() not in self.github.repositories:
                 self.github.add_repository(target.repository, default_branch=target.branch, collaborators=PEOPLE)
             if target.branch not in self.github.repository(target.repository).branches:
@@ -170,10 +129,17 @@ class Vendors:
                 name=target.service,
                 repository=target.repository,
                 branch=target.branch,
-                domain=domain or self.urls[name].removeprefix("http://"),
+                domain=domain(target),
                 auto_deploy=target.policy.auto_deploy == "adopt",
                 serving_commit=serving_commit,
             )
+
+    def push_what_is_merged(self) -> None:
+        """From now on a merge on GitHub is a push to Railway at once."""
+        self.github.on_merge.append(self._pushed)
+
+    def _pushed(self, repository: str, sha: str, branch: str) -> None:
+        self.railway.push(repository, branch, sha, self.github.merged_files(repository, sha))
 
     def _application(self, target: TargetConfig) -> Application:
         policy = target.policy
@@ -187,29 +153,3 @@ class Vendors:
             health_field=policy.health_field,
             health_value=policy.health_value,
         )
-
-    @staticmethod
-    def _bound(stack: AsyncExitStack, port: int) -> socket.socket:
-        """Closed at the end also when another one's port is taken."""
-        listening = bind(port)
-        stack.callback(listening.close)
-        return listening
-
-    async def _tick_along(self) -> None:
-        while True:
-            await self.github.tick()
-            await self.railway.tick()
-            await asyncio.sleep(TICK)
-
-    async def _to_github_webhook(self, headers: Mapping[str, str], body: bytes) -> int:
-        return await self._post("/github-webhook", headers, body)
-
-    async def _to_railway_webhook(self, headers: Mapping[str, str], body: bytes) -> int:
-        return await self._post("/railway-webhook", headers, body)
-
-    async def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        answer = await self._client.post(self.webhooks_url + path, headers=headers, content=body)
-        return answer.status_code
-
-    def _pushed(self, repository: str, sha: str, branch: str) -> None:
-        self.railway.push(repository, branch, sha, self.github.merged_files(repository, sha))

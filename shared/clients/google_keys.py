@@ -10,11 +10,10 @@ import asyncio
 import re
 from datetime import datetime, timedelta
 
-import httpx
 import msgspec
 from google.auth.crypt import RSAVerifier
 
-from shared.clients.http import open_client, send
+from shared.clients.http import HttpClient, Network
 from shared.errors import Unavailable
 from shared.runtime.ports import Clock
 from shared.runtime.unreadable import UNREADABLE
@@ -30,8 +29,8 @@ _MAX_AGE = re.compile(r"\bmax-age=(\d{1,9})\b")
 
 
 class GoogleKeys:
-    def __init__(self, *, clock: Clock, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = open_client(HOST, transport=transport)
+    def __init__(self, *, clock: Clock, network: Network | None = None) -> None:
+        self._client = HttpClient(HOST, network=network)
         self._clock = clock
         self._keys: dict[str, RSAVerifier] = {}
         self._asked_at: datetime | None = None
@@ -46,7 +45,7 @@ class GoogleKeys:
             return self._keys.get(id)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     def _is_stale(self) -> bool:
         return self._until is None or self._clock.now() >= self._until
@@ -55,8 +54,8 @@ class GoogleKeys:
         return self._asked_at is None or self._clock.now() - self._asked_at >= LOOK_AGAIN
 
     async def _ask(self) -> None:
-        response = await send(self._client, "GET", PATH, changes=False)
-        if response.status_code != httpx.codes.OK:
+        response = await self._client.send("GET", PATH, changes=False)
+        if response.status_code != 200:
             raise Unavailable(f"the keys of Google's tokens: {response.status_code}")
         try:
             certificates = msgspec.json.decode(response.content, type=dict[str, str])

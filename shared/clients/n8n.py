@@ -15,13 +15,12 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import jwt
 import msgspec
 from msgspec import Struct
 
 from shared.clients.answers import N8N, Said, error_of, is_page
-from shared.clients.http import NOT_SENT, UNANSWERED, describe, open_client, retry_after, send
+from shared.clients.http import NOT_SENT, UNANSWERED, HttpClient, Network, Response, describe, retry_after
 from shared.errors import Refused, SignalboxError, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
 from shared.runtime.secrets import N8N_API, Secrets
@@ -55,9 +54,9 @@ class _Answer(Struct):
 class N8n:
     """One n8n server, called with the secret N8N-API."""
 
-    def __init__(self, *, url: str, secrets: Secrets, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, *, url: str, secrets: Secrets, network: Network | None = None) -> None:
         self._secrets = secrets
-        self._client = open_client(url, transport=transport)
+        self._client = HttpClient(url, network=network)
 
     async def call(
         self, path: str, payload: Mapping[str, Any], *, idempotency_key: str, within: float = _WITHIN
@@ -76,8 +75,8 @@ class N8n:
         }
         where = f"n8n workflow {path}"
         try:
-            response = await self._client.post(
-                f"/webhook/{path}", content=body, headers=headers, timeout=httpx.Timeout(within, connect=5.0)
+            response = await self._client.exchange(
+                "POST", f"/webhook/{path}", content=body, headers=headers, within=within
             )
         except NOT_SENT as error:
             raise Unavailable(f"{where}: not reached: {describe(error)}") from error
@@ -98,7 +97,7 @@ class N8n:
         """
         where = f"n8n workflow {path}"
         wrong = {"Authorization": "Bearer not-a-token"}
-        response = await send(self._client, "POST", f"/webhook/{path}", changes=False, headers=wrong, json={})
+        response = await self._client.send("POST", f"/webhook/{path}", changes=False, headers=wrong, json={})
         answer = _read(response)
         if response.status_code == 403:
             return True
@@ -109,7 +108,7 @@ class N8n:
         raise Refused(f"{where}: {response.status_code} to a call with a wrong token", status=response.status_code)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
 
 def signed(secret: str, key: str, body: bytes) -> str:
@@ -127,7 +126,7 @@ def signed(secret: str, key: str, body: bytes) -> str:
         return jwt.encode(claims, secret, algorithm=ALGORITHM)
 
 
-def _read(response: httpx.Response) -> _Answer | None:
+def _read(response: Response) -> _Answer | None:
     """The answer, None when it is not a JSON object of this form."""
     try:
         return msgspec.json.decode(response.content, type=_Answer)
@@ -135,12 +134,12 @@ def _read(response: httpx.Response) -> _Answer | None:
         return None
 
 
-def _text(response: httpx.Response) -> str:
+def _text(response: Response) -> str:
     """Not by the charset that the answer names: not all that Python knows are of texts."""
     return response.content.decode(errors="replace")
 
 
-def _failure(where: str, response: httpx.Response, answer: _Answer | None) -> SignalboxError:
+def _failure(where: str, response: Response, answer: _Answer | None) -> SignalboxError:
     status, page = response.status_code, is_page(response.content, response.headers.get("content-type", ""))
     said = f"{where}: {status} {answer.text if answer else redact(_text(response), _LONGEST)}".rstrip()
     if status == 404 and answer is None:  # JSON: no such workflow is active. Otherwise the routes are not there yet.

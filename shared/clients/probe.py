@@ -13,7 +13,7 @@ import httpx
 
 from shared.clients import health_body
 from shared.clients.health_body import HealthRule
-from shared.clients.http import GZIP_OR_DEFLATE, PACKINGS, USER_AGENT, NoCookies, describe
+from shared.clients.http import GZIP_OR_DEFLATE, PACKINGS, USER_AGENT, Network, NoCookies, Request, Response, describe
 from shared.core.observed import Answer
 from shared.runtime.forgiving import is_loopback
 from shared.runtime.redaction import redact, shown_url
@@ -24,6 +24,14 @@ LONGEST_COMMIT = 100
 LONGEST_STATUS = 100
 LONGEST_REDIRECT = 200
 
+_HEADERS = {
+    "user-agent": USER_AGENT,
+    "accept": "application/json, */*",
+    "accept-encoding": "identity",
+    "cache-control": "no-cache",
+    "connection": "close",
+}
+_REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -43,20 +51,10 @@ the body counts when it is exactly the edge's: `status` "error", `code`, `messag
 class Probe:
     """One instance's prober. Its connections are never reused, so that each look sees what a new visitor would."""
 
-    def __init__(self, *, allow_loopback: bool = False, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, *, allow_loopback: bool = False, network: Network | None = None) -> None:
         self._allow_loopback = allow_loopback
-        self._client = httpx.AsyncClient(
-            transport=transport or _PublicTransport(allow_loopback),
-            headers={
-                "User-Agent": USER_AGENT,
-                "Accept": "application/json, */*",
-                "Accept-Encoding": "identity",
-                "Cache-Control": "no-cache",
-                "Connection": "close",
-            },
-            follow_redirects=False,
-            cookies=NoCookies(),
-        )
+        self._visitor = None if network else Visitor(_PublicTransport(allow_loopback))
+        self._network: Network = network or self._visitor  # type: ignore[assignment]
 
     def address(self, host: str, path: str) -> str:
         """Where the health of a host is: by https, by http only for a host of this machine where those are allowed."""
@@ -73,54 +71,62 @@ class Probe:
         health: HealthRule | None = None,
     ) -> Answer:
         """GET once, within `timeout` seconds in all. Whatever the network or the server does is in the answer."""
-        connection = _Connection()
+        sent: list[bool] = []
+        request = Request("GET", url, _HEADERS, within=timeout, on_sent=lambda: sent.append(True))
         try:
             async with asyncio.timeout(timeout):
-                response, body = await self._get(url, timeout, connection)
+                response = await self._network(request)
+            return _judge(response, commit_field, commit_header, health)
         except TimeoutError:
-            return Answer(reached=connection.stands, detail=f"no complete answer within {timeout:g} s")
+            return Answer(reached=bool(sent), detail=f"no complete answer within {timeout:g} s")
         except _Private:
             return Answer(reached=False, detail="refused: private address")
         except (httpx.InvalidURL, UnicodeError) as error:  # the latter also when httpx decodes a redirect's xn-- name
-            return Answer(reached=connection.stands, detail=redact(f"not an address: {error}"))
+            return Answer(reached=bool(sent), detail=redact(f"not an address: {error}"))
         except _NOT_REACHED as error:
             return Answer(reached=False, detail=f"not reached: {describe(error)}")
         except (httpx.TransportError, httpx.DecodingError) as error:
             return Answer(reached=True, detail=redact(f"no proper answer: {type(error).__name__} {error}".strip()))
-        return _judge(response, body, commit_field, commit_header, health)
+
+    async def close(self) -> None:
+        if self._visitor is not None:
+            await self._visitor.close()
+
+
+class Visitor:
+    """The network by httpx, for one look: the first 64 KiB of a body are enough, and no connection is used again."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._client = httpx.AsyncClient(transport=transport, follow_redirects=False, cookies=NoCookies())
+
+    async def __call__(self, request: Request) -> Response:
+        """Unpacks the body itself: httpx would take a kilobyte to a gigabyte if the server wants it to."""
+
+        async def trace(event: str, _: dict[str, Any]) -> None:
+            if request.on_sent and event.endswith("send_request_headers.started"):
+                request.on_sent()
+
+        # TCP and TLS have a third of the time each: httpcore 1.0 leaks a connection that is cancelled in its handshake.
+        within = request.within or CONNECT_TIMEOUT
+        limits = httpx.Timeout(within, connect=min(within / 3, CONNECT_TIMEOUT))
+        headers, more = dict(request.headers), {"trace": trace}
+        body = b""
+        async with self._client.stream(
+            request.method, request.url, headers=headers, timeout=limits, extensions=more
+        ) as answer:
+            packing = answer.headers.pop("content-encoding", "identity")
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    break
+        return Response(answer.status_code, answer.headers, _unpacked(body, packing), request, answer.reason_phrase)
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _get(self, url: str, within: float, connection: _Connection) -> tuple[httpx.Response, bytes]:
-        """The answer and the first 64 KiB of its body; what is more is left unread.
-
-        It is unpacked here, not by httpx, which would take a kilobyte to a gigabyte if the server wants it to.
-        """
-        # TCP and TLS have a third of the time each: httpcore 1.0 leaks a connection that is cancelled in its handshake.
-        limits = httpx.Timeout(within, connect=min(within / 3, CONNECT_TIMEOUT))
-        body = b""
-        async with self._client.stream("GET", url, timeout=limits, extensions={"trace": connection}) as response:
-            packing = response.headers.pop("content-encoding", "identity")
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    break
-        return response, _unpacked(body, packing)
-
 
 class _Private(Exception):
     """The host is, or resolves to, an address that is not on the public internet."""
-
-
-class _Connection:
-    """Notes, as httpcore's trace callback, when a connection with its TLS stands and the request is being sent."""
-
-    def __init__(self) -> None:
-        self.stands = False
-
-    async def __call__(self, event: str, info: dict[str, Any]) -> None:  # noqa: ARG002
-        self.stands = self.stands or event.endswith("send_request_headers.started")
 
 
 class _PublicTransport(httpx.AsyncHTTPTransport):
@@ -194,13 +200,12 @@ def _unpacked(body: bytes, packing: str) -> bytes:
         raise httpx.DecodingError(str(error)) from error
 
 
-def _judge(
-    response: httpx.Response, body: bytes, field: str | None, header: str | None, health: HealthRule | None
-) -> Answer:
+def _judge(response: Response, field: str | None, header: str | None, health: HealthRule | None) -> Answer:
     said = redact(f"{response.status_code} {response.reason_phrase}".strip(), LONGEST_STATUS)
     status = response.status_code
-    if response.next_request is not None:
-        led = shown_url(str(response.next_request.url))[:LONGEST_REDIRECT]
+    body, location = response.content, response.headers.get("location")
+    if status in _REDIRECTS and location is not None:
+        led = shown_url(str(httpx.URL(response.request.url).join(location)))[:LONGEST_REDIRECT]
         return Answer(reached=True, status=status, detail=f"{said}, redirects to {led}")
     value = health_body.decode(body) if len(body) <= LARGEST_BODY else None
     if _by_edge(response, value):
@@ -218,7 +223,7 @@ def _judge(
     )
 
 
-def _by_edge(response: httpx.Response, value: Any) -> bool:
+def _by_edge(response: Response, value: Any) -> bool:
     message = _EDGE_ANSWERS.get(response.status_code)
     if response.headers.get(_EDGE_HEADER, "").strip().lower() == "true":
         return not response.is_success
@@ -229,11 +234,11 @@ def _by_edge(response: httpx.Response, value: Any) -> bool:
 
 
 def _commit(
-    response: httpx.Response, body: bytes, value: Any, field: str | None, header: str | None
+    response: Response, body: bytes, value: Any, field: str | None, header: str | None
 ) -> tuple[str | None, str]:
     """The commit that the answer names, and, when it should and does not, a remark that says so."""
     if header is not None:
-        commit = _readable(response.headers.get(header))
+        commit = _readable(response.headers.get(header.lower()))
         return commit, "" if commit else f", without a header {header}"
     if field is None:
         return None, ""

@@ -21,10 +21,9 @@ from shared.runtime.ports import Backend, Bus, Store
 from shared.runtime.secrets import Secrets
 
 if TYPE_CHECKING:
-    import httpx
-
     from shared.clients.github.client import GitHub
     from shared.clients.google_keys import GoogleKeys
+    from shared.clients.http import Network
     from shared.clients.n8n import N8n
     from shared.clients.probe import Probe
     from shared.clients.railway.client import Railway
@@ -37,7 +36,7 @@ LEASE_PER_LIMIT = 1.2
 
 
 class Services:
-    """Per instance, shared by its requests. `transports` replace the network in tests, by client name."""
+    """Per instance, shared by its requests. `networks` replace the network in tests, by client name."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class Services:
         config: config.Config,
         backend: Backend,
         *,
-        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+        networks: Mapping[str, Network] | None = None,
         token: Callable[[], str] = lambda: uuid.uuid4().hex,
         pace: Pace | None = None,
     ) -> None:
@@ -63,7 +62,7 @@ class Services:
         )
         self._kept: dict[type, object] = {}
         self._backend = backend
-        self._transports = dict(transports or {})
+        self._networks = dict(networks or {})
 
     @property
     def store(self) -> Store:
@@ -91,7 +90,7 @@ class Services:
             secrets=self.secrets,
             clock=self.clock,
             identify=self.repositories.of,
-            transport=self._transports.get("github"),
+            network=self._networks.get("github"),
         )
 
     def railway_for(self, target_config: TargetConfig) -> Railway:
@@ -115,7 +114,7 @@ class Services:
             url=self.settings.railway_api_url,
             token_kind=RailwayToken().kind,
             secrets=self.secrets,
-            transport=self._transports.get("railway"),
+            network=self._networks.get("railway"),
         )
 
     @cached_property
@@ -125,19 +124,19 @@ class Services:
 
         if self.config.n8n is None:
             return None
-        return N8n(url=self.config.n8n.url, secrets=self.secrets, transport=self._transports.get("n8n"))
+        return N8n(url=self.config.n8n.url, secrets=self.secrets, network=self._networks.get("n8n"))
 
     @cached_property
     def probe(self) -> Probe:
         from shared.clients.probe import Probe  # noqa: PLC0415 - as above
 
-        return Probe(allow_loopback=self.settings.signalbox_allow_loopback, transport=self._transports.get("probe"))
+        return Probe(allow_loopback=self.settings.signalbox_allow_loopback, network=self._networks.get("probe"))
 
     @cached_property
     def google_keys(self) -> GoogleKeys:
         from shared.clients.google_keys import GoogleKeys  # noqa: PLC0415 - as above
 
-        return GoogleKeys(clock=self.clock, transport=self._transports.get("google"))
+        return GoogleKeys(clock=self.clock, network=self._networks.get("google"))
 
     def terms(self, target: str) -> Terms:
         """What a run of the target is judged by now; the default policy for a target that is no longer configured."""

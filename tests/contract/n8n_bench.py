@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from msgspec import Struct
+from networks import straight_to
 from real_n8n import RealN8n
 from upstream import ANTHROPIC_KEY, BOT, GITHUB_TOKEN, Upstream
 
@@ -20,6 +21,7 @@ from local.n8n.files import Document, Filling
 from local.world.n8n.server import N8nWorld
 from local.world.n8n.versions import Version
 from local.world.telegram import TelegramWorld
+from shared.clients.http import Network
 from shared.clients.n8n import N8n
 from shared.runtime.clock import SystemClock
 from shared.runtime.secrets import Secrets
@@ -36,7 +38,7 @@ class Bench(Struct):
     api_key: str
     telegram: TelegramWorld
     settings: dict[str, str]
-    transport: httpx.AsyncBaseTransport | None
+    network: Network | None
     raw: httpx.AsyncClient
     api: Api
     webhooks: N8n
@@ -108,12 +110,13 @@ async def open_bench(
     api_key: str,
     telegram: TelegramWorld,
     upstream: str,
-    transport: httpx.AsyncBaseTransport | None = None,
+    network: Network | None = None,
 ) -> AsyncIterator[Bench]:
     """With the credentials made that are missing."""
     token = {"N8N_API": TOKEN}
-    api = Api(url=url, key=api_key, transport=transport)
-    webhooks = N8n(url=url, secrets=Secrets(EnvironmentSecrets(token), SystemClock()), transport=transport)
+    api = Api(url=url, key=api_key, network=network)
+    webhooks = N8n(url=url, secrets=Secrets(EnvironmentSecrets(token), SystemClock()), network=network)
+    transport = straight_to(network) if network else None
     headers = {"X-N8N-API-KEY": api_key}
     async with httpx.AsyncClient(base_url=url, headers=headers, transport=transport, timeout=30.0) as raw:
         known = {credential.name for credential in await api.credentials()}
@@ -123,7 +126,7 @@ async def open_bench(
         settings = settings_for(upstream)
         filling = Filling(settings=settings, credentials=await api.credentials())
         server = Server(api, webhooks, filling)
-        yield Bench(version, url, api_key, telegram, settings, transport, raw, api, webhooks, server, token)
+        yield Bench(version, url, api_key, telegram, settings, network, raw, api, webhooks, server, token)
     await api.close()
     await webhooks.close()
 
@@ -132,8 +135,7 @@ async def open_bench(
 async def simulated(version: Version) -> AsyncIterator[Bench]:
     telegram, key = TelegramWorld(token=BOT), "an-api-key"
     world = N8nWorld(token=TOKEN, path=None, telegram=telegram, api_key=key, chat=CHAT, version=version)
-    transport = httpx.ASGITransport(app=world.app)
-    async with open_bench(version, "http://n8n.test", key, telegram, "http://nowhere.test", transport) as bench:
+    async with open_bench(version, "http://n8n.test", key, telegram, "http://nowhere.test", world.app) as bench:
         await bench.server.push(files.load())
         yield bench
 

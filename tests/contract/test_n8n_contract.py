@@ -400,11 +400,11 @@ async def test_what_is_changed_by_a_push_answers_from_then_on(bench: Bench) -> N
 
 @pytest.mark.parametrize("key", ["", "another-key"])
 async def test_a_wrong_api_key_is_refused(bench: Bench, key: str) -> None:
-    api = Api(url=bench.url, key=key, transport=bench.transport)
+    api = Api(url=bench.url, key=key, network=bench.network)
     with pytest.raises(Unauthorized, match="401"):
         await api.workflows()
     await api.close()
-    async with open_bench(bench.version, bench.url, bench.api_key, bench.telegram, "http://x", bench.transport) as fine:
+    async with open_bench(bench.version, bench.url, bench.api_key, bench.telegram, "http://x", bench.network) as fine:
         assert await fine.api.workflows()
 
 
@@ -484,7 +484,7 @@ async def test_an_active_workflow_is_deleted(bench: Bench, name: str) -> None:
         await bench.api.deactivate(ids[0])
         answer = await bench.raw.delete(f"/api/v1/workflows/{ids[0]}")
         # A real one may be quicker than the next request.
-        assert answer.status_code in ((200, 409) if bench.transport is None else (409,))
+        assert answer.status_code in ((200, 409) if bench.network is None else (409,))
         if answer.status_code == 409:
             said = "Workflow is still being unpublished. Please try again in a few moments."
             assert answer.json()["message"] == said

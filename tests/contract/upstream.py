@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
 from threads import in_a_thread
 
+from local.emulation.serving import served_by
+from local.world import web
 from local.world.faults import Faulty
 from local.world.telegram import TelegramWorld
+from local.world.web import Request, Response, Route, Router
+from shared.clients import http
 
 BOT = "123456:a-telegram-token"
 ANTHROPIC_KEY = "an-anthropic-key"
@@ -49,15 +49,16 @@ class Upstream:
         self.no_diff = 0
         """The status with which a diff is refused."""
         self.url = ""
-        routes = [
-            Route("/anthropic/v1/messages", self._messages, methods=["POST"]),
-            Route("/github/user", self._user),
-            Route("/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment, methods=["GET", "POST"]),
-            Route("/github/repos/{owner}/{name}/pulls/{number:int}", self._pull),
-            Route("/github/repos/{owner}/{name}/pulls/{number:int}/files", self._files),
-            Mount("/telegram", self.telegram.app),
+        routes: list[Route] = [
+            ("POST", "/anthropic/v1/messages", self._messages),
+            ("GET", "/github/user", self._user),
+            ("GET", "/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment),
+            ("POST", "/github/repos/{owner}/{name}/issues/{number:int}/comments", self._comment),
+            ("GET", "/github/repos/{owner}/{name}/pulls/{number:int}", self._pull),
+            ("GET", "/github/repos/{owner}/{name}/pulls/{number:int}/files", self._files),
         ]
-        self.app = Faulty(Starlette(routes=routes))
+        routes += [(method, "/telegram/{path:path}", self._telegram) for method in ("GET", "POST")]
+        self.app = Faulty(Router(routes))
 
     def forget(self) -> None:
         """As at the beginning, for the next test."""
@@ -74,27 +75,27 @@ class Upstream:
 
     @contextlib.contextmanager
     def served(self) -> Iterator[Upstream]:
-        with in_a_thread(self.app) as self.url:
+        with in_a_thread(served_by(self.app)) as self.url:
             yield self
 
     async def _messages(self, request: Request) -> Response:
         if request.headers.get("x-api-key") != ANTHROPIC_KEY:
-            return JSONResponse({"type": "error", "error": {"message": "invalid x-api-key"}}, 401)
+            return web.json({"type": "error", "error": {"message": "invalid x-api-key"}}, 401)
         if request.headers.get("anthropic-version") != "2023-06-01":
-            return JSONResponse({"type": "error", "error": {"message": "anthropic-version: needed"}}, 400)
-        asked = await request.json()
+            return web.json({"type": "error", "error": {"message": "anthropic-version: needed"}}, 400)
+        asked = request.json()
         self.asked.append(asked)
         await asyncio.sleep(self.thinks)
         content = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": self.answer}] if self.answer else []
-        return JSONResponse({"type": "message", "role": "assistant", "model": asked["model"], "content": content})
+        return web.json({"type": "message", "role": "assistant", "model": asked["model"], "content": content})
 
     async def _comment(self, request: Request) -> Response:
         if request.headers.get("authorization") != GITHUB_TOKEN:
-            return JSONResponse({"message": "Bad credentials"}, 401)
+            return web.json({"message": "Bad credentials"}, 401)
         if request.method == "GET":
-            page, size = int(request.query_params.get("page", 1)), int(request.query_params["per_page"])
-            return JSONResponse(self.comments[(page - 1) * size : page * size])
-        number, body = request.path_params["number"], (await request.json())["body"]
+            page, size = int(request.query.get("page", 1)), int(request.query["per_page"])
+            return web.json(self.comments[(page - 1) * size : page * size])
+        number, body = request.path_params["number"], request.json()["body"]
         made = {
             "id": len(self.comments) + 1,
             "body": body,
@@ -102,21 +103,26 @@ class Upstream:
             "html_url": f"https://github.test/{number}#{len(self.comments)}",
         }
         self.comments.append(made)
-        return JSONResponse(made, 201)
+        return web.json(made, 201)
 
     async def _user(self, request: Request) -> Response:
         if request.headers.get("authorization") != GITHUB_TOKEN:
-            return JSONResponse({"message": "Bad credentials"}, 401)
-        return JSONResponse({"login": "signalbox-reviews", "id": OWN_ID, "type": "User"})
+            return web.json({"message": "Bad credentials"}, 401)
+        return web.json({"login": "signalbox-reviews", "id": OWN_ID, "type": "User"})
 
     async def _pull(self, request: Request) -> Response:
         if request.headers.get("authorization") != GITHUB_TOKEN:
-            return JSONResponse({"message": "Bad credentials"}, 401)
+            return web.json({"message": "Bad credentials"}, 401)
         if request.headers["accept"] == "application/vnd.github.diff":
-            return JSONResponse(TOO_LARGE, self.no_diff) if self.no_diff else PlainTextResponse(DIFF)
-        return JSONResponse({"number": 7, "title": TITLE, "body": None, "changed_files": 350, "head": {"sha": HEAD}})
+            return web.json(TOO_LARGE, self.no_diff) if self.no_diff else web.text(DIFF)
+        return web.json({"number": 7, "title": TITLE, "body": None, "changed_files": 350, "head": {"sha": HEAD}})
 
     async def _files(self, request: Request) -> Response:
         if request.headers.get("authorization") != GITHUB_TOKEN:
-            return JSONResponse({"message": "Bad credentials"}, 401)
-        return JSONResponse(FILES[: int(request.query_params["per_page"])])
+            return web.json({"message": "Bad credentials"}, 401)
+        return web.json(FILES[: int(request.query["per_page"])])
+
+    async def _telegram(self, request: Request) -> Response:
+        url = request.url.replace("/telegram/", "/", 1)
+        answer = await self.telegram.app(http.Request(request.method, url, request.headers, request.body))
+        return Response(answer.status_code, answer.content, answer.headers)

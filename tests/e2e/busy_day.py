@@ -11,7 +11,7 @@ import httpx
 from msgspec import Struct
 
 from functions.webhooks import github
-from local.world.vendors import Vendors
+from local.emulation.vendors import ServedVendors
 from shared.core.events import Event
 from shared.core.target_config import TargetConfig
 
@@ -47,7 +47,7 @@ def configuration(repositories: int, n8n: str) -> str:
     return "\n".join(text)
 
 
-def furnish(vendors: Vendors, serving_commit: str) -> None:
+def furnish(vendors: ServedVendors, serving_commit: str) -> None:
     """Every configured repository with its people and rules, and every service with an application that answers."""
     vendors.furnish(serving_commit=serving_commit)
     for target in vendors.configured.targets:
@@ -71,7 +71,7 @@ class Sent(Struct):
 class Senders:
     """GitHub's and Railway's machines that send webhooks: some of GitHub's arrive twice, or once more later."""
 
-    def __init__(self, url: str, vendors: Vendors, chance: random.Random, *, patient: bool) -> None:
+    def __init__(self, url: str, vendors: ServedVendors, chance: random.Random, *, patient: bool) -> None:
         """`patient`: nobody presses "Redeliver" on GitHub for what was not taken."""
         self.sent: list[Sent] = []
         self._url = url
@@ -145,7 +145,7 @@ def _worst(answers: list[int | BaseException]) -> int:
 class People:
     """Everybody with a pull request, all at once, within so many seconds."""
 
-    def __init__(self, vendors: Vendors, places: tuple[TargetConfig, ...], chance: random.Random) -> None:
+    def __init__(self, vendors: ServedVendors, places: tuple[TargetConfig, ...], chance: random.Random) -> None:
         self._github = vendors.github
         self._railway = vendors.railway
         self._places = places

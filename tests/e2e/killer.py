@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from e2e.processes import Program
 
+from local.emulation.vendors import ServedVendors
 from local.world.faults import Faulty
-from local.world.vendors import Vendors
 
 DOWN_FOR = 0.5
 """Seconds at most until a killed process is started again."""
@@ -20,7 +20,7 @@ DOWN_FOR = 0.5
 class Killer:
     """Kills programs at random, and when they call a vendor: what they asked for is done, and nobody hears of it."""
 
-    def __init__(self, programs: Mapping[str, Program], vendors: Vendors, chance: random.Random) -> None:
+    def __init__(self, programs: Mapping[str, Program], vendors: ServedVendors, chance: random.Random) -> None:
         self.killed: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()
         self._programs = programs

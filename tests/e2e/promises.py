@@ -13,9 +13,9 @@ from itertools import pairwise
 from e2e.busy_day import Senders
 from msgspec import Struct
 
+from local.emulation.vendors import ServedVendors
 from local.world.github.model import PASSED, PullRequest
 from local.world.railway.deployment import Plan
-from local.world.vendors import Vendors
 from shared.core import commands, notices
 from shared.core.events import CommentWritten, PullRequestMerged
 from shared.core.reasons import Reason
@@ -48,7 +48,7 @@ class Day(Struct, frozen=True, kw_only=True):
     runs: Sequence[Run]
     targets: Sequence[Target]
     places: Sequence[TargetConfig]
-    vendors: Vendors
+    vendors: ServedVendors
     senders: Senders
     kills: Mapping[str, int]
 

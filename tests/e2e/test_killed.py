@@ -31,9 +31,10 @@ from local.demo.driver import PREVIOUS_COMMIT
 from local.emulation.backends import KINDS, Kind
 from local.emulation.host import NOWHERE
 from local.emulation.topics import create_topics_and_subscriptions
+from local.emulation.vendors import ServedVendors
 from local.operating.workplace import CONFIGURATION, Left, Place, leave_behind, open_place
 from local.topology import Delivery
-from local.world.vendors import APP_ID, Vendors, made_up_secrets, make_keys, variable
+from local.world.vendors import APP_ID, made_up_secrets, make_keys, variable
 from shared.core.run import Run
 from shared.core.target import Target
 from shared.runtime import config, secrets
@@ -144,7 +145,7 @@ class Scene:
         place: Place,
         programs: Mapping[str, Program],
         addresses: Mapping[str, str],
-        vendors: Vendors,
+        vendors: ServedVendors,
     ) -> None:
         self.seed = seed
         self.place = place
@@ -236,7 +237,7 @@ async def running(form: Form, seed: int, google: Mapping[str, str] | None, folde
     keys = make_keys()
     values = {**made_up_secrets(), variable(secrets.GITHUB_APP_PRIVATE_KEY): keys.private}
     configured = config.parse(configuration(form.repositories, NOWHERE))
-    vendors = Vendors(SystemClock(), values, keys.public, configured, pace=0.25)
+    vendors = ServedVendors(SystemClock(), values, keys.public, configured, pace=0.25)
     ports = processes.free_ports([function.name for function in topology.load().functions])
     addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     async with vendors.running({}):
@@ -270,7 +271,7 @@ async def running(form: Form, seed: int, google: Mapping[str, str] | None, folde
             yield scene
 
 
-def _environment(folder: Path, backend: Kind, vendors: Vendors) -> dict[str, str]:
+def _environment(folder: Path, backend: Kind, vendors: ServedVendors) -> dict[str, str]:
     factory = "open_backend" if backend == "embedded" else "open_emulated"
     return {
         "SIGNALBOX_BACKEND": f"local.emulation.backend:{factory}",

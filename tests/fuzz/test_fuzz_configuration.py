@@ -15,6 +15,7 @@ from fuzz.inputs import fuzzed, mutated, odd_texts, paths_of, whole_texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import asdict
+from networks import replying
 
 from local.world.clock import VirtualClock
 from shared.errors import ConfigError
@@ -25,7 +26,7 @@ from shared.runtime.services import Services
 from shared.runtime.settings import Settings
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-OUT = httpx.MockTransport(lambda _: httpx.Response(500))
+OUT = replying(lambda _: httpx.Response(500))
 FULL = tomllib.loads("""
 railway = { token = "project" }
 n8n = { url = "https://n8n.test", notification = "signalbox-notification" }
@@ -165,7 +166,7 @@ def test_any_environment_is_read_or_refused(environ):
 
 def services_of(configured: Config, given: Settings | None = None) -> Services:
     backend: Any = Backend(store=None, bus=None, secrets=None, clock=VirtualClock(NOW))  # type: ignore[arg-type]
-    return Services(given or Settings(), configured, backend, transports={"github": OUT, "railway": OUT, "n8n": OUT})
+    return Services(given or Settings(), configured, backend, networks={"github": OUT, "railway": OUT, "n8n": OUT})
 
 
 def expect_clients(services: Services) -> None:

@@ -17,16 +17,19 @@ from fuzz.calling import Server
 from fuzz.inputs import fuzzed, mutated, spoilings, text_of, values, whole_texts
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import replying
 from unit.functions.scene import START
 
 from local.emulation.secrets import EnvironmentSecrets
+from local.emulation.serving import served_by
 from local.simulation.lean import replaced
 from local.world.vendors import APP_ID, ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
 from shared.clients.github.app import GitHubApp
 from shared.clients.github.client import GitHub
 from shared.clients.github.operator import GitHubOperator
+from shared.clients.http import Internet, Network
 from shared.clients.n8n import N8n
-from shared.clients.probe import Probe
+from shared.clients.probe import Probe, Visitor
 from shared.clients.railway.client import Railway
 from shared.core.observed import Answer
 from shared.errors import TransientError, VendorError
@@ -109,8 +112,8 @@ other_bodies = st.sampled_from(
 class Spoiled(httpx.AsyncBaseTransport):
     """The vendor, whose first answers are drawn; `sent` tells them, for a failure's text."""
 
-    def __init__(self, app: Any, draw: Callable[..., Any]) -> None:
-        self._real = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    def __init__(self, network: Network, draw: Callable[..., Any]) -> None:
+        self._real = httpx.ASGITransport(app=served_by(network), raise_app_exceptions=False)
         self._draw = draw
         self._left = SPOILED
 
@@ -215,19 +218,19 @@ def secrets_of(server: Server) -> Secrets:
     return Secrets(EnvironmentSecrets(server.scene.secrets), server.scene.clock)
 
 
-def a_github(server: Server, transport: httpx.AsyncBaseTransport) -> GitHub:
+def a_github(server: Server, network: Network) -> GitHub:
     clock = server.scene.clock
     url = "https://api.github.com"
-    return GitHub(base_url=url, app_id=APP_ID, secrets=secrets_of(server), clock=clock, transport=transport)
+    return GitHub(base_url=url, app_id=APP_ID, secrets=secrets_of(server), clock=clock, network=network)
 
 
-def a_railway(server: Server, transport: httpx.AsyncBaseTransport) -> Railway:
+def a_railway(server: Server, network: Network) -> Railway:
     url = "https://backboard.railway.com/graphql/v2"
-    return Railway(url=url, token_kind="account", secrets=secrets_of(server), transport=transport)
+    return Railway(url=url, token_kind="account", secrets=secrets_of(server), network=network)
 
 
-def an_n8n(server: Server, transport: httpx.AsyncBaseTransport) -> N8n:
-    return N8n(url="https://n8n.test", secrets=secrets_of(server), transport=transport)
+def an_n8n(server: Server, network: Network) -> N8n:
+    return N8n(url="https://n8n.test", secrets=secrets_of(server), network=network)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -278,30 +281,30 @@ def test_what_was_found(server, found):
     async def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(status, headers=headers, stream=_Stream(body))
 
-    transport = httpx.MockTransport(answer)
+    network = replying(answer)
     for make, calls in ((a_github, GITHUB), (a_railway, RAILWAY), (an_n8n, N8N)):
         for call in calls.values():
-            server.run(attempt(make(server, transport), call))
+            server.run(attempt(make(server, network), call))
 
 
 @fuzzed(250)
 @given(name=st.sampled_from(sorted(GITHUB)), data=st.data())
 def test_github(server, name, data):
-    client = a_github(server, Spoiled(server.scene.github.app, data.draw))
+    client = a_github(server, Internet(transport=Spoiled(server.scene.github.app, data.draw)))
     server.run(attempt(client, GITHUB[name]))
 
 
 @fuzzed(200)
 @given(name=st.sampled_from(sorted(RAILWAY)), data=st.data())
 def test_railway(server, name, data):
-    client = a_railway(server, Spoiled(server.scene.railway.app, data.draw))
+    client = a_railway(server, Internet(transport=Spoiled(server.scene.railway.app, data.draw)))
     server.run(attempt(client, RAILWAY[name]))
 
 
 @fuzzed(120)
 @given(name=st.sampled_from(sorted(N8N)), data=st.data())
 def test_n8n(server, name, data):
-    client = an_n8n(server, Spoiled(server.scene.n8n.app, data.draw))
+    client = an_n8n(server, Internet(transport=Spoiled(server.scene.n8n.app, data.draw)))
     server.run(attempt(client, N8N[name]))
 
 
@@ -314,7 +317,7 @@ def test_n8n(server, name, data):
 )
 def test_the_health_probe(server, data, url, field, name):
     async def look() -> Answer:
-        probe = Probe(transport=Spoiled(server.scene.application, data.draw))
+        probe = Probe(network=Visitor(Spoiled(server.scene.application, data.draw)))
         try:
             return await probe.look(url, timeout=5, commit_field=field, commit_header=name)
         finally:

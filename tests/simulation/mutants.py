@@ -214,7 +214,7 @@ def _no_head() -> list[Replacement]:
         url = f"/repos/{repository}/pulls/{number}/merge"
         body = {"merge_method": method}
         response = await github.app.request("PUT", url, repository=repository, changes=True, json=body)
-        return str(response.json()["sha"])
+        return str(msgspec.json.decode(response.content)["sha"])
 
     return [(GitHub, "merge", merge)]
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from click.testing import CliRunner, Result
 from unit.functions.scene import RecordingBus
@@ -46,8 +45,8 @@ def ask(world: GitHubWorld, *words: str) -> Result:
         secrets=EnvironmentSecrets({"GITHUB_APP_PRIVATE_KEY": KEYS.private}),
         clock=world.clock,
     )
-    transports = {"github": httpx.ASGITransport(app=world.app)}
-    services.install(Services(Settings(github_app_id=APP_ID), Config(targets=()), backend, transports=transports))
+    networks = {"github": world.app}
+    services.install(Services(Settings(github_app_id=APP_ID), Config(targets=()), backend, networks=networks))
     return CliRunner().invoke(github, words)
 
 

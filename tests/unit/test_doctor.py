@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 from msgspec.structs import replace
+from networks import replying
 from unit.functions.scene import START, TARGET, Scene, opened
 
 from functions.webhooks.github import listened_to
@@ -554,7 +555,7 @@ project_id = "{PROJECT}"
 service_id = "{SERVICE}"
 environments.production.environment_id = "{ENVIRONMENT}"
 """
-NOBODY = {name: httpx.MockTransport(lambda _: httpx.Response(503)) for name in ("github", "railway", "n8n")}
+NOBODY = {name: replying(lambda _: httpx.Response(503)) for name in ("github", "railway", "n8n")}
 
 
 async def test_every_problem_of_the_configuration_is_told_at_once(tmp_path: Path) -> None:
@@ -563,7 +564,7 @@ async def test_every_problem_of_the_configuration_is_told_at_once(tmp_path: Path
         tmp_path, wrong, SIGNALBOX_VISIBLE="soon", SIGNALBOX_LOG_LEVEL="LOUD", GITHUB_APP_ID="", RAILWAY_API=""
     )
 
-    told = await examine(environ, transports=NOBODY)
+    told = await examine(environ, networks=NOBODY)
 
     details = [one.detail for one in told if one.subject is Subject.CONFIGURATION]
     wanted = ("SIGNALBOX_LOG_LEVEL", "SIGNALBOX_VISIBLE", ".services.web: Object", 'repositories."shop"', "n8n: Obj")
@@ -574,7 +575,7 @@ async def test_every_problem_of_the_configuration_is_told_at_once(tmp_path: Path
 
 
 async def test_what_does_not_need_the_targets_is_looked_at_without_them(tmp_path: Path) -> None:
-    told = await examine(environment(tmp_path, "nonsense =", GITHUB_APP_ID=""), transports=NOBODY)
+    told = await examine(environment(tmp_path, "nonsense =", GITHUB_APP_ID=""), networks=NOBODY)
 
     states = {one.subject: one.state for one in told}
     assert [one.detail for one in told if "GITHUB_APP_ID: is not set" in one.detail]
@@ -586,7 +587,7 @@ async def test_what_does_not_need_the_targets_is_looked_at_without_them(tmp_path
 async def test_a_backend_that_cannot_be_opened(tmp_path: Path) -> None:
     environ = environment(tmp_path, GOOD, SIGNALBOX_BACKEND="")
 
-    told = await examine(environ, transports=NOBODY)
+    told = await examine(environ, networks=NOBODY)
 
     assert (told[0].subject, told[0].state) == (Subject.CONFIGURATION, "failed")
     assert "GOOGLE_CLOUD_PROJECT" in told[0].detail
@@ -595,7 +596,7 @@ async def test_a_backend_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 async def test_a_good_configuration_names_its_targets(tmp_path: Path) -> None:
-    told = await examine(environment(tmp_path, GOOD), transports=NOBODY)
+    told = await examine(environment(tmp_path, GOOD), networks=NOBODY)
 
     assert (told[0].state, told[0].detail) == ("ok", f"{tmp_path / 'signalbox.toml'}: {TARGET}")
     assert {one.state for one in told if one.subject is Subject.RAILWAY_BRANCH} == {"failed"}
@@ -604,7 +605,7 @@ async def test_a_good_configuration_names_its_targets(tmp_path: Path) -> None:
 async def test_a_probation_that_nothing_watches_is_pointed_out(tmp_path: Path) -> None:
     in_vain = "policy = { watch = false, probation = 600 }\n" + GOOD
 
-    told = await examine(environment(tmp_path, in_vain), transports=NOBODY)
+    told = await examine(environment(tmp_path, in_vain), networks=NOBODY)
 
     assert [one.detail for one in told if one.state == "warning" and one.subject is Subject.CONFIGURATION] == [
         f"{TARGET}: probation = 600 has no effect with watch = false: nothing is checked"
@@ -614,7 +615,7 @@ async def test_a_probation_that_nothing_watches_is_pointed_out(tmp_path: Path) -
 async def test_a_renamed_setting_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.config.RENAMED", {"soak": "bake"})
 
-    told = await examine(environment(tmp_path, "policy = { soak = 5 }\n" + GOOD), transports=NOBODY)
+    told = await examine(environment(tmp_path, "policy = { soak = 5 }\n" + GOOD), networks=NOBODY)
 
     assert [one.detail for one in told if one.state == "warning" and one.subject is Subject.CONFIGURATION] == [
         f"{tmp_path / 'signalbox.toml'}: policy.soak is called bake now; rename it, though it still works"

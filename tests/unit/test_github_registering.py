@@ -20,7 +20,7 @@ from vendors.github import OPERATIONS
 from functions.webhooks import github
 from local.cli.github_app import github_app
 from local.doctor.github import LISTENED_TO, NEEDED, PATH
-from local.emulation.serving import bind, served, url_of
+from local.emulation.serving import bind, served, served_by, url_of
 from local.github_app import credentials
 from local.github_app.manifest import NOWHERE, WORKFLOWS, manifest
 from local.github_app.page import Page
@@ -209,7 +209,7 @@ async def clicked(output: asyncio.StreamReader, world: GitHubWorld) -> None:
 async def test_one_click_makes_the_app_and_leaves_its_credentials_in_files(tmp_path: Path) -> None:
     world = GitHubWorld(clock=SystemClock(), webhook_secret="")
     listening, folder = bind(), tmp_path / "credentials"
-    async with served((world.app, listening)):
+    async with served((served_by(world.app), listening)):
         program = await asyncio.create_subprocess_exec(
             *(Path(sys.executable).with_name("signalbox"), "github-app", "create"),
             *("--out", str(folder)),
@@ -235,7 +235,7 @@ async def test_one_click_makes_the_app_and_leaves_its_credentials_in_files(tmp_p
 def test_a_code_that_github_does_not_take_is_told(tmp_path: Path) -> None:
     async def refused() -> Result:
         world, listening = GitHubWorld(clock=SystemClock(), webhook_secret=""), bind()
-        async with served((world.app, listening)):
+        async with served((served_by(world.app), listening)):
             words = ("convert", "made-up", "--out", str(tmp_path))
             return await asyncio.to_thread(ran, *words, GITHUB_API_URL=url_of(listening))
 

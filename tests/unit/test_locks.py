@@ -40,7 +40,7 @@ def test_there_is_a_lock_for_each_function_and_no_other() -> None:
 
 
 def test_imports_are_found_wherever_they_stand_except_where_only_type_checkers_look() -> None:
-    assert imported(["shared.clients.github.app"]) == {"cryptography.exceptions", "httpx", "jwt", "msgspec"}
+    assert imported(["shared.clients.github.app"]) == {"cryptography.exceptions", "jwt", "msgspec"}
     assert imported(["shared.runtime.services"]) == set()
     assert {"google.cloud.firestore_v1.types", "google.api_core.exceptions"} <= imported(["shared.cloud.firestore"])
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from networks import replying
 from unit.functions.scene import TARGET, RecordingBus, Scene, ScriptedStore, opened
 
 from local.emulation.secrets import EnvironmentSecrets
@@ -235,7 +236,7 @@ async def test_closing_closes_what_was_opened_and_nothing_else() -> None:
         Settings(),
         with_n8n,
         Backend(store=parts.store, bus=bus, secrets=parts.secrets, clock=parts.clock),
-        transports={"probe": httpx.MockTransport(lambda _: httpx.Response(200))},
+        networks={"probe": replying(lambda _: httpx.Response(200))},
     )
     assert (await services.probe.look("https://x.test/", timeout=1)).healthy
     assert services.n8n is not None
@@ -243,7 +244,7 @@ async def test_closing_closes_what_was_opened_and_nothing_else() -> None:
     assert bus.closed
     assert "github" not in services.__dict__
     with pytest.raises(RuntimeError, match="closed"):
-        await services.probe.look("https://x.test/", timeout=1)
+        await services.n8n.registered("x")
 
 
 @pytest.mark.parametrize("function", ["webhooks", "dispatch", "console"])

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 from click.testing import CliRunner
+from networks import replying
 from unit.functions.scene import Scene, opened
 
 from local.cli.smoke_test import smoke_test
 from local.operating.smoke import BETWEEN, problems
+from shared.clients.http import Internet
 
 CONSOLE, WEBHOOK = "https://console.test", "https://webhooks.test/github-webhook"
 Answers = Callable[[httpx.Request], httpx.Response]
@@ -38,8 +40,8 @@ async def looked(*answers: Answers, within: float = 0, token: str = "t") -> tupl
         requests.append(request)
         return left[min((len(requests) - 1) // 2, len(left) - 1)](request)
 
-    transport = httpx.MockTransport(answer)
-    found = await problems(CONSOLE, WEBHOOK, token=token, within=within, transport=transport, pause=pauses)
+    network = replying(answer)
+    found = await problems(CONSOLE, WEBHOOK, token=token, within=within, network=network, pause=pauses)
     asked = [request for request in requests if request.url.path == "/health"]
     assert {request.headers.get("authorization") for request in asked} == {f"Bearer {token}" if token else None}
     return found, pauses.taken
@@ -98,8 +100,8 @@ async def scene() -> AsyncIterator[Scene]:
 
 async def test_the_real_functions_pass_and_a_store_that_is_down_is_told(scene: Scene) -> None:
     async def found() -> list[str]:
-        transport = httpx.ASGITransport(app=scene.functions)
-        return await problems(CONSOLE, WEBHOOK, token="t", within=0, transport=transport)
+        network = Internet(transport=httpx.ASGITransport(app=scene.functions))
+        return await problems(CONSOLE, WEBHOOK, token="t", within=0, network=network)
 
     assert await found() == []
     scene.store.down = True

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from starlette.types import Receive, Scope, Send
+from networks import replying
 from threads import in_a_thread
 
 from local.cli import main
+from local.emulation.serving import served_by
 from local.n8n import delivery, files
 from local.n8n.api import Api
 from local.world.faults import Fault
@@ -23,6 +24,7 @@ from local.world.n8n.server import CHAT, N8nWorld
 from local.world.n8n.versions import NEWEST, RULES, Version
 from local.world.n8n.webhooks import Webhooks
 from local.world.telegram import TelegramWorld
+from shared.clients.http import Request, Response
 from shared.clients.n8n import N8n as N8nClient
 from shared.errors import ConfigError, Refused
 from shared.runtime.config import N8n
@@ -85,14 +87,14 @@ class Address:
     world: N8nWorld
     url: str
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.world.app(scope, receive, send)
+    async def network(self, sent: Request) -> Response:
+        return await self.world.app(sent)
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[Address]:
     address = Address()
-    with in_a_thread(address) as address.url:
+    with in_a_thread(served_by(address.network)) as address.url:
         yield address
 
 
@@ -447,7 +449,7 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, text: str, sai
 
 
 async def test_a_workflow_that_is_no_object_is_refused() -> None:
-    api = Api(url="http://n8n.test", key="k", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=[])))
+    api = Api(url="http://n8n.test", key="k", network=replying(lambda _: httpx.Response(200, json=[])))
     with pytest.raises(Refused, match="of another form"):
         await api.workflow("1")
     await api.close()

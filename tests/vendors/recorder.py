@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Struct
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from local.world.faults import Faulty
+from local.world.web import Handler, Request, Response
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
@@ -42,42 +42,20 @@ class Recorder:
             self.listen(vendor)
 
     def listen(self, vendor: Faulty) -> None:
-        vendor.app = functools.partial(self._pass, vendor.app)
+        vendor.handler = functools.partial(self._pass, vendor.handler)
 
-    async def _pass(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        asked, answered = bytearray(), bytearray()
-        start: dict[str, Any] = {}
-        read = False
-
-        async def listen() -> Message:
-            nonlocal read
-            read = True
-            message = await receive()
-            asked.extend(message.get("body", b""))
-            return message
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-            answered.extend(message.get("body", b""))
-            await send(message)
-
-        await app(scope, listen, answer)
-        if not read:  # refused by its path alone
-            await listen()
+    async def _pass(self, handler: Handler, request: Request) -> Response:
+        answer = await handler(request)
         self.exchanges.append(
             Exchange(
-                method=scope["method"],
-                path=scope["raw_path"].decode(),
-                query=tuple(parse_qsl(scope["query_string"].decode(), keep_blank_values=True)),
-                headers=_headers(scope["headers"]),
-                body=bytes(asked),
-                status=start["status"],
-                answer_headers=_headers(start["headers"]),
-                answer=bytes(answered),
+                method=request.method,
+                path=request.parts.path,
+                query=tuple(parse_qsl(request.parts.query, keep_blank_values=True)),
+                headers=request.headers,
+                body=request.body,
+                status=answer.status,
+                answer_headers=answer.headers,
+                answer=answer.body,
             )
         )
-
-
-def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+        return answer

@@ -69,11 +69,11 @@ def _connects(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     if isinstance(node.func, ast.Name):
-        return node.func.id == "open_client"
+        return node.func.id == "HttpClient"
     if not isinstance(node.func, ast.Attribute):
         return False
     of_httpx = isinstance(node.func.value, ast.Name) and node.func.value.id == "httpx"
-    return node.func.attr == "request" or (of_httpx and node.func.attr in _OPENERS)
+    return node.func.attr in ("request", "send", "exchange") or (of_httpx and node.func.attr in _OPENERS)
 
 
 def _path(node: ast.expr) -> str | None:

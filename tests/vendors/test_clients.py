@@ -23,6 +23,7 @@ NO_VENDOR = {
     "local/emulation/backends.py",
     "local/emulation/emulators.py",
     "local/emulation/host.py",
+    "local/emulation/vendors.py",
     "local/operating/smoke.py",
     "shared/clients/google_keys.py",
     "shared/clients/http.py",
@@ -45,7 +46,7 @@ def test_whoever_speaks_to_a_vendor_has_a_contract() -> None:
 
 def test_a_client_that_nobody_knows_is_noticed(tmp_path: Path) -> None:
     texts = {
-        "pager.py": "client = open_client('https://pager.example')",
+        "pager.py": "client = HttpClient('https://pager.example')",
         "chat.py": "import httpx\nhttpx.post('https://chat.example')",
         "stars.py": "async def stars(services):\n    await services.github.app.request('GET', '/stars')",
         "quiet.py": "import httpx\nraise httpx.ReadError('nothing is asked')",

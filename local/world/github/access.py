@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
-from starlette.requests import Request
 
 from local.world.github.model import Ids, Repository
 from local.world.github.payloads import JSON, client_id, installation_id, stamp
+from local.world.web import Request
 from shared.runtime.ports import Clock
 
 TOKEN_LIFETIME = timedelta(hours=1)
@@ -89,12 +89,7 @@ class Access:
 
     def check_app(self, request: Request) -> None:
         """RS256 by our key, issued by the App in the past, for at most ten minutes from now."""
-        key = self.public_key_pem
-        options: Any = {"verify_signature": key is not None, "verify_exp": False, "verify_iat": False}
-        try:
-            claims = jwt.decode(_bearer(request), key or "", algorithms=["RS256"], options=options)
-        except jwt.InvalidTokenError as error:
-            raise Problem(401, "A JSON web token could not be decoded") from error
+        claims = self._claims(_bearer(request))
         now = self._clock.now().timestamp()
         if claims.get("iss") not in self._own_ids():
             raise Problem(401, "Integration not found")
@@ -102,6 +97,19 @@ class Access:
             raise Problem(401, "'Expiration time' claim ('exp') is too far in the future or in the past")
         if claims.get("iat", now + 1) > now:
             raise Problem(401, "'Issued at' claim ('iat') must be an Integer representing the past")
+
+    def _claims(self, token: str) -> JSON:
+        """Without a key there is nothing to check the signature by."""
+        key = self.public_key_pem
+        try:
+            if key is None:
+                content = token.split(".")[1]
+                claims: JSON = json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
+                return claims
+            options: Any = {"verify_exp": False, "verify_iat": False}
+            return jwt.decode(token, key, algorithms=["RS256"], options=options)
+        except (jwt.InvalidTokenError, ValueError, LookupError) as error:
+            raise Problem(401, "A JSON web token could not be decoded") from error
 
     def _own_ids(self) -> set[str]:
         return {self._app_id, *([client_id(int(self._app_id))] if self._app_id.isdigit() else [])}

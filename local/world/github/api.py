@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
+from local.world import web
 from local.world.github import answers, graphql
 from local.world.github.access import Problem
 from local.world.github.model import Comment, Deployment, PullRequest, Repository
 from local.world.github.payloads import JSON, comment, repository
+from local.world.web import Request, Response, Route, Router
 
 if TYPE_CHECKING:
     from local.world.github.server import GitHubWorld
@@ -64,20 +61,20 @@ class Api:
             ("GET", "/app/hook/deliveries", self._deliveries),
             ("POST", "/app/hook/deliveries/{id:int}/attempts", self._redeliver),
         ]
-        routes = [
-            Route(at, self._as_installation(handler), methods=[method])
+        routes: list[Route] = [
+            (method, at, self._as_installation(handler))
             for method, path, handler in of_repository
             for at in (path, path.replace(repo, _BY_ID, 1))
         ]
         routes += [
-            Route(at, self._as_app(handler), methods=[method])
+            (method, at, self._as_app(handler))
             for method, path, handler in of_app
             for at in dict.fromkeys((path, path.replace(repo, _BY_ID, 1)))
         ]
-        routes.append(Route("/graphql", self._graphql, methods=["POST"]))
-        routes.append(Route("/rate_limit", self._rate_limit, methods=["GET"]))
-        routes.append(Route("/app-manifests/{code}/conversions", self._convert, methods=["POST"]))
-        self.starlette = Starlette(routes=routes, exception_handlers={Problem: _answer, 404: _missing})
+        routes.append(("POST", "/graphql", self._graphql))
+        routes.append(("GET", "/rate_limit", self._rate_limit))
+        routes.append(("POST", "/app-manifests/{code}/conversions", self._convert))
+        self.handle = Router(routes, refusals={Problem: _answer}, missing=lambda: _answer(Problem(404, "Not Found")))
 
     # Who is asking
 
@@ -90,7 +87,7 @@ class Api:
                 return moved
             headers = self._world.limits.charge(found.owner.lower())
             response = await handler(request, found)
-            response.raw_headers += headers
+            response.headers.update(headers)
             return response
 
         return handle
@@ -106,12 +103,12 @@ class Api:
 
     async def _app(self, _request: Request) -> Response:
         access = self._world.access
-        return JSONResponse({**self._world.own_app, "permissions": access.permissions, "events": access.events})
+        return web.json({**self._world.own_app, "permissions": access.permissions, "events": access.events})
 
     async def _hook_config(self, _request: Request) -> Response:
         """The secret is never shown."""
         hidden = {"secret": "********"} if self._world.webhooks.secret else {}
-        return JSONResponse({"content_type": "json", "insecure_ssl": "0", "url": self._world.webhooks.url} | hidden)
+        return web.json({"content_type": "json", "insecure_ssl": "0", "url": self._world.webhooks.url} | hidden)
 
     async def _installation(self, request: Request) -> Response:
         found = self._world.access.find(_named(request))
@@ -120,54 +117,54 @@ class Api:
         if (moved := _moved(request, found)) is not None:
             return moved
         access = self._world.access
-        return JSONResponse(answers.installation(found, self._world.own_app, access.permissions, access.events))
+        return web.json(answers.installation(found, self._world.own_app, access.permissions, access.events))
 
     async def _mint(self, request: Request) -> Response:
-        return JSONResponse(self._world.access.mint(request.path_params["id"]), 201)
+        return web.json(self._world.access.mint(request.path_params["id"]), 201)
 
     async def _deliveries(self, request: Request) -> Response:
         attempts = self._world.webhooks.attempts()
-        wanted = request.query_params.get("status")
+        wanted = request.query.get("status")
         if wanted:
             attempts = [attempt for attempt in attempts if (attempt.status == "OK") == (wanted == "success")]
-        before = request.query_params.get("cursor", "")
+        before = request.query.get("cursor", "")
         if before:
             attempts = [attempt for attempt in attempts if attempt.id < int(before.removeprefix("v1_"))]
         page = attempts[: _per_page(request)]
         headers = {}
         if len(page) < len(attempts):
-            address = request.url.include_query_params(cursor=f"v1_{page[-1].id}")
+            address = request.with_query(cursor=f"v1_{page[-1].id}")
             headers["link"] = f'<{address}>; rel="next"'
-        return JSONResponse([attempt.listed() for attempt in page], headers=headers)
+        return web.json([attempt.listed() for attempt in page], headers=headers)
 
     async def _redeliver(self, request: Request) -> Response:
         if not self._world.webhooks.repeat(request.path_params["id"]):
             raise Problem(404, "Not Found")
-        return JSONResponse({}, 202)
+        return web.json({}, 202)
 
     async def _convert(self, request: Request) -> Response:
         """Asked without any credential: the code is one."""
-        return JSONResponse(self._world.manifests.convert(request.path_params["code"]), 201)
+        return web.json(self._world.manifests.convert(request.path_params["code"]), 201)
 
     async def _repository(self, _request: Request, repo: Repository) -> Response:
         more = {"has_discussions": False, "network_count": 0, "subscribers_count": 1}
-        return JSONResponse({**repository(repo), **more})
+        return web.json({**repository(repo), **more})
 
     # Pull requests and rules
 
     async def _graphql(self, request: Request) -> Response:
-        access, body = self._world.access, await request.json()
+        access, body = self._world.access, request.json()
         headers = self._world.limits.charge(access.owner(request), "graphql")
-        response = JSONResponse(graphql.answer(body, access.visible(request), self._world.bot))
-        response.raw_headers += headers
+        response = web.json(graphql.answer(body, access.visible(request), self._world.bot))
+        response.headers.update(headers)
         return response
 
     async def _rate_limit(self, request: Request) -> Response:
-        return JSONResponse(self._world.limits.overview(self._world.access.owner(request)))
+        return web.json(self._world.limits.overview(self._world.access.owner(request)))
 
     async def _open(self, request: Request, repo: Repository) -> Response:
         """A branch that has commits, into one that exists; one open pull request for each."""
-        body = await request.json()
+        body = request.json()
         head, base = body["head"], body["base"]
         missing = next((name for name in ("head", "base") if body[name] not in repo.branches), None)
         if missing:
@@ -184,10 +181,10 @@ class Api:
             draft=body.get("draft", False),
             head_sha=repo.branches[head],
         )
-        return JSONResponse(answers.pull_request(repo, repo.pulls[number]), 201)
+        return web.json(answers.pull_request(repo, repo.pulls[number]), 201)
 
     async def _dispatch(self, request: Request, repo: Repository) -> Response:
-        body, file = await request.json(), request.path_params["workflow"]
+        body, file = request.json(), request.path_params["workflow"]
         if self._world.access.permissions.get("actions") != "write":
             raise Problem(403, "Resource not accessible by integration")
         if file not in repo.workflows:
@@ -196,11 +193,11 @@ class Api:
             raise Problem(422, f"No ref found for: {body.get('ref')}")
         run_id = self._world.dispatch(repo.full_name, file, body["ref"], body.get("inputs", {}))
         if not body.get("return_run_details"):
-            return Response(status_code=204)
-        return JSONResponse(answers.workflow_run(repo, run_id))
+            return Response(204)
+        return web.json(answers.workflow_run(repo, run_id))
 
     async def _merge(self, request: Request, repo: Repository) -> Response:
-        pull, body = _pull(request, repo), await request.json()
+        pull, body = _pull(request, repo), request.json()
         if (refusal := repo.refusal(pull)) is not None:
             pull.merging = max(0, pull.merging - 1)
             raise Problem(405, refusal)
@@ -212,7 +209,7 @@ class Api:
         if body.get("merge_method", "merge") not in {"merge", "squash", "rebase"}:
             raise Problem(422, "Invalid request.\n\nFor 'properties/merge_method', it is not a possible value.")
         sha = self._world.merge(repo.full_name, pull.number, self._world.bot)
-        return JSONResponse({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
+        return web.json({"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
 
     async def _files(self, request: Request, repo: Repository) -> Response:
         """No more than the first 3,000 of them."""
@@ -221,7 +218,7 @@ class Api:
 
     async def _update_branch(self, request: Request, repo: Repository) -> Response:
         """GitHub answers before it has done so; here it is done."""
-        pull, body = _pull(request, repo), await request.json()
+        pull, body = _pull(request, repo), request.json()
         if body.get("expected_head_sha", pull.head_sha) != pull.head_sha:
             raise Problem(422, "expected head sha didn\u2019t match current head ref.")
         if pull.based_on == repo.branches[pull.base]:
@@ -230,7 +227,7 @@ class Api:
             raise Problem(422, "merge conflict between base and head")
         self._world.update_branch(repo.full_name, pull.number, self._world.bot)
         url = f"https://github.com/repos/{repo.full_name}/pulls/{pull.number}"
-        return JSONResponse({"message": "Updating pull request branch.", "url": url}, 202)
+        return web.json({"message": "Updating pull request branch.", "url": url}, 202)
 
     async def _rules(self, request: Request, repo: Repository) -> Response:
         return _paged(request, answers.rules(repo, request.path_params["branch"]))
@@ -241,15 +238,15 @@ class Api:
         if not repo.knows(base) or not repo.knows(head):
             raise Problem(404, "Not Found")
         content = answers.comparison(repo, base, head)
-        if request.query_params.get("page", "1") == "1":
+        if request.query.get("page", "1") == "1":
             content["files"] = []
-        return JSONResponse(content)
+        return web.json(content)
 
     async def _permission(self, request: Request, repo: Repository) -> Response:
         login = request.path_params["user"]
         if login not in repo.collaborators:
             raise Problem(404, "Not Found")
-        return JSONResponse(answers.permission(login, repo.collaborators[login]))
+        return web.json(answers.permission(login, repo.collaborators[login]))
 
     # Comments
 
@@ -258,22 +255,22 @@ class Api:
         return _paged(request, [self._shown(repo, said) for said in repo.comments.values() if said.pull == pull.number])
 
     async def _create_comment(self, request: Request, repo: Repository) -> Response:
-        pull, body = _pull(request, repo), await _text(request)
+        pull, body = _pull(request, repo), _text(request)
         if pull.locked:
             raise Problem(403, "Unable to create comment because issue is locked.")
         comment_id = self._world.comment(repo.full_name, pull.number, body, self._world.bot, by_app=True)
-        return JSONResponse(self._shown(repo, repo.comments[comment_id]), 201)
+        return web.json(self._shown(repo, repo.comments[comment_id]), 201)
 
     async def _get_comment(self, request: Request, repo: Repository) -> Response:
-        return JSONResponse(self._shown(repo, _comment(request, repo)))
+        return web.json(self._shown(repo, _comment(request, repo)))
 
     async def _edit_comment(self, request: Request, repo: Repository) -> Response:
         said = _comment(request, repo)
-        self._world.edit_comment(repo.full_name, said.id, await _text(request), self._world.bot)
-        return JSONResponse(self._shown(repo, said))
+        self._world.edit_comment(repo.full_name, said.id, _text(request), self._world.bot)
+        return web.json(self._shown(repo, said))
 
     async def _react(self, request: Request, repo: Repository) -> Response:
-        content = (await request.json()).get("content")
+        content = request.json().get("content")
         if content not in _REACTIONS:
             raise Problem(422, "Validation Failed", [{"resource": "Reaction", "field": "content", "code": "invalid"}])
         said = _comment(request, repo)
@@ -285,12 +282,12 @@ class Api:
             self._world.reactions.append(reaction)
             said.reactions.append(content)
         shown = answers.reaction(content, said.id, self._world.bot, said.created_at)
-        return JSONResponse(shown, 200 if existed else 201)
+        return web.json(shown, 200 if existed else 201)
 
     async def _list_reactions(self, request: Request, repo: Repository) -> Response:
-        said, wanted = _comment(request, repo), request.query_params.get("content")
+        said, wanted = _comment(request, repo), request.query.get("content")
         given = [content for content in said.reactions if wanted in (None, content)]
-        return JSONResponse([answers.reaction(content, said.id, self._world.bot, said.created_at) for content in given])
+        return web.json([answers.reaction(content, said.id, self._world.bot, said.created_at) for content in given])
 
     def _shown(self, repo: Repository, said: Comment) -> JSON:
         return comment(repo, said, self._world.own_app)
@@ -298,7 +295,7 @@ class Api:
     # Deployments
 
     async def _list_deployments(self, request: Request, repo: Repository) -> Response:
-        wanted = {name: value for name, value in request.query_params.items() if name in {"sha", "task", "environment"}}
+        wanted = {name: value for name, value in request.query.items() if name in {"sha", "task", "environment"}}
         found = [
             deployment
             for deployment in reversed(repo.deployments)
@@ -307,11 +304,9 @@ class Api:
         return _paged(request, [answers.deployment(repo, deployment, self._world.bot) for deployment in found])
 
     async def _create_deployment(self, request: Request, repo: Repository) -> Response:
-        body = await request.json()
+        body = request.json()
         if body.get("auto_merge", True):
-            return JSONResponse(
-                {"message": f"Auto-merged {repo.default_branch} into {body['ref']} on deployment."}, 202
-            )
+            return web.json({"message": f"Auto-merged {repo.default_branch} into {body['ref']} on deployment."}, 202)
         if body.get("required_contexts") is None:
             raise Problem(409, f"Conflict: Commit status checks failed for {body['ref']}.")
         deployment = Deployment(
@@ -324,20 +319,20 @@ class Api:
             created_at=self._world.clock.now(),
         )
         repo.deployments.append(deployment)
-        return JSONResponse(answers.deployment(repo, deployment, self._world.bot), 201)
+        return web.json(answers.deployment(repo, deployment, self._world.bot), 201)
 
     async def _list_statuses(self, request: Request, repo: Repository) -> Response:
         return _paged(request, _find_deployment(request, repo).statuses[::-1])
 
     async def _create_status(self, request: Request, repo: Repository) -> Response:
-        deployment, body = _find_deployment(request, repo), await request.json()
+        deployment, body = _find_deployment(request, repo), request.json()
         if body.get("state") not in _STATES:
             raise Problem(422, "Validation Failed", [{"resource": "DeploymentStatus", "field": "state"}])
         _short(body.get("description") or "")
         id, now = self._world.ids.number(), self._world.clock.now()
         status = answers.deployment_status(repo, deployment, id, body, self._world.bot, now)
         deployment.statuses.append(status)
-        return JSONResponse(status, 201)
+        return web.json(status, 201)
 
 
 def _named(request: Request) -> str:
@@ -351,11 +346,10 @@ def _moved(request: Request, repo: Repository) -> Response | None:
     name = _named(request)
     if name.isdigit() or name.lower() == repo.full_name.lower():
         return None
-    path = request.url.path.removeprefix(f"/repos/{name}")
-    query = f"?{request.url.query}" if request.url.query else ""
-    address = f"{request.url.scheme}://{request.url.netloc}/repositories/{repo.id}{path}{query}"
+    parts = request.parts
+    address = parts._replace(path=f"/repositories/{repo.id}{parts.path.removeprefix(f'/repos/{name}')}").geturl()
     content = {"message": "Moved Permanently", "url": address, "documentation_url": _DOCS}
-    return JSONResponse(content, 301 if request.method == "GET" else 307, headers={"location": address})
+    return web.json(content, 301 if request.method == "GET" else 307, headers={"location": address})
 
 
 def _pull(request: Request, repo: Repository) -> PullRequest:
@@ -376,8 +370,8 @@ def _found(things: dict[int, T], id: int) -> T:
     return things[id]
 
 
-async def _text(request: Request) -> str:
-    body = str((await request.json()).get("body", ""))
+def _text(request: Request) -> str:
+    body = str(request.json().get("body", ""))
     if not 0 < len(body) <= LONGEST_COMMENT:
         errors = [{"resource": "IssueComment", "code": "unprocessable", "field": "data", "message": "Body is too long"}]
         raise Problem(422, "Validation Failed", errors)
@@ -391,26 +385,20 @@ def _short(description: str) -> str:
 
 
 def _per_page(request: Request) -> int:
-    return max(1, min(100, int(request.query_params.get("per_page", 30))))
+    return max(1, min(100, int(request.query.get("per_page", 30))))
 
 
-def _paged(request: Request, items: list[JSON]) -> JSONResponse:
+def _paged(request: Request, items: list[JSON]) -> Response:
     """One page, and the way to the next in Link."""
-    size, page = _per_page(request), int(request.query_params.get("page", 1))
+    size, page = _per_page(request), int(request.query.get("page", 1))
     headers = {}
     if page * size < len(items):
         last = -(-len(items) // size)
         links = {"next": page + 1, "last": last}
-        shown = (f'<{request.url.include_query_params(page=at)}>; rel="{name}"' for name, at in links.items())
+        shown = (f'<{request.with_query(page=at)}>; rel="{name}"' for name, at in links.items())
         headers["link"] = ", ".join(shown)
-    return JSONResponse(items[(page - 1) * size : page * size], headers=headers)
+    return web.json(items[(page - 1) * size : page * size], headers=headers)
 
 
-async def _answer(_request: Request, problem: Exception) -> Response:
-    if not isinstance(problem, Problem):
-        raise problem
-    return JSONResponse(problem.content, problem.status, headers=problem.headers)
-
-
-async def _missing(_request: Request, _error: Exception) -> Response:
-    return JSONResponse(Problem(404, "Not Found").content, 404)
+def _answer(problem: Problem) -> Response:
+    return web.json(problem.content, problem.status, headers=problem.headers)

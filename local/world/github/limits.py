@@ -39,7 +39,7 @@ class Limits:
         """
         self._slow = [(status, retry_after)] * times
 
-    def charge(self, owner: str, resource: str = "core") -> list[tuple[bytes, bytes]]:
+    def charge(self, owner: str, resource: str = "core") -> dict[str, str]:
         """Count a request; the headers of its answer. Raises Problem when it is one too many."""
         if self._slow:
             status, retry_after = self._slow.pop()
@@ -53,8 +53,8 @@ class Limits:
     def _exceeded(self, owner: str, window: Window, resource: str) -> Problem:
         """GraphQL says so inside a 200 (docs: "Rate limits and query limits for the GraphQL API")."""
         said = f"API rate limit exceeded for installation ID {installation_id(owner)}."
-        headers = {name.decode(): value.decode() for name, value in self._headers(window, resource)}
-        problem = Problem(200 if resource == "graphql" else self.status, said, headers=headers)
+        status = 200 if resource == "graphql" else self.status
+        problem = Problem(status, said, headers=self._headers(window, resource))
         if resource == "graphql":
             problem.content = {"errors": [{"type": "RATE_LIMITED", "message": said}]}
         return problem
@@ -76,14 +76,14 @@ class Limits:
             window = self._windows[owner, resource] = Window(int(now + WINDOW.total_seconds()))
         return window
 
-    def _headers(self, window: Window, resource: str) -> list[tuple[bytes, bytes]]:
-        return [
-            (b"x-ratelimit-limit", b"%d" % self.limit),
-            (b"x-ratelimit-remaining", b"%d" % max(0, self.limit - window.used)),
-            (b"x-ratelimit-used", b"%d" % window.used),
-            (b"x-ratelimit-reset", b"%d" % window.reset),
-            (b"x-ratelimit-resource", resource.encode()),
-        ]
+    def _headers(self, window: Window, resource: str) -> dict[str, str]:
+        return {
+            "x-ratelimit-limit": str(self.limit),
+            "x-ratelimit-remaining": str(max(0, self.limit - window.used)),
+            "x-ratelimit-used": str(window.used),
+            "x-ratelimit-reset": str(window.reset),
+            "x-ratelimit-resource": resource,
+        }
 
 
 def _slowed(status: int, headers: dict[str, str]) -> Problem:

@@ -66,7 +66,7 @@ class GitHubWorld(Reporting):
         )
         self.limits = Limits(clock)
         self.manifests = Manifests(clock=clock, ids=self.ids)
-        self.app = Faulty(Api(self).starlette)
+        self.app = Faulty(Api(self).handle)
 
     @property
     def bot(self) -> str:

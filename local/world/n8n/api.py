@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, field
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from local.world import web
 from local.world.n8n.versions import NEWEST, RULES, WEBHOOK, Document, Rules, Version
 from local.world.n8n.webhooks import Webhooks, paths_of
+from local.world.web import Request, Response
 
 AUTHENTICATION = {"headerAuth": "httpHeaderAuth", "jwtAuth": "jwtAuth"}
 """The type of credential that a webhook needs, by how it is authenticated."""
@@ -29,7 +29,7 @@ TRIGGERS = (WEBHOOK, "n8n-nodes-base.scheduleTrigger")
 class _Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.answer = JSONResponse({"message": message}, status)
+        self.answer = web.json({"message": message}, status)
 
 
 class Executed(Struct):
@@ -79,10 +79,10 @@ class PublicApi(Struct):
         self.executions.append(begun)
         return begun
 
-    async def answer(self, what: str, request: Request) -> Response:
+    def answer(self, what: str, request: Request) -> Response:
         try:
             self._check_key(request)
-            return await self._answer(what, request)
+            return self._answer(what, request)
         except _Refused as refused:
             return refused.answer
 
@@ -93,22 +93,22 @@ class PublicApi(Struct):
         if given != self.key:
             raise _Refused(401, self.rules.wrong_key)
 
-    async def _answer(self, what: str, request: Request) -> Response:
-        raw = await request.body()
+    def _answer(self, what: str, request: Request) -> Response:
+        raw = request.body
         try:
             body = json.loads(raw) if raw else {}
         except ValueError:
-            return HTMLResponse("<pre>Internal Server Error</pre>", 500)
-        query = dict(request.query_params)
+            return web.text("<pre>Internal Server Error</pre>", 500, kind="html")
+        query = request.query
         kind, *rest = what.split("/")
         asked = (request.method, *rest)
         match kind:
             case "workflows":
-                return JSONResponse(self._about_workflows(asked, query, body))
+                return web.json(self._about_workflows(asked, query, body))
             case "credentials":
-                return JSONResponse(self._about_credentials(asked, query, body))
+                return web.json(self._about_credentials(asked, query, body))
             case "executions":
-                return JSONResponse(self._about_executions(asked, query))
+                return web.json(self._about_executions(asked, query))
         raise _Refused(404, "not found")
 
     def _about_workflows(self, asked: tuple[str, ...], query: Mapping[str, str], body: Any) -> Document:

@@ -15,15 +15,14 @@ from typing import Any, Literal
 
 import httpx
 import jwt
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
+from local.world import web
 from local.world.faults import Faulty
 from local.world.n8n.api import Executed, PublicApi
 from local.world.n8n.versions import NEWEST, Version
 from local.world.telegram import TelegramWorld
+from local.world.web import Request, Response, Router
+from shared.clients.http import HttpClient
 
 State = Literal["down", "migrating", "starting", "active", "inactive", "failing"]
 CHAT = "-1001234"
@@ -64,11 +63,8 @@ class N8nWorld:
         self._telegram = telegram
         self._chat = chat
         self._told: list[str] = []
-        routes = [
-            Route("/healthz", _healthy, methods=["GET"]),
-            Route("/{path:path}", self._any, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-        ]
-        self.app = Faulty(Starlette(routes=routes))
+        any_path = [(method, "/{path:path}", self._any) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+        self.app = Faulty(Router([("GET", "/healthz", _healthy), *any_path]))
 
     @property
     def state(self) -> State:
@@ -101,13 +97,13 @@ class N8nWorld:
         if state == "down":
             raise httpx.ConnectError("connection refused")
         if state == "migrating":
-            return HTMLResponse("n8n is starting up. Please wait")
+            return web.text("n8n is starting up. Please wait", kind="html")
         path: str = request.path_params["path"]
         if state != "starting" and path.startswith("webhook/"):
             return await self._webhook(path.removeprefix("webhook/"), request)
         if state != "starting" and path.startswith("api/v1/"):
-            return await self.api.answer(path.removeprefix("api/v1/"), request)
-        return HTMLResponse(f"<pre>Cannot {request.method} /{html.escape(path)}</pre>", 404)
+            return self.api.answer(path.removeprefix("api/v1/"), request)
+        return web.text(f"<pre>Cannot {request.method} /{html.escape(path)}</pre>", 404, kind="html")
 
     async def _webhook(self, path: str, request: Request) -> Response:
         found = self.api.active_at(path)
@@ -116,13 +112,13 @@ class N8nWorld:
         if request.method != "POST":
             question = "Did you mean to make a POST request?"
             return _not_registered(f"This webhook is not registered for {request.method} requests. {question}")
-        body = await request.body()
+        body = request.body
         try:
             payload = json.loads(body) if body else {}
         except ValueError:
-            return JSONResponse({"code": 422, "message": "Failed to parse request body"}, 422)
+            return web.json({"code": 422, "message": "Failed to parse request body"}, 422)
         if found is not None and self.api.lacks_credentials(found):
-            return PlainTextResponse("No authentication data defined on node!", 500)
+            return web.text("No authentication data defined on node!", 500)
         claims = self._claims(request.headers.get("authorization"))
         if isinstance(claims, Response):
             return claims
@@ -131,10 +127,10 @@ class N8nWorld:
         if self.state == "failing":
             execution.end("error", at="Valid?", error="something in it cannot be evaluated")
             status, said = self.api.rules.failed_before_answer
-            return JSONResponse(said, status) if said else Response(status_code=status)
+            return web.json(said, status) if said else Response(status)
         if path == self.other:
             self.asked.append(payload)
-            return JSONResponse({"ok": True, "execution_id": execution.id})
+            return web.json({"ok": True, "execution_id": execution.id})
         return await self._play(execution, claims["key"] if signed else None)
 
     def _claims(self, authorization: str | None) -> dict[str, Any] | Response:
@@ -142,17 +138,17 @@ class N8nWorld:
         refused = {"www-authenticate": 'Basic realm="Webhook"'}
         token = (authorization or "").split(" ")[1:2]
         if not token:
-            return PlainTextResponse("No token provided", 401, refused)
+            return web.text("No token provided", 401, refused)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
                 claims: dict[str, Any] = jwt.decode(token[0], self.token, algorithms=["HS256"])
         except jwt.ExpiredSignatureError:
-            return PlainTextResponse("jwt expired", 403, refused)
+            return web.text("jwt expired", 403, refused)
         except jwt.InvalidSignatureError:
-            return PlainTextResponse("invalid signature", 403, refused)
+            return web.text("invalid signature", 403, refused)
         except jwt.PyJWTError:
-            return PlainTextResponse("jwt malformed", 403, refused)
+            return web.text("jwt malformed", 403, refused)
         return claims
 
     async def _play(self, execution: Executed, key: str | None) -> Response:
@@ -160,37 +156,38 @@ class N8nWorld:
         payload = execution.body
         if key is None or not _is_notification(payload):
             execution.end("error", at="Refuse", error="The notification has no key, event or text")
-            return JSONResponse({"ok": False, "error": "invalid_notification", "execution_id": execution.id}, 400)
+            return web.json({"ok": False, "error": "invalid_notification", "execution_id": execution.id}, 400)
         self.notifications.append(payload)
         self.headers.append(execution.headers)
         if key in self._told:
             execution.end("success", at="Respond Told Before")
-            return JSONResponse({"ok": True, "execution_id": execution.id, "duplicate": True})
+            return web.json({"ok": True, "execution_id": execution.id, "duplicate": True})
         refusal = await self._tell_telegram(payload)
         if refusal is not None:
             execution.end("error", at="Fail", error=f"Telegram did not take the message: {refusal}")
             failed = {"ok": False, "error": "telegram_send_failed", "detail": refusal, "execution_id": execution.id}
-            return JSONResponse(failed, 502)
+            return web.json(failed, 502)
         self._told = [*self._told, key][-_REMEMBERED:]
         execution.end("success", at="Respond Told")
-        return JSONResponse({"ok": True, "execution_id": execution.id})
+        return web.json({"ok": True, "execution_id": execution.id})
 
     async def _tell_telegram(self, payload: dict[str, Any]) -> str | None:
         """Send it, as the workflow does; None when sent, otherwise Telegram's last words."""
         if self._telegram is None:
             return None
-        transport = httpx.ASGITransport(app=self._telegram.app)
         message = {"chat_id": self._chat, "text": _text(payload), "parse_mode": "HTML"}
         description = "no answer"
-        async with httpx.AsyncClient(transport=transport, base_url="https://api.telegram.org") as client:
+        async with HttpClient("https://api.telegram.org", network=self._telegram.app) as client:
             for _ in range(_TRIES):
                 try:
-                    answer = await client.post(f"/bot{self._telegram.token}/sendMessage", json=message)
+                    answer = await client.exchange("POST", f"/bot{self._telegram.token}/sendMessage", json=message)
                 except httpx.TransportError:
                     continue
                 if answer.is_success:
                     return None
-                description = str(answer.json()["description"]) if answer.content else f"status {answer.status_code}"
+                description = (
+                    str(json.loads(answer.content)["description"]) if answer.content else f"status {answer.status_code}"
+                )
         return description
 
 
@@ -213,11 +210,11 @@ def _cut(text: Any, most: int) -> str:
     return whole if len(whole) <= most else whole[: most - 1] + "…"
 
 
-def _not_registered(message: str) -> JSONResponse:
+def _not_registered(message: str) -> Response:
     hint = "The workflow must be active for a production URL to run successfully."
-    return JSONResponse({"code": 404, "message": message, "hint": hint}, 404)
+    return web.json({"code": 404, "message": message, "hint": hint}, 404)
 
 
 async def _healthy(_request: Request) -> Response:
     """Healthy from the first moment, routes or not."""
-    return JSONResponse({"status": "ok"})
+    return web.json({"status": "ok"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,17 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError, GraphQLSchema, build_schema
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from local.world import graphql
+from local.world import graphql, web
 from local.world.graphql import Document
 from local.world.railway.access import Access
 from local.world.railway.deployment import ENDED, CustomDomain, Deployment
 from local.world.railway.setup import SetupResolvers
+from local.world.web import Handler, Request, Response, Router
 
 if TYPE_CHECKING:
     from local.world.railway.server import RailwayWorld
@@ -54,8 +49,8 @@ def _valid(text: str) -> Document:
     return document
 
 
-def graphql_app(world: RailwayWorld) -> ASGIApp:
-    return Starlette(routes=[Route("/graphql/v2", _Endpoint(world).answer, methods=["POST"])])
+def endpoint(world: RailwayWorld) -> Handler:
+    return Router([("POST", "/graphql/v2", _Endpoint(world).answer)])
 
 
 class _Endpoint:
@@ -70,20 +65,19 @@ class _Endpoint:
         self._root = {name: self._access.guarded(name, resolve) for name, resolve in root.items()}
         self._traces = itertools.count(7850594425975341941)
 
-    async def answer(self, request: Request) -> JSONResponse:
-        await request.body()  # to be seen by who listens, whatever becomes of it
+    async def answer(self, request: Request) -> Response:
         passes, headers = self._world.limits.take()
         if not passes:
-            return JSONResponse({"data": None}, status_code=429, headers=headers)
-        answer = await self._execute(request)
+            return web.json({"data": None}, status=429, headers=headers)
+        answer = self._execute(request)
         if headers:
             answer.headers.update(headers)
         return answer
 
-    async def _execute(self, request: Request) -> JSONResponse:
+    def _execute(self, request: Request) -> Response:
         try:
             caller = self._access.caller(request.headers)
-            asked = json.loads(await request.body())
+            asked = request.json()
             document = _valid(asked["query"])
         except GraphQLError as error:
             return self._refused([error])
@@ -91,10 +85,10 @@ class _Endpoint:
             return self._refused([GraphQLError("Problem processing request")])
         result = graphql.execute(self._schema, document, self._root, context=caller, variables=asked.get("variables"))
         if not result.errors:
-            return JSONResponse({"data": result.data})
+            return web.json({"data": result.data})
         return self._refused(result.errors)
 
-    def _refused(self, errors: Sequence[GraphQLError]) -> JSONResponse:
+    def _refused(self, errors: Sequence[GraphQLError]) -> Response:
         """Railway uses INTERNAL_SERVER_ERROR for business refusals, too."""
         problems = [
             {
@@ -104,7 +98,7 @@ class _Endpoint:
             }
             for error in errors
         ]
-        return JSONResponse({"errors": problems, "data": None})
+        return web.json({"errors": problems, "data": None})
 
 
 class _Resolvers:

@@ -35,16 +35,16 @@ class Limits:
         if not full:
             for length in left:
                 self._windows[length] = (int(now // length), self._used(length, now) + 1)
-        headers = {"Retry-After": str(math.ceil(_end(max(full), now) - now))} if full else {}
+        headers = {"retry-after": str(math.ceil(_end(max(full), now) - now))} if full else {}
         return not full, headers | self._hourly(now)
 
     def _hourly(self, now: float) -> dict[str, str]:
         if self.per_hour is None:
             return {}
         return {
-            "X-RateLimit-Limit": str(self.per_hour),
-            "X-RateLimit-Remaining": str(self.per_hour - self._used(3600, now)),
-            "X-RateLimit-Reset": str(int(_end(3600, now))),
+            "x-ratelimit-limit": str(self.per_hour),
+            "x-ratelimit-remaining": str(self.per_hour - self._used(3600, now)),
+            "x-ratelimit-reset": str(int(_end(3600, now))),
         }
 
     def _used(self, length: int, now: float) -> int:

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from local.world.faults import Faulty
 from local.world.railway.access import Scope
-from local.world.railway.api import graphql_app
+from local.world.railway.api import endpoint
 from local.world.railway.deployment import IN_PROGRESS, SERVING, TRANSITIONS, Deployment, Plan, Service
 from local.world.railway.limits import Limits
 from local.world.railway.webhooks import Deliver, Webhooks
@@ -79,7 +79,7 @@ class RailwayWorld:
         self.services: list[Service] = []
         self._deployments: list[Deployment] = []
         self._plans: defaultdict[tuple[str, str | None, bool], deque[Plan]] = defaultdict(deque)
-        self.app = Faulty(graphql_app(self))
+        self.app = Faulty(endpoint(self))
 
     # Setting the scene
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Generic, Self, TypeVar
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from shared.clients import tolerant
 from shared.clients.answers import GITHUB, Said, error_of
-from shared.clients.http import LONGEST_WAIT, retry_after
+from shared.clients.http import LONGEST_WAIT, Response, retry_after
 from shared.errors import NotFound, PullRequestUnknown, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
 from shared.runtime.unreadable import UNREADABLE
@@ -22,6 +23,7 @@ T = TypeVar("T")
 MOST_PAGES = 100
 """Of a hundred entries each. GitHub's longest list that is read here, a pull request's files, ends at 30."""
 _LONGEST_DETAIL = 500
+_NEXT = re.compile(r'<([^>]*)>;[^,]*\brel="?next"?')
 _NO_PULL_REQUEST = "Could not resolve to a PullRequest"
 """GitHub's words where the repository is there and the number is not."""
 
@@ -60,7 +62,7 @@ class _GraphQLErrors(Struct):
     """In the place of all else, as REST has it."""
 
 
-def raise_refusal(response: httpx.Response, now: datetime, *, changes: bool, fresh: bool = False) -> None:
+def raise_refusal(response: Response, now: datetime, *, changes: bool, fresh: bool = False) -> None:
     """Return for a 2xx. Raises what GITHUB in answers.py makes of the rest, with GitHub's own words.
 
     Redirects are refusals too: those that lead anywhere have been followed.
@@ -72,11 +74,11 @@ def raise_refusal(response: httpx.Response, now: datetime, *, changes: bool, fre
     wait = named_wait(response, now)
     said = Said(status=response.status_code, message=message, foreign=foreign, names_wait=wait is not None, fresh=fresh)
     shown = "an answer that is not GitHub's own" if foreign else message
-    text = redact(f"{response.request.method} {response.request.url.path}: {response.status_code} {shown}".strip())
+    text = redact(f"{response.about}: {response.status_code} {shown}".strip())
     raise error_of(said, GITHUB, text, changes=changes, wait=wait)
 
 
-def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
+def raise_graphql_errors(response: Response, now: datetime) -> None:
     """Raise what the `errors` of a GraphQL answer mean; GitHub sends them with HTTP 200.
 
     Any error counts, even beside usable data: half an answer about checks must not pass for a whole one. We send GitHub
@@ -95,17 +97,16 @@ def raise_graphql_errors(response: httpx.Response, now: datetime) -> None:
     raise PullRequestUnknown(text, status=200) if isinstance(error, NotFound) and _NO_PULL_REQUEST in text else error
 
 
-def decode(response: httpx.Response, type: type[T], *, changes: bool) -> T:
+def decode(response: Response, type: type[T], *, changes: bool) -> T:
     """The body as `type`, unknown fields ignored, and so what cannot be read in a list (shared/clients/tolerant.py).
 
     Raises Unavailable when it cannot be read, UnknownOutcome when the request it answers was a change.
     """
-    path = response.request.url.path
     try:
-        content = tolerant.decode(response.content, type, about=f"{response.request.method} {path}")
+        content = tolerant.decode(response.content, type, about=response.about)
     except UNREADABLE as error:
         lost = UnknownOutcome if changes else Unavailable
-        raise lost(redact(f"{response.request.method} {path}: unreadable answer: {error}")) from error
+        raise lost(redact(f"{response.about}: unreadable answer: {error}")) from error
     return content
 
 
@@ -116,7 +117,7 @@ class Pages(Generic[T]):
     leads to one that came before.
     """
 
-    def __init__(self, ask: Callable[[str], Awaitable[httpx.Response]], url: str, type: type[T]) -> None:
+    def __init__(self, ask: Callable[[str], Awaitable[Response]], url: str, type: type[T]) -> None:
         self._ask = ask
         self._next: str | None = url
         self._type = type
@@ -137,15 +138,15 @@ class Pages(Generic[T]):
         return decode(response, self._type, changes=False)
 
 
-def next_page(response: httpx.Response) -> str | None:
+def next_page(response: Response) -> str | None:
     """The address in `Link: rel="next"` (docs: "Using pagination in the REST API").
 
     Raises Unavailable when it is none, or leads to another origin, because it would be called with our token.
     """
-    address = response.links.get("next", {}).get("url")
-    if address is None:
+    found = _NEXT.search(response.headers.get("link", ""))
+    if found is None:
         return None
-    here = response.request.url
+    here, address = httpx.URL(response.request.url), found[1]
     try:
         there = httpx.URL(address)
     except httpx.InvalidURL as error:
@@ -155,9 +156,9 @@ def next_page(response: httpx.Response) -> str | None:
     return address
 
 
-def moved_to(response: httpx.Response) -> str | None:
+def moved_to(response: Response) -> str | None:
     """Where a redirect leads; None when that is nowhere, or another origin, which would be called with our token."""
-    here = response.request.url
+    here = httpx.URL(response.request.url)
     try:
         there = here.join(response.headers.get("location", ""))
     except (httpx.InvalidURL, UnicodeError, ValueError):
@@ -169,7 +170,7 @@ def _same_origin(here: httpx.URL, there: httpx.URL) -> bool:
     return (here.scheme, here.raw_host, here.port) == (there.scheme, there.raw_host, there.port)
 
 
-def _said(response: httpx.Response) -> tuple[str, bool]:
+def _said(response: Response) -> tuple[str, bool]:
     """GitHub's words, and whether they are another user's: GitHub refuses with JSON, or with nothing at all."""
     try:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
@@ -179,7 +180,7 @@ def _said(response: httpx.Response) -> tuple[str, bool]:
     return redact(said, _LONGEST_DETAIL), False
 
 
-def named_wait(response: httpx.Response, now: datetime) -> float | None:
+def named_wait(response: Response, now: datetime) -> float | None:
     """Seconds to wait as the headers name them (docs: "Rate limits for the REST API", exceeding the rate limit)."""
     named = retry_after(response)
     if named is not None:

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Protocol
 
-import httpx
 from msgspec import Meta, Struct
 
 from shared.clients.github.answers import decode, moved_to, named_wait, raise_refusal
-from shared.clients.http import open_client, send
+from shared.clients.http import HttpClient, Network, Response
 from shared.errors import NotFound, Unauthorized
 from shared.runtime import forgiving
 from shared.runtime.ports import Clock
@@ -68,14 +67,14 @@ class GitHubApp:
         secrets: Secrets,
         clock: Clock,
         identify: Identify | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        network: Network | None = None,
     ) -> None:
         self.app_id = app_id
         self._identify = identify
         self._names: dict[tuple[int, str], str] = {}
         """What repositories are called now, by their ids and what they were called when they were not found."""
         self._looked: dict[int, datetime] = {}
-        self._http = open_client(base_url, headers=HEADERS, transport=transport)
+        self._http = HttpClient(base_url, headers=HEADERS, network=network)
         self._secrets = secrets
         self._clock = clock
         self._installations: dict[str, int] = {}
@@ -84,7 +83,7 @@ class GitHubApp:
 
     async def request(
         self, method: str, url: str, *, repository: str | None, changes: bool, **request: Any
-    ) -> httpx.Response:
+    ) -> Response:
         """Send as the installation on `repository`, or as the App itself when that is None; the answer is a 2xx.
 
         A repository that was renamed or transferred is requested by its new name. Redirects are followed on GitHub's
@@ -104,7 +103,7 @@ class GitHubApp:
 
     async def _request_of(
         self, repository: str, method: str, url: str, changes: bool, request: dict[str, Any]
-    ) -> httpx.Response:
+    ) -> Response:
         named = await self.name(repository)
         return await self._request(
             method, url.replace(f"/repos/{repository}/", f"/repos/{named}/", 1), named, changes, request
@@ -152,7 +151,7 @@ class GitHubApp:
 
     async def _request(
         self, method: str, url: str, repository: str | None, changes: bool, request: dict[str, Any]
-    ) -> httpx.Response:
+    ) -> Response:
         credential = await self._credential(repository)
         response = await self._send(method, url, credential, changes, request)
         again = response.status_code == 401
@@ -167,21 +166,19 @@ class GitHubApp:
 
         Source: docs.github.com/enterprise-server/graphql/guides/forming-calls-with-graphql.
         """
-        base = str(self._http.base_url).rstrip("/")
+        base = self._http.base_url.rstrip("/")
         return f"{base.removesuffix('/v3')}{url}" if url == "/graphql" and base.endswith("api/v3") else url
 
     async def close(self) -> None:
         self._tokens.clear()
         self._installations.clear()
-        await self._http.aclose()
+        await self._http.close()
 
-    async def _send(
-        self, method: str, url: str, credential: str, changes: bool, request: dict[str, Any]
-    ) -> httpx.Response:
+    async def _send(self, method: str, url: str, credential: str, changes: bool, request: dict[str, Any]) -> Response:
         headers, url = {"Authorization": f"Bearer {credential}"}, self._address(url)
         for _ in range(REDIRECTS):
-            response = await send(
-                self._http, method, url, changes=changes, limit_wait=self._limit_wait, headers=headers, **request
+            response = await self._http.send(
+                method, url, changes=changes, limit_wait=self._limit_wait, headers=headers, **request
             )
             moved = moved_to(response) if response.status_code in _MOVED else None
             if moved is None:
@@ -189,7 +186,7 @@ class GitHubApp:
             url = moved
         return response
 
-    def _limit_wait(self, response: httpx.Response) -> float | None:
+    def _limit_wait(self, response: Response) -> float | None:
         return named_wait(response, self._clock.now())
 
     async def _credential(self, repository: str | None) -> str:

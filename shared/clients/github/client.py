@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Iterator
 from typing import Any, Literal, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 from msgspec import Struct
 
 from shared.clients.github import activity, labelling
@@ -21,6 +20,7 @@ from shared.clients.github.merging import Passes, passes
 from shared.clients.github.pull_request import PullRequestAnswer, assemble
 from shared.clients.github.pull_request_query import QUERY
 from shared.clients.github.registration import Delivery, Registration
+from shared.clients.http import Network, Response
 from shared.core.observed import HIDDEN_RULE, CheckState, Labelling, PullRequestState, RequiredCheck
 from shared.errors import NotFound, PullRequestUnknown, Refused, Unauthorized, Unavailable
 from shared.runtime.ports import Clock
@@ -155,10 +155,10 @@ class GitHub:
         secrets: Secrets,
         clock: Clock,
         identify: Identify | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        network: Network | None = None,
     ) -> None:
         self.app = GitHubApp(
-            base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, identify=identify, transport=transport
+            base_url=base_url, app_id=app_id, secrets=secrets, clock=clock, identify=identify, network=network
         )
         """Also what shared/clients/github/operator.py asks through."""
         self._clock = clock
@@ -328,7 +328,7 @@ class GitHub:
 
     async def find_deployment(self, repository: str, *, sha: str, task: str, environment: str) -> int | None:
         """The newest deployment of this commit: look before creating, GitHub would make a second one."""
-        query = httpx.QueryParams({"sha": sha, "task": task, "environment": environment, "per_page": 1})
+        query = urlencode({"sha": sha, "task": task, "environment": environment, "per_page": 1})
         found = await self._get(f"/repos/{repository}/deployments?{query}", list[_Id], repository)
         return found[0].id if found else None
 
@@ -448,7 +448,7 @@ class GitHub:
             return None
 
     def _pages(self, url: str, type: type[T], repository: str) -> Pages[T]:
-        def ask(page: str) -> Awaitable[httpx.Response]:
+        def ask(page: str) -> Awaitable[Response]:
             return self.app.request("GET", page, repository=repository, changes=False)
 
         return Pages(ask, url, type)

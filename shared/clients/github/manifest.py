@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
 
-import httpx
 from msgspec import Meta, Struct
 
 from shared.clients.github.answers import decode, raise_refusal
 from shared.clients.github.app import HEADERS
-from shared.clients.http import open_client, send
+from shared.clients.http import HttpClient, Network
 from shared.runtime.redaction import remember
 
 Words = Annotated[str, Meta(min_length=1)]
@@ -34,15 +33,15 @@ class NewApp(Struct, frozen=True):
         return f"NewApp({self.slug!r})"
 
 
-async def convert(code: str, *, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> NewApp:
+async def convert(code: str, *, base_url: str, network: Network | None = None) -> NewApp:
     """Give the code in for the App; needs no credential (REST: "Create a GitHub App from a manifest").
 
     Raises NotFound for a code that is wrong, used, or older than an hour, and what `send` and `raise_refusal` raise.
     After UnknownOutcome the code may be used up.
     """
-    async with open_client(base_url, headers=HEADERS, transport=transport) as client:
+    async with HttpClient(base_url, headers=HEADERS, network=network) as client:
         url = f"/app-manifests/{quote(code, safe='')}/conversions"
-        response = await send(client, "POST", url, changes=True)
+        response = await client.send("POST", url, changes=True)
     raise_refusal(response, datetime.now(UTC), changes=True)
     made = decode(response, NewApp, changes=True)
     remember(made.pem, made.webhook_secret or "")

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import httpx
 from msgspec import Meta, Struct
 
 from shared.clients.github.answers import Pages, T, decode
 from shared.clients.github.app import GitHubApp
+from shared.clients.http import Response
 
 Level = Literal["read", "write", "admin"]
 
@@ -131,5 +131,5 @@ class Registration:
     def _pages(self, url: str, type: type[T]) -> Pages[T]:
         return Pages(self._ask, url, type)
 
-    def _ask(self, url: str) -> Awaitable[httpx.Response]:
+    def _ask(self, url: str) -> Awaitable[Response]:
         return self._app.request("GET", url, repository=None, changes=False)

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 from msgspec import Raw, Struct
 
 from shared.clients import tolerant
 from shared.clients.answers import RAILWAY, Said, error_of, is_page
-from shared.clients.http import open_client, retry_after, send
+from shared.clients.http import HttpClient, Network, Response, retry_after
 from shared.clients.railway import wire
 from shared.clients.railway.setup import Setup, TokenKind
 from shared.core.observed import KNOWN_STATUSES, DeploymentState, ServiceState
@@ -56,15 +55,15 @@ class Railway:
         token_kind: TokenKind,
         secrets: Secrets,
         secret: str = RAILWAY_API,
-        transport: httpx.AsyncBaseTransport | None = None,
-        client: httpx.AsyncClient | None = None,
+        network: Network | None = None,
+        client: HttpClient | None = None,
     ) -> None:
         """`secret` holds the token, which is of the kind `token_kind`; `client` is a connection that is open."""
         self._url = url
         self._secret = secret
         self._token_kind = token_kind
         self._secrets = secrets
-        self._client = client or open_client(url, transport=transport)
+        self._client = client or HttpClient(url, network=network)
         self.setup = Setup(self.call)
         """How the project is set up."""
 
@@ -148,7 +147,7 @@ class Railway:
         return _tail(await self.call(wire.DEPLOYMENT_LOGS, list[wire.LogEntry], id=deployment_id, limit=limit), limit)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     async def confirmed(self, document: str, id: str) -> None:
         """Send a change that is answered with true or false, which is a refusal, too."""
@@ -162,7 +161,7 @@ class Railway:
         request = {"operationName": name, "query": document, "variables": variables}
         token_kind = token_kind or self._token_kind
         headers = await self._credentials(token_kind)
-        response = await send(self._client, "POST", self._url, changes=changes, headers=headers, json=request)
+        response = await self._client.send("POST", self._url, changes=changes, headers=headers, json=request)
         try:
             reply = tolerant.decode(response.content, wire.Reply, about=f"Railway {name}")
             if not reply.errors and response.is_success:
@@ -193,9 +192,7 @@ class Railway:
             "`signalbox doctor` says which environment it opens"
         )
 
-    def _refusal(
-        self, problem: wire.Problem, response: httpx.Response, name: str, changes: bool, why: str
-    ) -> SignalboxError:
+    def _refusal(self, problem: wire.Problem, response: Response, name: str, changes: bool, why: str) -> SignalboxError:
         """What RAILWAY in answers.py makes of it; after a refused credential the secret is read again."""
         code = _text(problem.extensions.code) if problem.extensions else None
         status = response.status_code

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from networks import replying
 
 from local.world.faults import Fault
 from local.world.github.server import GitHubWorld
@@ -19,6 +20,7 @@ from shared.clients.github.activity import Activity
 from shared.clients.github.app import GitHubApp
 from shared.clients.github.client import MOST_FILES, BaseMoved, GitHub, HeadMoved, NotMergeable, RequiredCheck
 from shared.clients.github.registration import Registration, undelivered
+from shared.clients.http import Network
 from shared.core.target import Repository
 from shared.errors import NotFound, RateLimited, Refused, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
@@ -80,14 +82,14 @@ def world(key, clock) -> GitHubWorld:
 
 @pytest.fixture
 async def github(world, clock, source):
-    client = open_github(clock, source, httpx.ASGITransport(app=world.app))
+    client = open_github(clock, source, world.app)
     yield client
     await client.close()
 
 
-def open_github(clock, source, transport: httpx.AsyncBaseTransport, *, app_id: str = "123456") -> GitHub:
+def open_github(clock, source, network: Network, *, app_id: str = "123456") -> GitHub:
     secrets = Secrets(source, clock)
-    return GitHub(base_url=BASE_URL, app_id=app_id, secrets=secrets, clock=clock, transport=transport)
+    return GitHub(base_url=BASE_URL, app_id=app_id, secrets=secrets, clock=clock, network=network)
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def scripted(clock, source) -> Callable[..., GitHub]:
                 return httpx.Response(201, json={"token": "ghs_scripted_token", "expires_at": expires})
             return left.pop(0)
 
-        return open_github(clock, source, httpx.MockTransport(answer))
+        return open_github(clock, source, replying(answer))
 
     return build
 
@@ -239,7 +241,7 @@ async def test_our_own_check_run_is_left_out_by_either_id_of_the_app(world, cloc
     number = world.open_pull_request(REPO, title="t", author="bob")
     world.report_check(REPO, number, "signalbox", None, app_id=123456)
     world.report_check(REPO, number, "test", "success")
-    github = open_github(clock, source, httpx.ASGITransport(app=world.app), app_id=app_id)
+    github = open_github(clock, source, world.app, app_id=app_id)
 
     pull = await github.pull_request(REPO, number)
     await github.close()
@@ -1030,7 +1032,7 @@ async def test_a_late_refusal_of_an_old_token_leaves_the_new_one_alone(clock, so
             await renewed.wait()
         return httpx.Response(401, json={"message": "Bad credentials"})
 
-    github = open_github(clock, source, httpx.MockTransport(answer))
+    github = open_github(clock, source, replying(answer))
     # when both ask at once
     found = await asyncio.gather(github.permission(REPO, "slow"), github.permission(REPO, "quick"))
     # then both succeed with the one new token
@@ -1054,7 +1056,7 @@ async def test_a_new_token_that_github_does_not_know_yet_is_passing(world, githu
 
 async def test_another_apps_key_is_unauthorized(world, clock, source):
     source.value = private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    github = open_github(clock, source, httpx.ASGITransport(app=world.app))
+    github = open_github(clock, source, world.app)
     with pytest.raises(Unauthorized, match="could not be decoded"):
         await github.permission(REPO, "ann")
 
@@ -1088,7 +1090,7 @@ async def test_an_app_that_is_not_installed_is_not_found(world, github):
 async def test_a_key_in_base64_is_usable_and_masked(world, clock, source, encode):
     pem = source.value
     source.value = encode(pem.encode()).decode()
-    github = open_github(clock, source, httpx.ASGITransport(app=world.app))
+    github = open_github(clock, source, world.app)
     assert await github.permission(REPO, "ann") == "admin"
     assert pem.splitlines()[3] not in redact(f"leaked {pem.splitlines()[3]}")
 
@@ -1103,7 +1105,7 @@ async def test_a_key_in_base64_is_usable_and_masked(world, clock, source, encode
     ],
 )
 async def test_an_unusable_key_is_unauthorized_and_not_shown(world, clock, stored):
-    github = open_github(clock, OneSecret(stored), httpx.ASGITransport(app=world.app))
+    github = open_github(clock, OneSecret(stored), world.app)
     with pytest.raises(Unauthorized, match="github-app-private-key is not usable") as caught:
         await github.permission(REPO, "ann")
     assert stored not in str(caught.value)
@@ -1132,7 +1134,7 @@ async def test_requests_name_the_api_version(clock, source):
         seen.append(request.headers)
         return httpx.Response(202, json={})
 
-    await open_github(clock, source, httpx.MockTransport(answer)).redeliver(1)
+    await open_github(clock, source, replying(answer)).redeliver(1)
     assert seen[0]["x-github-api-version"] == "2022-11-28"
     assert seen[0]["accept"] == "application/vnd.github+json"
     assert seen[0]["user-agent"].startswith("signalbox")
@@ -1261,10 +1263,10 @@ async def test_a_name_that_leads_to_another_repository_is_not_found(world, clock
         return Repository(id=world.repository(REPO).id + 1, name=repository)
 
     world.open_pull_request(REPO, title="one", author="ann")
-    transport = httpx.ASGITransport(app=world.app)
+    network = world.app
     secrets = Secrets(source, clock)
     github = GitHub(
-        base_url=BASE_URL, app_id="123456", secrets=secrets, clock=clock, identify=identify, transport=transport
+        base_url=BASE_URL, app_id="123456", secrets=secrets, clock=clock, identify=identify, network=network
     )
     for asking in (github.pull_request(REPO, 1), github.activity(REPO), github.labelled(REPO, 1, "x")):
         with pytest.raises(NotFound, match="is another repository now"):
@@ -1281,9 +1283,9 @@ async def test_on_enterprise_server_graphql_is_beside_rest(clock, source):
         expires = (clock.time + timedelta(hours=1)).isoformat()
         return httpx.Response(201, json={"token": "ghs_token", "expires_at": expires, "data": {}})
 
-    transport, secrets = httpx.MockTransport(answer), Secrets(source, clock)
+    network, secrets = replying(answer), Secrets(source, clock)
     url = "https://ghe.example/api/v3"
-    github = GitHub(base_url=url, app_id="123456", secrets=secrets, clock=clock, transport=transport)
+    github = GitHub(base_url=url, app_id="123456", secrets=secrets, clock=clock, network=network)
     with pytest.raises(NotFound):
         await github.pull_request(REPO, 1)
     assert paths == [
@@ -1318,7 +1320,7 @@ async def test_a_suspended_installation(source, clock):
         app_id="123456",
         secrets=Secrets(source, clock),
         clock=clock,
-        transport=httpx.MockTransport(lambda _: answer),
+        network=replying(lambda _: answer),
     )
 
     found = await Registration(app).installation(REPO)

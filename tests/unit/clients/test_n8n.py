@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from networks import replying
 
 from local.emulation.secrets import EnvironmentSecrets
 from local.simulation import loop
@@ -40,7 +41,7 @@ def world() -> N8nWorld:
 @pytest.fixture
 async def n8n(world, environ):
     secrets = Secrets(EnvironmentSecrets(environ), SystemClock())
-    client = N8n(url="https://n8n.example/", secrets=secrets, transport=httpx.ASGITransport(app=world.app))
+    client = N8n(url="https://n8n.example/", secrets=secrets, network=world.app)
     yield client
     await client.close()
 
@@ -56,7 +57,7 @@ def answering(answer: httpx.Response | Exception) -> N8n:
         return answer
 
     secrets = Secrets(EnvironmentSecrets({"N8N_API": TOKEN}), SystemClock())
-    return N8n(url="https://n8n.example/n8n", secrets=secrets, transport=httpx.MockTransport(reply))
+    return N8n(url="https://n8n.example/n8n", secrets=secrets, network=replying(reply))
 
 
 async def test_success_is_the_id_of_the_execution(n8n, world):
@@ -87,7 +88,7 @@ async def test_a_server_below_a_path():
         return httpx.Response(200, json={"ok": True, "execution_id": "1"})
 
     secrets = Secrets(EnvironmentSecrets({"N8N_API": TOKEN}), SystemClock())
-    await call(N8n(url="https://example/n8n/", secrets=secrets, transport=httpx.MockTransport(reply)))
+    await call(N8n(url="https://example/n8n/", secrets=secrets, network=replying(reply)))
 
     assert seen == [f"https://example/n8n/webhook/{PATH}"]
 
@@ -146,7 +147,7 @@ def test_an_n8n_that_is_being_upgraded_is_unavailable_until_it_takes_the_call(wo
     async def calls() -> list[str]:
         """What a call every ten seconds comes to."""
         secrets = Secrets(EnvironmentSecrets({"N8N_API": TOKEN}), SystemClock())
-        client = N8n(url="https://n8n.example/", secrets=secrets, transport=httpx.ASGITransport(app=world.app))
+        client = N8n(url="https://n8n.example/", secrets=secrets, network=world.app)
         world.restart("2.41.1", down=30, migrating=30, starting=30)
         said = []
         for _ in range(10):

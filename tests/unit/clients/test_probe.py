@@ -26,7 +26,7 @@ from local.world.application import Application
 from local.world.clock import VirtualClock
 from local.world.railway.server import RailwayWorld
 from shared.clients.health_body import HealthRule
-from shared.clients.probe import Probe
+from shared.clients.probe import Probe, Visitor
 from shared.core.observed import Answer
 from shared.core.run import Verdict
 
@@ -43,7 +43,7 @@ async def look_at(response: httpx.Response | httpx.TransportError, url: str = UR
             raise response
         return response
 
-    probe = Probe(transport=httpx.MockTransport(handle))
+    probe = Probe(network=Visitor(httpx.MockTransport(handle)))
     try:
         return await probe.look(url, **{"timeout": 5, "commit_field": None, "commit_header": None, **how})
     finally:
@@ -383,7 +383,7 @@ async def test_cookies_do_not_reach_the_next_look() -> None:
         sent.append(request.headers.get("cookie"))
         return httpx.Response(200, headers={"set-cookie": "instance=1"})
 
-    probe = Probe(transport=httpx.MockTransport(handle))
+    probe = Probe(network=Visitor(httpx.MockTransport(handle)))
     await look(probe, URL)
     await look(probe, URL)
     await probe.close()
@@ -765,7 +765,7 @@ async def test_the_simulated_application_shows_its_commit() -> None:
         project_id="p", environment_id="e", service_id="s", name="web", repository="a/b", serving_commit=NEW
     )
     application = Application(world, service_id="s", environment_id="e")
-    probe = Probe(transport=httpx.ASGITransport(app=application))
+    probe = Probe(network=application)
 
     # When it is looked at
     answer = await look(probe, "https://shop.up.railway.app/health", field="commit")

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from networks import replying
 
 from local.world.clock import VirtualClock
 from local.world.faults import Fault
@@ -65,7 +66,7 @@ async def railway(world: RailwayWorld, clock: VirtualClock, source: Source) -> A
         url=URL,
         token_kind="account",
         secrets=Secrets(source, clock),
-        transport=httpx.ASGITransport(app=world.app),
+        network=world.app,
     )
     yield client
     await client.close()
@@ -85,8 +86,8 @@ async def answering(clock: VirtualClock, source: Source) -> AsyncIterator[Answer
     clients = []
 
     def make(response: httpx.Response) -> Railway:
-        transport = httpx.MockTransport(lambda _: response)
-        clients.append(Railway(url=URL, token_kind="account", secrets=Secrets(source, clock), transport=transport))
+        network = replying(lambda _: response)
+        clients.append(Railway(url=URL, token_kind="account", secrets=Secrets(source, clock), network=network))
         return clients[-1]
 
     yield make
@@ -576,7 +577,7 @@ async def test_a_token_is_sent_in_the_header_of_its_kind_only(
         seen.append(request)
         return answer("d1")
 
-    railway = Railway(url=URL, token_kind=kind, secrets=Secrets(Source(), clock), transport=httpx.MockTransport(handle))
+    railway = Railway(url=URL, token_kind=kind, secrets=Secrets(Source(), clock), network=replying(handle))
     await railway.deploy(**PLACE, commit_sha=NEW)
     await railway.close()
 
@@ -736,8 +737,8 @@ def scoped(world: RailwayWorld, clock: VirtualClock, railway: Railway) -> Railwa
     """With a project token, which opens the one environment of another secret's targets."""
     world.project_tokens[STAGING_TOKEN] = ("prj", "env")
     secrets = Secrets(OneOf({RAILWAY_API: "railway-token", "RAILWAY-OWN": STAGING_TOKEN}), clock)
-    transport = httpx.ASGITransport(app=world.app)
-    return Railway(url=URL, token_kind="account", secrets=secrets, transport=transport).using("RAILWAY-OWN", "project")
+    network = world.app
+    return Railway(url=URL, token_kind="account", secrets=secrets, network=network).using("RAILWAY-OWN", "project")
 
 
 class OneOf:

@@ -24,12 +24,8 @@ from local import topology
 from local.emulation.functions import Router
 from local.emulation.secrets import EnvironmentSecrets
 from local.emulation.store import SqliteStore
-from local.world.application import Application
 from local.world.clock import VirtualClock
 from local.world.faults import Faulty
-from local.world.github.server import GitHubWorld
-from local.world.n8n.server import N8nWorld
-from local.world.railway.server import RailwayWorld
 from local.world.vendors import (
     APP_ID,
     ENVIRONMENT,
@@ -37,10 +33,12 @@ from local.world.vendors import (
     REPOSITORY,
     SERVICE,
     Keys,
+    Vendors,
     made_up_secrets,
     make_keys,
     variable,
 )
+from shared.clients.http import Request, Response
 from shared.core import events
 from shared.core.outcome import Message
 from shared.core.pipeline import begin
@@ -219,46 +217,33 @@ class Scene:
         self.bus = RecordingBus()
         self.keys = _keys()
         self.secrets = {**_values(), "GITHUB_APP_PRIVATE_KEY": self.keys.private}
-        self.github = GitHubWorld(
+        configured = _config(POLICY)
+        self.vendors = Vendors(
+            configured,
+            self.secrets,
             clock=self.clock,
-            webhook_secret=self.secrets["GITHUB_WEBHOOK_SECRET"],
-            app_id=APP_ID,
-            public_key_pem=self.keys.public,
-            deliver=functools.partial(self._deliver, "/github-webhook"),
-        )
-        self.github.add_repository(REPOSITORY, collaborators={"ada": "admin", "grace": "write", "mallory": "read"})
-        self.railway = RailwayWorld(
-            clock=self.clock,
-            token=self.secrets["RAILWAY_API"],
-            webhook_secret=self.secrets["RAILWAY_WEBHOOK_SECRET"],
-            deliver=functools.partial(self._deliver, "/railway-webhook"),
+            deliver=self._deliver,
             pace=RAILWAY_PACE,
+            public_key=self.keys.public,
         )
-        self.railway_service = self.railway.add_service(
-            project_id=PROJECT,
-            environment_id=ENVIRONMENT,
-            service_id=SERVICE,
-            name="web",
-            repository=REPOSITORY,
-            domain=DOMAIN,
-            serving_commit=serving_commit,
-        )
-        self.github.on_merge.append(lambda repository, sha, branch: self._pushed(repository, branch, sha))
-        self.n8n = N8nWorld(token=self.secrets["N8N_API"])
-        self.application = Faulty(Application(self.railway, service_id=SERVICE, environment_id=ENVIRONMENT))
+        self.vendors.add_services(serving_commit=serving_commit, domain=lambda _: DOMAIN)
+        self.vendors.push_what_is_merged()
+        self.github, self.railway, self.n8n = self.vendors.github, self.vendors.railway, self.vendors.n8n
+        self.railway_service = self.railway.service(SERVICE, ENVIRONMENT)
+        self.application = Faulty(self.vendors.applications[TARGET].handle)
         self.token_secret: str | None = None
         """What signalbox.toml names as the secret of production's project token."""
         self.blind = False
         """The prober cannot reach anything."""
         self.services = Services(
             Settings(github_app_id=APP_ID, signalbox_console_url=CONSOLE),
-            _config(POLICY),
+            configured,
             Backend(store=self.store, bus=self.bus, secrets=EnvironmentSecrets(self.secrets), clock=self.clock),
-            transports={
-                "github": httpx.ASGITransport(app=self.github.app),
-                "railway": httpx.ASGITransport(app=self.railway.app),
-                "n8n": httpx.ASGITransport(app=self.n8n.app),
-                "probe": httpx.ASGITransport(app=self._application),
+            networks={
+                "github": self.github.app,
+                "railway": self.railway.app,
+                "n8n": self.n8n.app,
+                "probe": self._visit,
             },
         )
         self.log = io.StringIO()
@@ -499,19 +484,16 @@ class Scene:
 
     # The machinery
 
-    async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _visit(self, sent: Request) -> Response:
         if self.blind:
             raise httpx.ConnectError("no way out")
-        await self.application(scope, receive, send)
+        return await self.application(sent)
 
     async def _deliver(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         try:
             return (await self.web.post(path, headers=dict(headers), content=body)).status_code
         except Crash:
             return 502
-
-    def _pushed(self, repository: str, branch: str, sha: str) -> None:
-        self.railway.push(repository, branch, sha, self.github.merged_files(repository, sha))
 
 
 S = TypeVar("S", bound=Scene)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from google.oauth2 import id_token
 from msgspec.structs import replace
+from networks import replying
 from unit.functions.scene import START, Scene
 
 from local import topology
@@ -79,7 +80,7 @@ def checked(scene: Scene, certificates: Certificates) -> Scene:
     scene.services.settings = replace(
         scene.services.settings, signalbox_caller=CALLER, signalbox_audience=AUDIENCE, signalbox_private=False
     )
-    scene.services._transports["google"] = httpx.MockTransport(certificates)
+    scene.services._networks["google"] = replying(certificates)
     return scene
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from starlette.types import Receive, Scope, Send
 from unit.functions.scene import NEW, OLD, STAGING, TARGET, Scene
 
 from local.world.faults import Fault
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
+from local.world.web import Request, Response
 from shared.core.events import (
     ChecksReported,
     DeploymentChanged,
@@ -469,15 +469,15 @@ async def test_a_command_that_comes_twice_at_once_has_one_reply(scene: Scene) ->
     # Given a command that comes once more when the reply to it, which was not there yet, is about to be written
     scene.open_pull_request()
     said = scene.say(1, "/deploy a b")
-    github, meanwhile = scene.github.app.app, []
+    github, meanwhile = scene.github.app.handler, []
 
-    async def comes_again(scope: Scope, receive: Receive, send: Send) -> None:
-        if (scope["method"], scope["path"][-9:], meanwhile) == ("POST", "/comments", []):
+    async def comes_again(request: Request) -> Response:
+        if (request.method, request.path[-9:], meanwhile) == ("POST", "/comments", []):
             meanwhile.append("comes again")
             meanwhile.append((await scene.happen(said)).status_code)
-        await github(scope, receive, send)
+        return await github(request)
 
-    scene.github.app.app = comes_again
+    scene.github.app.handler = comes_again
 
     # Then the second has to wait, and finds the reply afterwards
     assert (await scene.happen(said)).status_code == 200

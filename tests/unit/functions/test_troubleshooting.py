@@ -12,6 +12,7 @@ import httpx
 import pytest
 from google.api_core.exceptions import PermissionDenied
 from msgspec.structs import replace
+from networks import replying
 from unit.functions.scene import Scene
 
 from local.world.faults import Fault
@@ -93,7 +94,7 @@ async def silent(scene: Scene) -> None:
     def nothing(_: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("")
 
-    scene.services._transports["n8n"] = httpx.MockTransport(nothing)
+    scene.services._networks["n8n"] = replying(nothing)
     await deploy(scene, looks=30)
 
 

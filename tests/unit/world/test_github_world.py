@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import jwt
 import pytest
+from networks import straight_to
 
 from local.world.github.server import GitHubWorld
 from local.world.people import People
@@ -69,7 +70,7 @@ def world(clock, inbox) -> GitHubWorld:
 
 @pytest.fixture
 async def api(world):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://github.test") as client:
+    async with httpx.AsyncClient(transport=straight_to(world.app), base_url="http://github.test") as client:
         yield client
 
 
@@ -302,7 +303,7 @@ async def test_a_person_merges_once_and_not_what_is_closed(world):
         f'[repositories."{REPO}".services.web]\nproject_id="p"\nservice_id="s"\nenvironments.live.environment_id="e"\n'
     )
     railway = RailwayWorld(clock=world.clock, token="t", webhook_secret="s")
-    transport = httpx.ASGITransport(app=People(world, railway, parse(text).targets).app)
+    transport = straight_to(People(world, railway, parse(text).targets).app)
 
     async with httpx.AsyncClient(transport=transport, base_url="http://people") as people:
         answers = [await people.post(f"/pulls/{number}/merge", json={"by": "ann"}) for number in (merged, closed)]

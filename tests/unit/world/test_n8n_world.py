@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from networks import straight_to
 
 from local.simulation import loop
 from local.world.faults import Fault
@@ -33,13 +34,13 @@ def world(telegram) -> N8nWorld:
 
 @pytest.fixture
 async def n8n(world):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://n8n") as client:
+    async with httpx.AsyncClient(transport=straight_to(world.app), base_url="http://n8n") as client:
         yield client
 
 
 @pytest.fixture
 async def bot(telegram):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=telegram.app), base_url="http://telegram") as client:
+    async with httpx.AsyncClient(transport=straight_to(telegram.app), base_url="http://telegram") as client:
         yield client
 
 
@@ -127,7 +128,7 @@ def test_an_upgrade_takes_its_time_and_keeps_what_there_is(world):
     async def answers() -> list[str]:
         """One every ten seconds."""
         world.restart("2.41.1", down=20, migrating=20, starting=20, activating=20)
-        transport, seen = httpx.ASGITransport(app=world.app), []
+        transport, seen = straight_to(world.app), []
         async with httpx.AsyncClient(transport=transport, base_url="http://n8n") as n8n:
             for _ in range(10):
                 try:
@@ -183,7 +184,7 @@ def test_of_two_that_want_one_path_at_once_the_first_has_it(world):
     async def activate_both() -> tuple[list[int], int]:
         key, ids = {"X-N8N-API-KEY": world.api.key}, []
         node = {"name": "Webhook", "type": "n8n-nodes-base.webhook", "webhookId": "x", "parameters": {"path": "x"}}
-        transport = httpx.ASGITransport(app=world.app)
+        transport = straight_to(world.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://n8n", headers=key) as n8n:
             for name in ("first", "second"):
                 workflow = {"name": name, "nodes": [node], "connections": {}, "settings": {}}
@@ -246,7 +247,7 @@ async def test_faults_and_calls(n8n, world):
 
 async def test_without_telegram_notifications_are_only_recorded():
     world = N8nWorld(token=SECRET, path="other")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://n8n") as n8n:
+    async with httpx.AsyncClient(transport=straight_to(world.app), base_url="http://n8n") as n8n:
         assert (await n8n.post("/webhook/other", **sent())).status_code == 200
     assert world.notifications == [TOLD]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from networks import straight_to
 
 from local.world.clock import VirtualClock
 from local.world.github.server import GitHubWorld
@@ -49,7 +50,7 @@ class Town:
                 serving_commit=OLD,
             )
         app = People(self.github, self.railway, configured.targets).app
-        self.door = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://people")
+        self.door = httpx.AsyncClient(transport=straight_to(app), base_url="http://people")
 
     async def post(self, path: str, **body: Any) -> Any:
         answer = await self.door.post(path, json=body)

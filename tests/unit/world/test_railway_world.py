@@ -15,6 +15,7 @@ import pytest
 from graphql import GraphQLError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import straight_to
 
 from local.world.application import COMMIT_HEADER, Application
 from local.world.clock import VirtualClock
@@ -75,7 +76,7 @@ def world(clock: VirtualClock, inbox: Inbox) -> RailwayWorld:
 @pytest.fixture
 async def edge(world: RailwayWorld) -> AsyncIterator[httpx.AsyncClient]:
     application = Application(world, service_id="svc", environment_id="env")
-    transport = httpx.ASGITransport(app=application)
+    transport = straight_to(application)
     async with httpx.AsyncClient(transport=transport, base_url="https://shop.up.railway.app") as client:
         yield client
 
@@ -552,7 +553,7 @@ async def test_a_sleeping_service_wakes_at_its_first_request(
 
 async def test_a_service_without_a_deployment_has_only_the_edge(world: RailwayWorld) -> None:
     world.add_service(project_id="prj", environment_id="env", service_id="new", name="new", repository="acme/new")
-    transport = httpx.ASGITransport(app=Application(world, service_id="new", environment_id="env"))
+    transport = straight_to(Application(world, service_id="new", environment_id="env"))
 
     async with httpx.AsyncClient(transport=transport, base_url="https://new.test") as client:
         answer = await client.get("/health")
@@ -575,7 +576,7 @@ async def test_a_service_without_a_deployment_has_only_the_edge(world: RailwayWo
 async def test_a_wrong_token_is_an_error_inside_a_successful_answer(
     world: RailwayWorld, headers: dict[str, str], message: str
 ) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app)) as client:
+    async with httpx.AsyncClient(transport=straight_to(world.app)) as client:
         found = await client.post(URL, json={"query": "{ deployment(id: 1) { id } }"}, headers=headers)
 
     assert found.status_code == 200
@@ -589,7 +590,7 @@ async def test_limits_are_told_with_every_answer_and_enforced(world: RailwayWorl
     clock.advance(1800)
 
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app)) as client:
+        async with httpx.AsyncClient(transport=straight_to(world.app)) as client:
             body = {"query": "{ projectToken { id } }"}
             return await client.post(URL, json=body, headers={"Project-Access-Token": "token-1"})
 
@@ -631,7 +632,7 @@ async def test_what_cannot_be_executed_is_refused_in_the_same_form(
     world: RailwayWorld, body: bytes, message: str
 ) -> None:
     headers = {"Project-Access-Token": "token-1"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app)) as client:
+    async with httpx.AsyncClient(transport=straight_to(world.app)) as client:
         found = await client.post(URL, content=body, headers=headers)
 
     assert found.json()["errors"][0]["message"] == message
@@ -643,7 +644,7 @@ async def test_a_list_can_be_narrowed_by_status(world: RailwayWorld, clock: Virt
     query = "query Q($input: DeploymentListInput!) { deployments(input: $input) { edges { node { status } } } }"
 
     async def listed(**wanted: Any) -> list[str]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app)) as client:
+        async with httpx.AsyncClient(transport=straight_to(world.app)) as client:
             body = {"query": query, "variables": {"input": wanted}}
             found = await client.post(URL, json=body, headers={"Authorization": "Bearer token-1"})
         return [edge["node"]["status"] for edge in found.json()["data"]["deployments"]["edges"]]
@@ -662,7 +663,7 @@ async def test_an_application_says_what_the_policy_asks_for(world: RailwayWorld)
     )
     asked = {"health_field": "app.state", "health_value": "green", "commit_field": "app.commit"}
     application = Application(world, service_id="own", environment_id="env", **asked)
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app=application), base_url="https://own.test")
+    client = httpx.AsyncClient(transport=straight_to(application), base_url="https://own.test")
 
     # When a healthy version answers, and then one that says that it is unwell
     async with client:
