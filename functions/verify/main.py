@@ -12,7 +12,7 @@ from starlette.responses import Response
 from functions.verify.checks import Sight, assess, conclude
 from shared.clients.probe import Probe
 from shared.clients.railway.client import Railway
-from shared.core.observed import DeploymentState
+from shared.core.observed import DeploymentState, ServiceState
 from shared.core.outcome import Fail, Outcome
 from shared.core.reasons import Reason
 from shared.core.run import Deployment, Rollback, Run, Stage
@@ -57,7 +57,7 @@ async def look_and_judge(claim: Claim, railway: Railway, probe: Probe) -> Outcom
     checks = assess(run, terms.policy, sight)
     outcome = conclude(run, checks, terms, answer)
     run = replace(run, **noted(run, deployment))
-    changes = {**outcome.changes, **_seen(run, deployment.id, base, service.left_alone)}
+    changes = {**outcome.changes, **_seen(run, deployment.id, base, service)}
     return replace(await with_log(claim, railway, outcome), changes=changes)
 
 
@@ -71,12 +71,15 @@ def _in_place(run: Run, active: Sequence[DeploymentState]) -> DeploymentState | 
     return own if own is not None and not own.gone else next(alike, own)
 
 
-def _seen(run: Run, id: str, base: str | None, left_alone: str | None) -> dict[str, Deployment | Rollback | str | None]:
+def _seen(run: Run, id: str, base: str | None, service: ServiceState) -> dict[str, Deployment | Rollback | str | None]:
     """Which deployment it was, and where it answered: people get a link, and the sweep knows where to look."""
     changes: dict[str, Deployment | Rollback | str | None] = {"address": base}
     if run.deployment is not None:
         own = run.deployment.id if run.rollback else id
-        changes["deployment"] = replace(run.deployment, id=own, url=base, left_alone=left_alone)
+        newer = service.latest_id if service.on_its_way and service.latest_id != id else None
+        changes["deployment"] = replace(
+            run.deployment, id=own, url=base, left_alone=service.left_alone, followed_by=newer
+        )
     if run.rollback is not None:
         changes["rollback"] = replace(run.rollback, deployment_id=id)
     return changes

@@ -327,7 +327,8 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
     """What was deployed, or restored, stands."""
     if run.rollback is None:
         target = targets.standing(target, run, terms.now)
-        return _end(run, target, Status.SUCCEEDED, outcome.message, "succeeded", terms)
+        held = f"; the target stays held: {target.hold.reason}" if target.hold else ""
+        return _end(run, target, Status.SUCCEEDED, outcome.message + held, "succeeded", terms)
     if run.rollback.needed:
         target = targets.restored(target, run, terms.now, terms.policy)
         asked_for = run.kind is Kind.ROLLBACK and not run.unasked

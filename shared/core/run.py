@@ -103,6 +103,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """The path at which Railway checked the version before this one, before it let that go live."""
     health_check_lost: bool = False
     """Railway checked the version before, and does not check this one."""
+    followed_by: str | None = None
+    """The newer deployment of the service that Railway was about to let go live when this one was looked at last."""
 
 
 class Verified(Struct, frozen=True, kw_only=True):

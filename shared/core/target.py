@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from shared.core.reasons import Reason
-from shared.core.run import Lease, Notified, Stage, Verified
+from shared.core.run import Deployment, Lease, Notified, Stage, Verified
 
 
 class Lock(Struct, frozen=True, kw_only=True):
@@ -45,6 +45,14 @@ class Hold(Struct, frozen=True, kw_only=True):
     """What is live may be a version that was not verified: a command deploys, and the hold stays until one is."""
     commit_sha: str | None = None
     """Of that version, which may also go live later. Another version that was live already ends no such hold."""
+    deployment_id: str | None = None
+    """Of that version, as far as it is known. While Railway is still at work on it, no other version ends the hold."""
+
+    def outlasts(self, deployment: Deployment, commit_sha: str) -> bool:
+        """Whether its version may still go live, after this deployment of another commit was verified."""
+        coming = deployment.followed_by
+        another = self.commit_sha != commit_sha and self.deployment_id in (coming, None)
+        return self.unverified and coming is not None and another
 
 
 class Quarantine(Struct, frozen=True, kw_only=True):

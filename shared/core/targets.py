@@ -113,6 +113,7 @@ def standing(target: Target, run: Run, now: datetime) -> Target:
     verified = Verified(
         deployment_id=deployment.id, commit_sha=run.commit_sha, run_id=run.id, at=now, migrates=deployment.migrates
     )
+    hold = target.hold if target.hold is not None and target.hold.outlasts(deployment, run.commit_sha) else None
     return replace(
         _well(target, run.verification, now),
         left_alone=deployment.left_alone,
@@ -120,7 +121,7 @@ def standing(target: Target, run: Run, now: datetime) -> Target:
         verified=(verified, *(v for v in target.verified if v.deployment_id != deployment.id))[:KEPT_VERIFIED],
         address=deployment.url,
         rollbacks_in_a_row=0,
-        hold=None,
+        hold=hold,
         quarantined=tuple(q for q in target.quarantined if q.commit_sha != run.commit_sha),
     )
 
@@ -151,7 +152,15 @@ def restored(target: Target, run: Run, now: datetime, policy: Policy) -> Target:
 
 def hold_unverified(target: Target, run: Run, reason: str, now: datetime) -> Target:
     """Held, because a version of the run's may be live that was not verified."""
-    hold = Hold(reason=reason, at=now, run_id=run.id, unverified=True, commit_sha=run.commit_sha)
+    deployment_id = run.deployment.id if run.deployment else None
+    hold = Hold(
+        reason=reason,
+        at=now,
+        run_id=run.id,
+        unverified=True,
+        commit_sha=run.commit_sha,
+        deployment_id=deployment_id,
+    )
     return replace(target, hold=hold)
 
 

@@ -198,6 +198,24 @@ class TestStanding:
             lock=LOCK,
         )
 
+    @pytest.mark.parametrize(
+        ("coming", "held", "stays"),
+        [
+            ("d-held", {"commit_sha": OLDER, "deployment_id": "d-held"}, True),
+            ("d-held", {"commit_sha": OLDER}, True),
+            ("d-newer", {"commit_sha": OLDER, "deployment_id": "d-held"}, False),
+            (None, {"commit_sha": OLDER, "deployment_id": "d-held"}, False),
+            ("d-held", {"commit_sha": MERGE, "deployment_id": "d-held"}, False),
+            ("d-held", {"commit_sha": OLDER, "deployment_id": "d-held", "unverified": False}, False),
+        ],
+        ids=["it may come yet", "any may be it", "another one comes", "none comes", "of this commit", "rolled back"],
+    )
+    def test_a_hold_for_what_may_still_go_live_stays(self, coming, held, stays):
+        hold = replace(HOLD, **{"unverified": True} | held)
+        run = replace(self.run, deployment=replace(self.run.deployment, followed_by=coming))
+
+        assert targets.standing(a_target(hold=hold), run, NOON).hold == (hold if stays else None)
+
     def test_the_newest_ten_are_kept(self):
         before = a_target(verified=tuple(a_version(f"d-{n}", f"{n:040x}") for n in range(10)))
 
