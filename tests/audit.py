@@ -4,8 +4,6 @@
 that no vulnerabilities are known.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Sequence

@@ -1,15 +1,14 @@
 """What every suite shares: asyncio, the loop of the functions, Google's emulators, and the table of contracts."""
 
-from __future__ import annotations
-
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import distribution
 import late_completions
 import pytest
+from unit.functions.scene import Scene, opened
 from vendors import report
 
 from local.emulation import emulators
@@ -30,6 +29,12 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": late_completions.new_loop}
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with opened() as scene:
+        yield scene
 
 
 @pytest.fixture(autouse=True)

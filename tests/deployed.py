@@ -1,7 +1,5 @@
 """A function as the cloud runs it: its package unpacked alone, served in an environment of its requirements only."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

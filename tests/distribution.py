@@ -8,8 +8,6 @@ long ones come first, so that no processor is left over at the end with one of t
 More processes than processors: what is played in real time mostly waits, and others can work meanwhile.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

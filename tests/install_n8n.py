@@ -4,8 +4,6 @@
 the rest. Where the machine's Node does not fit, Node comes from npm, as `tests/n8n/node` pins it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import hashlib

@@ -5,8 +5,6 @@ to the loop that began it; when that one is closed already, the refusal raises i
 which is another test's.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The licences of what is deployed, from a CycloneDX bill of materials: `make sbom`. One that is not known fails it."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Mapping

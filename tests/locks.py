@@ -4,8 +4,6 @@ A function needs what serves it, what the modules in its package import, and all
 graph is grimp's. Who needs whom is read from what is installed here, which has to be what is pinned.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Ways between clients and simulated vendors, for tests that look at one of the two."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

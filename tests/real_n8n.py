@@ -4,8 +4,6 @@ It needs nothing from outside once it is installed (install_n8n.py). What is odd
 before it can do anything, and says 200 to everything while it migrates; see docs/n8n.md.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """A gRPC server in the test's own process that stands in for a Google service, by the published method names."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any

@@ -4,8 +4,6 @@ By the shapes that shared/runtime/secret_shapes.py masks for certain (vendors' t
 UUID under the name of a token, as Railway's are. An old commit counts like a new one: whoever clones has it.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """An ASGI app on loopback in a thread of its own, for what cannot share the test's event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

@@ -1,7 +1,5 @@
 """A real n8n, started once, with the workflows of this project and what they call on loopback."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

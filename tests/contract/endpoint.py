@@ -1,7 +1,5 @@
 """A function as a subscription sees it: an address that takes pushes, and answers as it is told."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable

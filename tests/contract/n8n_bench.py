@@ -1,7 +1,5 @@
 """An n8n, real or simulated, with the clients that are tested against it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

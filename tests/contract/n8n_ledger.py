@@ -1,7 +1,5 @@
 """What the calls of our clients come to at the simulated n8n and at a real one: the same, or the former is wrong."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections import Counter, defaultdict

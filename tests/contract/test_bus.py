@@ -1,7 +1,5 @@
 """What the bus promises: durable before `publish` returns, pushed as Pub/Sub pushes, until acked or given up."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """Google's emulators: found where they are, said to be missing where not, stopped with all they started."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

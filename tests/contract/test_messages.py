@@ -1,7 +1,5 @@
 """The operator's side of a bus, held to one contract: the embedded bus, and Pub/Sub as Google emulates it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

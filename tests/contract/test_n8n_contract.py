@@ -1,7 +1,5 @@
 """What Signalbox relies on of n8n, whichever: both that are simulated, and a real one with the same workflows."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import copy

@@ -1,7 +1,5 @@
 """What only a real n8n shows: the workflows that ask Claude, the report, and an n8n that starts, is slow, or dies."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import itertools

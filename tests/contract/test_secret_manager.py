@@ -1,7 +1,5 @@
 """What every SecretSource promises, and Secret Manager's client against a server with the published method names."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -5,8 +5,6 @@ them from the code), and it takes no notice of the TTL. A transaction on a conte
 which is one of the reasons why the store uses none.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable

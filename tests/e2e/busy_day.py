@@ -1,7 +1,5 @@
 """A busy day: vendors with several repositories, people with many pull requests, and every webhook's fate."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import random

@@ -1,7 +1,5 @@
 """Who kills: at random, and just when a program calls a vendor."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections import Counter

@@ -1,7 +1,5 @@
 """Programs in processes of their own: the functions and the pump, to be killed and started again."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

@@ -3,8 +3,6 @@
 Each question yields what is wrong, in words; nothing when all is well.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The pump of the embedded bus as a program: `pump.py '{"folder": …, "addresses": …, "delivery": …}'`."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from pathlib import Path

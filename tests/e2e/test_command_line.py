@@ -1,7 +1,5 @@
 """The `signalbox` command and functions-framework, as a user starts them: processes, ports, signals, exit codes."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import hmac

@@ -4,8 +4,6 @@ pip is given an index made here: of each distribution the pinned release and a l
 installed one names, and nothing in them. So the test does not wait for the day of that release.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -4,8 +4,6 @@ Every webhook that was accepted leads to a run that ends, and nothing happens at
 is the long form, SIGNALBOX_KILL_SEED repeats the choices of an earlier test, though not the system's timing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -3,8 +3,6 @@
 Where nothing is there to be reached, what needs Firestore or Secret Manager answers 503: it got as far as asking them.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import subprocess

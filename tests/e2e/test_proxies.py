@@ -1,7 +1,5 @@
 """The emulation on a machine whose environment names proxies: what stays on this machine goes through none."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

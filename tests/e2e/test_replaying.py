@@ -1,7 +1,5 @@
 """Replaying changes nothing that has happened; a new attempt does what is still to be done. On both backends."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

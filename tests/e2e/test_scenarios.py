@@ -1,7 +1,5 @@
 """Every scenario, over real HTTP: functions-framework apps and simulated vendors; some on the emulators, too."""
 
-from __future__ import annotations
-
 import pytest
 
 from functions.notify.main import NO_ANALYSIS

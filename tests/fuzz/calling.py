@@ -1,7 +1,5 @@
 """The functions as a server calls them, with whatever bytes came in: no client library in between makes them proper."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """A scene that stays up for all the examples of a module."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 

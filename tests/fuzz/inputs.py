@@ -3,8 +3,6 @@
 Purely arbitrary bytes are refused at the first byte; what finds things is nearly right.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import os

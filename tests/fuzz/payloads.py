@@ -1,7 +1,5 @@
 """Real payloads to spoil: what the simulated vendors send while somebody takes a pull request to production."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import json

@@ -1,7 +1,5 @@
 """What people write: any line is a command or is told how one is written; a command is read as it was meant."""
 
-from __future__ import annotations
-
 import re
 
 from fuzz.inputs import command_lines, fuzzed, whole_texts

@@ -1,7 +1,5 @@
 """signalbox.toml and the environment: what is accepted can be worked with, and everything else is a ConfigError."""
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

@@ -1,7 +1,5 @@
 """The console answers whatever is asked for."""
 
-from __future__ import annotations
-
 from urllib.parse import urlencode
 
 import pytest

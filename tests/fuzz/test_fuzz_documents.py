@@ -1,7 +1,5 @@
 """Documents that somebody else wrote, or another version of us: read, or refused in so many words."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from datetime import datetime

@@ -3,8 +3,6 @@
 The answer types are found, not listed: a list that somebody declares tomorrow is tried too.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import json

@@ -1,7 +1,5 @@
 """Whatever a subscription pushes: it is done, refused, or asked for again; nothing falls over."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 from fuzz.calling import Server, enveloped

@@ -3,8 +3,6 @@
 The answers are the simulated vendors' own, with something wrong in them.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The webhooks' function answers whatever is sent to it, and what it publishes can be read by whoever gets it."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

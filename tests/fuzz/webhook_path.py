@@ -4,8 +4,6 @@ An input is a byte that chooses the event, and a body, which is signed here: the
 An exception, or an answer of 500 or more, is a finding; libFuzzer writes its input to build/fuzz.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

@@ -3,8 +3,6 @@
 The scenarios are those of local/demo/scenarios.py; they play in the scene of the functions' tests.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """What each scenario comes to, from beginning to end, is what it came to before: `make golden` accepts a change."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from pathlib import Path

@@ -7,8 +7,6 @@ disturb less. `clients`: what the first real message adds by loading the rest of
 measured in a bare interpreter.
 """
 
-from __future__ import annotations
-
 import compileall
 import json
 import resource

@@ -4,8 +4,6 @@ Milliseconds of CPU, measured without the profiler; the shares are the profiler'
 dearer than they are. The milliseconds are of this machine, the shares hardly.
 """
 
-from __future__ import annotations
-
 import cProfile
 import gc
 import pstats

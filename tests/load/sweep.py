@@ -5,8 +5,6 @@ measured is the sweep: its queries, one message and one conditional write per ru
 share of the time that the function has, and how it grows with the runs, count more.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

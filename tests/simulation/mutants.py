@@ -3,8 +3,6 @@
 `found_by` is a seed that is known to find the fault; it is tried first, and others after it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
@@ -48,7 +46,7 @@ from shared.clients.railway.client import Railway
 from shared.core.observed import Answer, DeploymentState
 from shared.core.outcome import Fail, Rejected
 from shared.core.run import Rollback, Run, Stage, Verdict
-from shared.core.target import Target
+from shared.core.target import Hold, Target
 from shared.core.target_config import RailwayToken
 from shared.errors import Conflict, Unavailable, UnknownOutcome
 from shared.runtime.ports import Create
@@ -130,19 +128,15 @@ def _no_lease() -> list[Replacement]:
     return [(shared.core.pipeline, "claim", lambda run, *rest: claim(replace(run, lease=None), *rest))]
 
 
-@mutant("a worker that lost its lease saves all the same", 25)
-def _lease_not_checked() -> list[Replacement]:
-    return [(shared.runtime.stage, "_owner", lambda _: "anybody")]
-
-
-@mutant("merges that no webhook told of are not looked for", 94)
-def _unnoticed_merges() -> list[Replacement]:
-    return [(module("sweep"), "start_unnoticed", _look_away)]
-
-
-@mutant("webhooks that did not get through are not asked for again", 1)
-def _not_redelivered() -> list[Replacement]:
-    return [(module("sweep"), "redeliver_missed", _look_away)]
+mutant("a worker that lost its lease saves all the same", 25)(
+    lambda: [(shared.runtime.stage, "_owner", lambda _: "anybody")]
+)
+mutant("merges that no webhook told of are not looked for", 94)(
+    lambda: [(module("sweep"), "start_unnoticed", _look_away)]
+)
+mutant("webhooks that did not get through are not asked for again", 1)(
+    lambda: [(module("sweep"), "redeliver_missed", _look_away)]
+)
 
 
 @mutant("a stage waits on beyond its deadline", 9)
@@ -182,9 +176,9 @@ def _publish_first() -> list[Replacement]:
     return [(shared.runtime.stage.Claim, "conclude", save)]
 
 
-@mutant("no deployment of the commit is looked for before making one", 22)
-def _no_find() -> list[Replacement]:
-    return [(module("deploy"), "find", lambda run, known: None)]
+mutant("no deployment of the commit is looked for before making one", 22)(
+    lambda: [(module("deploy"), "find", lambda run, known: None)]
+)
 
 
 @mutant("a lost answer is taken for a call that never arrived", 22)
@@ -219,9 +213,9 @@ def _no_head() -> list[Replacement]:
     return [(GitHub, "merge", merge)]
 
 
-@mutant("a run that has ended keeps its target", 0)
-def _no_release() -> list[Replacement]:
-    return [(shared.core.targets, "release", lambda target, *_: (target, ()))]
+mutant("a run that has ended keeps its target", 0)(
+    lambda: [(shared.core.targets, "release", lambda target, *_: (target, ()))]
+)
 
 
 @mutant("two workers tell people at once", 0)
@@ -270,9 +264,7 @@ def _inconclusive_fails() -> list[Replacement]:
     return [(module("verify"), "conclude", judge)]
 
 
-@mutant("quarantine and hold are ignored", 27)
-def _no_quarantine() -> list[Replacement]:
-    return [(shared.core.targets, "refusal", lambda run, target: None)]
+mutant("quarantine and hold are ignored", 27)(lambda: [(shared.core.targets, "refusal", lambda run, target: None)])
 
 
 @mutant("a process that dies acknowledges its message", 6)
@@ -288,9 +280,7 @@ def _acknowledged_crash() -> list[Replacement]:
     return [(Simulation, "_push", acknowledge)]
 
 
-@mutant("the sweep wakes nobody", 0)
-def _no_sweep() -> list[Replacement]:
-    return [(module("sweep"), "wake_due", _look_away)]
+mutant("the sweep wakes nobody", 0)(lambda: [(module("sweep"), "wake_due", _look_away)])
 
 
 @mutant("attempts are never used up", 7)
@@ -303,9 +293,7 @@ def _endless() -> list[Replacement]:
     return [(shared.core.pipeline, "claim", again)]
 
 
-@mutant("the queue is never called", 0)
-def _no_turns() -> list[Replacement]:
-    return [(shared.core.targets, "call_next", lambda target: (target, ()))]
+mutant("the queue is never called", 0)(lambda: [(shared.core.targets, "call_next", lambda target: (target, ()))])
 
 
 @mutant("a target that is taken is taken again", 0)
@@ -329,9 +317,7 @@ def _no_lock() -> list[Replacement]:
     return [(shared.core.targets, "take", through)]
 
 
-@mutant("history is overwritten", 0)
-def _short_history() -> list[Replacement]:
-    return [(shared.core.pipeline, "KEPT_HISTORY", 3)]
+mutant("history is overwritten", 0)(lambda: [(shared.core.pipeline, "KEPT_HISTORY", 3)])
 
 
 @mutant("nobody is told how a run ended", 0)
@@ -406,29 +392,15 @@ def _wrong_record() -> list[Replacement]:
     return [(shared.core.targets, "standing", standing)]
 
 
-@mutant("nobody compares what serves with what is recorded", 16)
-def _no_comparison() -> list[Replacement]:
-    return [(module("sweep"), "look_for_drift", _look_away)]
-
-
-@mutant("nobody is told of a drift", 16)
-def _untold_drift() -> list[Replacement]:
-    return [(functions.sweep.drift, "owe", lambda target, *_: target)]
-
-
-@mutant("nobody listens whether GitHub still tells", 259)
-def _no_listening() -> list[Replacement]:
-    return [(module("sweep"), "listen", _look_away)]
-
-
-@mutant("nobody is told of a silence", 259)
-def _untold_silence() -> list[Replacement]:
-    return [(functions.sweep.webhook_silence, "owe", lambda target, *_: target)]
-
-
-@mutant("what fails on probation stays", 23)
-def _no_probation() -> list[Replacement]:
-    return [(functions.sweep.health, "take_back_if_due", _look_away)]
+mutant("nobody compares what serves with what is recorded", 16)(
+    lambda: [(module("sweep"), "look_for_drift", _look_away)]
+)
+mutant("nobody is told of a drift", 16)(lambda: [(functions.sweep.drift, "owe", lambda target, *_: target)])
+mutant("nobody listens whether GitHub still tells", 259)(lambda: [(module("sweep"), "listen", _look_away)])
+mutant("nobody is told of a silence", 259)(
+    lambda: [(functions.sweep.webhook_silence, "owe", lambda target, *_: target)]
+)
+mutant("what fails on probation stays", 23)(lambda: [(functions.sweep.health, "take_back_if_due", _look_away)])
 
 
 @mutant("what is about to be done is not saved first", 0)
@@ -439,19 +411,15 @@ def _no_intent() -> list[Replacement]:
     return [(shared.runtime.stage.Claim, "checkpoint", forget)]
 
 
-@mutant("whoever set a label is taken for somebody who may deploy", 7)
-def _anybodys_label() -> list[Replacement]:
-    return [(shared.runs.deploy_label, "MAY_DEPLOY", frozenset({"admin", "write", "read", "none"}))]
-
-
-@mutant("a label is never looked at", 3)
-def _no_labels() -> list[Replacement]:
-    return [(module("dispatch"), "labelled", _look_away), (module("sweep"), "answer_labels", _look_away)]
-
-
-@mutant("labels that no webhook told of are not looked for", 352)
-def _unheard_labels() -> list[Replacement]:
-    return [(module("sweep"), "answer_labels", _look_away)]
+mutant("whoever set a label is taken for somebody who may deploy", 7)(
+    lambda: [(shared.runs.deploy_label, "MAY_DEPLOY", frozenset({"admin", "write", "read", "none"}))]
+)
+mutant("a label is never looked at", 3)(
+    lambda: [(module("dispatch"), "labelled", _look_away), (module("sweep"), "answer_labels", _look_away)]
+)
+mutant("labels that no webhook told of are not looked for", 352)(
+    lambda: [(module("sweep"), "answer_labels", _look_away)]
+)
 
 
 @mutant("a label starts a run each time that it is told of", 3)
@@ -484,19 +452,15 @@ def _skipped_all_the_same() -> list[Replacement]:
     return [(Railway, "deployments", known)]
 
 
-@mutant("an approval has no more time than a build", 73)
-def _impatient() -> list[Replacement]:
-    return [(shared.core.pipeline, "_changes_clocks", lambda run, outcome: False)]
-
-
-@mutant("every merge is deployed to every service", 25)
-def _touches_everything() -> list[Replacement]:
-    return [(functions.merge.touched_files, "touched", lambda patterns, files: True)]
-
-
-@mutant("no merge has anything for a service", 12)
-def _touches_nothing() -> list[Replacement]:
-    return [(functions.merge.touched_files, "touched", lambda patterns, files: False)]
+mutant("an approval has no more time than a build", 73)(
+    lambda: [(shared.core.pipeline, "_changes_clocks", lambda run, outcome: False)]
+)
+mutant("every merge is deployed to every service", 25)(
+    lambda: [(functions.merge.touched_files, "touched", lambda patterns, files: True)]
+)
+mutant("no merge has anything for a service", 12)(
+    lambda: [(functions.merge.touched_files, "touched", lambda patterns, files: False)]
+)
 
 
 @mutant("one refusal deploys what a merge does not touch", 247)
@@ -521,14 +485,10 @@ def _listed_for_ever() -> list[Replacement]:
     return [(functions.sweep.held_back, "_strike_off", others)]
 
 
-@mutant("a version that nobody looked at is called healthy", 286)
-def _blindly_healthy() -> list[Replacement]:
-    return [(functions.verify.checks, "_state", lambda _: "healthy")]
-
-
-@mutant("the sweep wakes what sleeps", 10)
-def _wakes() -> list[Replacement]:
-    return [(functions.sweep.health, "unwatched", lambda target, policy: None)]
+mutant("a version that nobody looked at is called healthy", 286)(
+    lambda: [(functions.verify.checks, "_state", lambda _: "healthy")]
+)
+mutant("the sweep wakes what sleeps", 10)(lambda: [(functions.sweep.health, "unwatched", lambda target, policy: None)])
 
 
 @mutant("a process that ends between the ticks of its schedule has failed", 47)
@@ -540,9 +500,9 @@ def _schedules_forgotten() -> list[Replacement]:
     return [(module("verify"), "Sight", without)]
 
 
-@mutant("a process that has ended passes for one that runs", 46)
-def _ended_unseen() -> list[Replacement]:
-    return [(DeploymentState, "ended", property(lambda _: False))]
+mutant("a process that has ended passes for one that runs", 46)(
+    lambda: [(DeploymentState, "ended", property(lambda _: False))]
+)
 
 
 @mutant("a process that has ended passes where nobody can look at it", 90)
@@ -554,9 +514,9 @@ def _ended_worker() -> list[Replacement]:
     return [(functions.verify.checks, "_railway", trusting)]
 
 
-@mutant("a merge that is kept back is forgotten", 27)
-def _held_back_and_forgotten() -> list[Replacement]:
-    return [(shared.core.targets, "keep_back", lambda target, run, now: target)]
+mutant("a merge that is kept back is forgotten", 27)(
+    lambda: [(shared.core.targets, "keep_back", lambda target, run, now: target)]
+)
 
 
 @mutant("one refusal ends the run", 25)
@@ -584,19 +544,13 @@ def _counted_for_ever() -> list[Replacement]:
     return [(shared.core.pipeline, "apply", remembering)]
 
 
-@mutant("a run that gives up leaves the target free", 26)
-def _left_free() -> list[Replacement]:
-    return [(shared.core.pipeline, "may_be_live", lambda *_: False)]
-
-
-@mutant("nobody is told that what is live is not verified", 26)
-def _untold_unverified() -> list[Replacement]:
-    return [(shared.runs.texts, "_severity", lambda *_: "info")]
-
-
-@mutant("a new head's checks are taken as they are", 21)
-def _no_settling() -> list[Replacement]:
-    return [(functions.merge.gate, "_settling", lambda *_: None)]
+mutant("a run that gives up leaves the target free", 26)(
+    lambda: [(shared.core.pipeline, "may_be_live", lambda *_: False)]
+)
+mutant("nobody is told that what is live is not verified", 26)(
+    lambda: [(shared.runs.texts, "_severity", lambda *_: "info")]
+)
+mutant("a new head's checks are taken as they are", 21)(lambda: [(functions.merge.gate, "_settling", lambda *_: None)])
 
 
 @mutant("a workflow that has listed no check is not waited for", 49)
@@ -613,14 +567,8 @@ def _one_check_is_enough() -> list[Replacement]:
     return [(functions.merge.gate, "_is_awaited", lambda suite, *rest: not suite.check_runs and awaited(suite, *rest))]
 
 
-@mutant("whoever moves the head is followed", 120)
-def _follows_anybody() -> list[Replacement]:
-    return [(module("merge"), "is_same_head", lambda *_: True)]
-
-
-@mutant("a domain is looked at wherever it leads", 58)
-def _any_domain() -> list[Replacement]:
-    return [(shared.clients.railway.client, "_doubt", lambda _: "")]
+mutant("whoever moves the head is followed", 120)(lambda: [(module("merge"), "is_same_head", lambda *_: True)])
+mutant("a domain is looked at wherever it leads", 58)(lambda: [(shared.clients.railway.client, "_doubt", lambda _: "")])
 
 
 @mutant("what Railway's edge says by itself counts against the version", 76)
@@ -649,14 +597,12 @@ def _first_token() -> list[Replacement]:
     return [(Services, "railway_for", first)]
 
 
-@mutant("the account token is used whatever an environment names", 5)
-def _account_token() -> list[Replacement]:
-    return [(Services, "railway_for", lambda services, _: services.railway_with(RailwayToken()))]
-
-
-@mutant("a health check that is lost is not noted", 12)
-def _health_check_not_noted() -> list[Replacement]:
-    return [(module(stage), "noted", lambda *_: {}) for stage in ("monitor", "verify")]
+mutant("the account token is used whatever an environment names", 5)(
+    lambda: [(Services, "railway_for", lambda services, _: services.railway_with(RailwayToken()))]
+)
+mutant("a health check that is lost is not noted", 12)(
+    lambda: [(module(stage), "noted", lambda *_: {}) for stage in ("monitor", "verify")]
+)
 
 
 @mutant("any version counts as not checked by Railway", 0)
@@ -694,9 +640,7 @@ def _unknown_id() -> list[Replacement]:
     return [(shared.runs.repositories.Repositories, "with_id", nobody)]
 
 
-@mutant("nobody is told of a new name", 6)
-def _untold_rename() -> list[Replacement]:
-    return [(shared.runs.repositories, "owe", lambda target, *_: target)]
+mutant("nobody is told of a new name", 6)(lambda: [(shared.runs.repositories, "owe", lambda target, *_: target)])
 
 
 @mutant("whoever has the name is taken for the repository", 70)
@@ -746,14 +690,10 @@ def _anybody() -> list[Replacement]:
     return [(functions.dispatch.answering, "_may_command", yes)]
 
 
-@mutant("a comment that was edited counts", 134)
-def _edited() -> list[Replacement]:
-    return [(functions.dispatch.answering, "_outdated", lambda *_: None)]
-
-
-@mutant("a fork is merged at whatever head it has", 1)
-def _any_head() -> list[Replacement]:
-    return [(functions.dispatch.commands.deploy, "_unconfirmed", lambda *_: None)]
+mutant("a comment that was edited counts", 134)(lambda: [(functions.dispatch.answering, "_outdated", lambda *_: None)])
+mutant("a fork is merged at whatever head it has", 1)(
+    lambda: [(functions.dispatch.commands.deploy, "_unconfirmed", lambda *_: None)]
+)
 
 
 @mutant("a label deploys a fork", 3)
@@ -779,9 +719,7 @@ def _believed_merge() -> list[Replacement]:
     return [(module("dispatch"), "merged", believe)]
 
 
-@mutant("a pause stops nobody who has the target", 263)
-def _pause_unread() -> list[Replacement]:
-    return [(shared.core.pipeline, "paused", lambda *_: None)]
+mutant("a pause stops nobody who has the target", 263)(lambda: [(shared.core.pipeline, "paused", lambda *_: None)])
 
 
 @mutant("a paused target is taken", 43)
@@ -792,3 +730,6 @@ def _pause_untaken() -> list[Replacement]:
 
     take = shared.core.targets.take
     return [(shared.core.targets, "take", taken)]
+
+
+mutant("a verified version ends every hold", 201027859)(lambda: [(Hold, "outlasts", lambda *_: False)])

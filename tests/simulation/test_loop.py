@@ -1,7 +1,5 @@
 """Virtual time: everything happens in the order in which it would, and at once."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools

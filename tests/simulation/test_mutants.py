@@ -1,7 +1,5 @@
 """The invariants bite: each deliberate fault in the code is noticed by one of them."""
 
-from __future__ import annotations
-
 import pytest
 from simulation.mutants import MUTANTS, Misfit, Mutant
 

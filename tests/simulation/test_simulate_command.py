@@ -1,7 +1,5 @@
 """signalbox simulate: what it prints, and of a violation the shortest trace."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The pipeline keeps its promises on a number of bad days, and a seed is the same day every time."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import multiprocessing

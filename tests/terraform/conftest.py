@@ -1,7 +1,5 @@
 """What a plan says, and what the code of the functions uses; each found out once."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

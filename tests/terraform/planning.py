@@ -4,8 +4,6 @@ No plan needs credentials there: the provider is a mock with the real one's sche
 offline from the program that SIGNALBOX_TFCHECK names; it runs what TERRAFORM names in a copy of the folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json

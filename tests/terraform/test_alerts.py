@@ -1,10 +1,8 @@
 """What is counted in the logs is what the functions log, and every count is shown or alerts somebody."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from google.api_core.exceptions import PermissionDenied
 from msgspec.structs import replace
 from terraform.planning import Plan
-from unit.functions.scene import Scene, opened
+from unit.functions.scene import Scene
 
 from local.world.vendors import REPOSITORY
 from shared.cloud.channel import explain
@@ -56,12 +54,6 @@ def entry(line: dict[str, Any], function: str) -> dict[str, Any]:
     labels = {"service_name": f"signalbox-{function}"}
     resource = {"type": "cloud_run_revision", "labels": labels}
     return {"resource": resource, "severity": line["severity"], "jsonPayload": payload}
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with opened() as scene:
-        yield scene
 
 
 async def failed(scene: Scene) -> str:

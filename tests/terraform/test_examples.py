@@ -1,7 +1,5 @@
 """The example values go together, and are accepted by whoever reads them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Least privilege, both ways: what the plan grants is what the code of each function uses, and what calls it needs."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where Terraform cannot be used its tests are skipped with the reason; where it is asked for, they fail with it."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

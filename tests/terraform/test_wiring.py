@@ -1,7 +1,5 @@
 """Topology, Terraform, local emulation, doctor and docs describe one and the same thing."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -5,8 +5,6 @@ function: a message for a run that is elsewhere by now, and a run that ends whil
 pages of the console, which no simulated day asks for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator

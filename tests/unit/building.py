@@ -1,7 +1,5 @@
 """Documents for the tests of the pure core: a run to production, its target, and the terms it is judged by."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

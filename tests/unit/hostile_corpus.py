@@ -1,7 +1,5 @@
 """Words that want to be more than words where they are shown. Each is a title, a check's name, a line of a log, …"""
 
-from __future__ import annotations
-
 _LINKS = [
     "https://evil.test",
     "http://evil.test/login?next=https://shop.up.railway.app",

@@ -1,266 +1,86 @@
 """Ways in which secrets were seen in logs, and ordinary lines of logs. Made at run time, from a seed: none is real."""
 
-from __future__ import annotations
-
+import itertools
 import random
+import re
 import string
-from collections.abc import Callable
 
-LOWER_HEX, LETTERS, CODE = (
-    "0123456789abcdef",
-    string.ascii_letters + string.digits,
-    string.ascii_letters + string.digits + "_-",
-)
-
-
-def _draw(choice: random.Random, alphabet: str, length: int) -> str:
-    """With a letter and a digit, as a drawn secret of some length has them."""
-    drawn = [choice.choice(alphabet) for _ in range(length)]
-    drawn[1], drawn[2] = "a", "7"
-    return "".join(drawn)
+LOWER_HEX, LETTERS = "0123456789abcdef", string.ascii_letters + string.digits
+_ALPHABETS = {
+    "w": LETTERS,
+    "W": string.ascii_uppercase + "234567",
+    "h": LOWER_HEX,
+    "c": LETTERS + "_-",
+}
+_TOKENS = """
+ghp_<w36> gho_<w36> ghu_<w36> ghs_<w36> ghr_<w76> github_pat_<c82>
+glpat-<c20> gldt-<c20> glrt-<c20> glcbt-1a_<w20> glptt-<h40> glft-<w20> glsoat-<w20> glagent-<w50> gloas-<h64>
+xoxb-1234567890-<w24> xoxp-1-2-3-<w32> xoxa-2-<w24> xoxe.xoxp-1-<w60> xapp-1-A0-1-<w40>
+sk_live_<w24> sk_test_<w24> rk_live_<w24> pk_live_<w24> whsec_<w32>
+sk-ant-api03-<c60> sk-proj-<c60> sk-<w48> sk-svcacct-<c40> sk-admin-<w40>
+AKIA<W16> ASIA<W16> AIza<c35> ya29.<c60> GOCSPX-<c28> 1//0<c60>
+npm_<w36> hf_<w34> rubygems_<h48> pypi-AgEIcHlwaS5vcmc<c60> dckr_pat_<c27>
+SG.<c22>.<c43> key-<h32> <h32>-us14 SK<h32> shpat_<h32> shpss_<h32> sq0atp-<c22> sq0csp-<c43>
+dop_v1_<h64> doo_v1_<h64> dp.st.prd.<w42> dp.pt.<w43>
+lin_api_<w40> ntn_<w46> secret_<w43> figd_<c40> ATATT3xFfGF0<c60> ATBB<w32>
+pat<w14>.<h64> M<c23>.<c6>.<c38> NRAK-<W27>
+glsa_<w32>_<h8> glc_<w60> sntrys_<w60> phx_<w43> lsv2_pt_<h32>
+pscale_tkn_<c43> pscale_pw_<c43> sbp_<h40> nfp_<w36> rnd_<w28> hvs.<c90> hvb.<c90> <w14>.atlasv1.<c64> pul-<h40>
+PMAK-<h24>-<h34> pplx-<w48> xai-<w80> gsk_<w52> r8_<w37>
+tskey-auth-<w20>-<w30> AGE-SECRET-KEY-1<W58> re_<w8>_<w24> nvapi-<c64>
+CFPAT-<c43> sqp_<h40> LTAI<w20> AKCp<w69> EZAK<w54> dapi<h32>
+HRKU-<c60> access_token$production$<h16>$<h32> abc8Q~<c34> eyJhbGciOiJIUzI1NiJ9.<c40>.<c43> 123456789:AA<c33>
+"""
+_ADDRESSES = """
+https://hooks.slack.com/services/T0/B0/ https://hooks.slack.com/workflows/T0/A0/1/
+https://discord.com/api/webhooks/123/ https://discordapp.com/api/v10/webhooks/123/
+https://acme.webhook.office.com/webhookb2/ https://outlook.office.com/webhook/
+https://hooks.zapier.com/hooks/catch/1/ https://hook.eu1.make.com/ https://maker.ifttt.com/trigger/x/with/key/
+https://events.pagerduty.com/integration/ https://open.feishu.cn/open-apis/bot/v2/hook/
+https://oapi.dingtalk.com/robot/send?access_token= https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=
+https://hc-ping.com/ https://api.telegram.org/bot123456:
+https://chat.googleapis.com/v1/spaces/A/messages?key=k&token= https://x.logic.azure.com/workflows/1/triggers?sig=
+"""
+_SAID = r"""
+token: {} | Token: {} | api_key: {} | apiKey: {} | secret: {} | client_secret: {} | password: {} | passwd={}
+--password {} | --token {} | --token={} | --api-key {} | --client-secret '{}' | -password {} | --db-password "{}"
+Cookie: session={}; theme=dark | Set-Cookie: sid={}; Path=/; HttpOnly | cookie: {}=1 | 'Cookie': 'a={}'
+Authorization: Basic {} | Authorization: Token {} | authorization: Bearer {} | Proxy-Authorization: Basic {}
+X-Api-Key: {} | x-auth-token: {} | PRIVATE-TOKEN: {} | X-Vault-Token: {} | X-Hub-Signature-256: sha256={}
+export DB_PASSWORD={} | PGPASSWORD={} psql | ENV API_TOKEN={} | AWS_SECRET_ACCESS_KEY = {}
+SECRET_KEY_BASE secret_key={} | ENCRYPTION_KEY={} | AccountKey={};EndpointSuffix=x | SharedAccessKey={}
+Server=db;Pwd={}; | DB_PASS={} | {{"password": "{}"}} | {{"access_token":"{}"}} | {{'client_secret': '{}'}}
+{{\"token\": \"{}\"}} | "token" => "{}" | :password => '{}' | password := "{}" | &quot;token&quot;:&quot;{}&quot;
+token%3D{} | <password>{}</password> | postgres://app:{}@db:5432/x | redis://:{}@cache:6379
+mongodb+srv://app:{}@c.mongodb.net | https://{}@git.example/x.git | https://x.example/cb?code={}&state=1
+https://b.example/f?X-Amz-Signature={} | https://a.example/x?sig={}&se=1 | curl -u app:{} https://x
+curl --user 'app:{}' | machine x.example login app password {} | identified by '{}'
+the api key {} is not valid | API key is {} | token {} expired
+"""
+_OF_ANY_WORD = 'token: {} | password: {} | --password {} | token={} | "secret": "{}" | X-Api-Key: {} | redis://:{}@c:1'
+_AROUND = ("refused {} by the server", '{{"detail": "{}"}}', "https://vendor.example/x/{}/y", "({})")
 
 
 def shapes() -> list[tuple[str, str]]:
     """Each a text and the secret in it."""
     choice = random.Random(11)
 
-    def w(length: int, alphabet: str = LETTERS) -> str:
-        return _draw(choice, alphabet, length)
+    def drawn(part: re.Match[str]) -> str:
+        """With a letter and a digit, as a drawn secret of some length has them."""
+        letters = [choice.choice(_ALPHABETS[part[1]]) for _ in range(int(part[2]))]
+        letters[1], letters[2] = ("A" if part[1] == "W" else "a"), "7"
+        return "".join(letters)
 
-    def hexadecimal(length: int) -> str:
-        return _draw(choice, LOWER_HEX, length)
+    def draw(template: str) -> str:
+        return re.sub(r"<(\w)(\d+)>", drawn, template)
 
-    tokens = [
-        *("ghp_" + w(36), "gho_" + w(36), "ghu_" + w(36), "ghs_" + w(36), "ghr_" + w(76), "github_pat_" + w(82, CODE)),
-        *(
-            "glpat-" + w(20, CODE),
-            "gldt-" + w(20, CODE),
-            "glrt-" + w(20, CODE),
-            "glcbt-1a_" + w(20),
-            "glptt-" + hexadecimal(40),
-        ),
-        *("glft-" + w(20), "glsoat-" + w(20), "glagent-" + w(50), "gloas-" + hexadecimal(64)),
-        *(
-            "xoxb-1234567890-" + w(24),
-            "xoxp-1-2-3-" + w(32),
-            "xoxa-2-" + w(24),
-            "xoxe.xoxp-1-" + w(60),
-            "xapp-1-A0-1-" + w(40),
-        ),
-        *("sk_live_" + w(24), "sk_test_" + w(24), "rk_live_" + w(24), "pk_live_" + w(24), "whsec_" + w(32)),
-        *(
-            "sk-ant-api03-" + w(60, CODE),
-            "sk-proj-" + w(60, CODE),
-            "sk-" + w(48),
-            "sk-svcacct-" + w(40, CODE),
-            "sk-admin-" + w(40),
-        ),
-        *(
-            "AKIA" + w(16, string.ascii_uppercase + "234567").upper(),
-            "ASIA" + w(16, string.ascii_uppercase + "234567").upper(),
-        ),
-        *("AIza" + w(35, CODE), "ya29." + w(60, CODE), "GOCSPX-" + w(28, CODE), "1//0" + w(60, CODE)),
-        *(
-            "npm_" + w(36),
-            "hf_" + w(34),
-            "rubygems_" + hexadecimal(48),
-            "pypi-AgEIcHlwaS5vcmc" + w(60, CODE),
-            "dckr_pat_" + w(27, CODE),
-        ),
-        *(
-            "SG." + w(22, CODE) + "." + w(43, CODE),
-            "key-" + hexadecimal(32),
-            hexadecimal(32) + "-us14",
-            "SK" + hexadecimal(32),
-        ),
-        *("shpat_" + hexadecimal(32), "shpss_" + hexadecimal(32), "sq0atp-" + w(22, CODE), "sq0csp-" + w(43, CODE)),
-        *("dop_v1_" + hexadecimal(64), "doo_v1_" + hexadecimal(64), "dp.st.prd." + w(42), "dp.pt." + w(43)),
-        *(
-            "lin_api_" + w(40),
-            "ntn_" + w(46),
-            "secret_" + w(43),
-            "figd_" + w(40, CODE),
-            "ATATT3xFfGF0" + w(60, CODE),
-            "ATBB" + w(32),
-        ),
-        *(
-            "pat" + w(14) + "." + hexadecimal(64),
-            "M" + w(23, CODE) + "." + w(6, CODE) + "." + w(38, CODE),
-            "NRAK-" + w(27).upper(),
-        ),
-        *(
-            "glsa_" + w(32) + "_" + hexadecimal(8),
-            "glc_" + w(60),
-            "sntrys_" + w(60),
-            "phx_" + w(43),
-            "lsv2_pt_" + hexadecimal(32),
-        ),
-        *(
-            "pscale_tkn_" + w(43, CODE),
-            "pscale_pw_" + w(43, CODE),
-            "sbp_" + hexadecimal(40),
-            "nfp_" + w(36),
-            "rnd_" + w(28),
-        ),
-        *("hvs." + w(90, CODE), "hvb." + w(90, CODE), w(14) + ".atlasv1." + w(64, CODE), "pul-" + hexadecimal(40)),
-        *(
-            "PMAK-" + hexadecimal(24) + "-" + hexadecimal(34),
-            "pplx-" + w(48),
-            "xai-" + w(80),
-            "gsk_" + w(52),
-            "r8_" + w(37),
-        ),
-        *(
-            "tskey-auth-" + w(20) + "-" + w(30),
-            "AGE-SECRET-KEY-1" + w(58).upper(),
-            "re_" + w(8) + "_" + w(24),
-            "nvapi-" + w(64, CODE),
-        ),
-        *(
-            "CFPAT-" + w(43, CODE),
-            "sqp_" + hexadecimal(40),
-            "LTAI" + w(20),
-            "AKCp" + w(69),
-            "EZAK" + w(54),
-            "dapi" + hexadecimal(32),
-        ),
-        *(
-            "HRKU-" + w(60, CODE),
-            "access_token$production$" + w(16).lower() + "$" + hexadecimal(32),
-            "abc8Q~" + w(34, CODE),
-        ),
-        *("eyJhbGciOiJIUzI1NiJ9." + w(40, CODE) + "." + w(43, CODE), "123456789:AA" + w(33, CODE)),
-    ]
-    around: list[Callable[[str], str]] = [
-        lambda token: f"refused {token} by the server",
-        lambda token: f'{{"detail": "{token}"}}',
-        lambda token: f"https://vendor.example/x/{token}/y",
-        lambda token: f"({token})",
-    ]
-    found = [(around[place % len(around)](token), token) for place, token in enumerate(tokens)]
-    word, strong = "hunter2x9", w(32)
-    addresses = [
-        *("https://hooks.slack.com/services/T0/B0/", "https://hooks.slack.com/workflows/T0/A0/1/"),
-        *("https://discord.com/api/webhooks/123/", "https://discordapp.com/api/v10/webhooks/123/"),
-        *(
-            "https://acme.webhook.office.com/webhookb2/",
-            "https://outlook.office.com/webhook/",
-            "https://hooks.zapier.com/hooks/catch/1/",
-        ),
-        *(
-            "https://hook.eu1.make.com/",
-            "https://maker.ifttt.com/trigger/x/with/key/",
-            "https://events.pagerduty.com/integration/",
-        ),
-        *("https://open.feishu.cn/open-apis/bot/v2/hook/", "https://oapi.dingtalk.com/robot/send?access_token="),
-        *(
-            "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=",
-            "https://hc-ping.com/",
-            "https://api.telegram.org/bot123456:",
-        ),
-        *(
-            "https://chat.googleapis.com/v1/spaces/A/messages?key=k&token=",
-            "https://x.logic.azure.com/workflows/1/triggers?sig=",
-        ),
-    ]
-    found += [(f"POST {address}{strong} 200", strong) for address in addresses]
-    found += [("POST https://chat.example/hooks/" + (hook := w(26).lower()), hook)]
-    said = [
-        *(
-            "token: {}",
-            "Token: {}",
-            "api_key: {}",
-            "apiKey: {}",
-            "secret: {}",
-            "client_secret: {}",
-            "password: {}",
-            "passwd={}",
-        ),
-        *(
-            "--password {}",
-            "--token {}",
-            "--token={}",
-            "--api-key {}",
-            "--client-secret '{}'",
-            "-password {}",
-            '--db-password "{}"',
-        ),
-        *("Cookie: session={}; theme=dark", "Set-Cookie: sid={}; Path=/; HttpOnly", "cookie: {}=1", "'Cookie': 'a={}'"),
-        *(
-            "Authorization: Basic {}",
-            "Authorization: Token {}",
-            "authorization: Bearer {}",
-            "Proxy-Authorization: Basic {}",
-        ),
-        *(
-            "X-Api-Key: {}",
-            "x-auth-token: {}",
-            "PRIVATE-TOKEN: {}",
-            "X-Vault-Token: {}",
-            "X-Hub-Signature-256: sha256={}",
-        ),
-        *(
-            "export DB_PASSWORD={}",
-            "PGPASSWORD={} psql",
-            "ENV API_TOKEN={}",
-            "AWS_SECRET_ACCESS_KEY = {}",
-            "SECRET_KEY_BASE secret_key={}",
-        ),
-        *(
-            "ENCRYPTION_KEY={}",
-            "AccountKey={};EndpointSuffix=x",
-            "SharedAccessKey={}",
-            "Server=db;Pwd={};",
-            "DB_PASS={}",
-        ),
-        *(
-            '{{"password": "{}"}}',
-            '{{"access_token":"{}"}}',
-            "{{'client_secret': '{}'}}",
-            '{{\\"token\\": \\"{}\\"}}',
-            '"token" => "{}"',
-        ),
-        *(
-            ":password => '{}'",
-            'password := "{}"',
-            "&quot;token&quot;:&quot;{}&quot;",
-            "token%3D{}",
-            "<password>{}</password>",
-        ),
-        *(
-            "postgres://app:{}@db:5432/x",
-            "redis://:{}@cache:6379",
-            "mongodb+srv://app:{}@c.mongodb.net",
-            "https://{}@git.example/x.git",
-        ),
-        *(
-            "https://x.example/cb?code={}&state=1",
-            "https://b.example/f?X-Amz-Signature={}",
-            "https://a.example/x?sig={}&se=1",
-        ),
-        *(
-            "curl -u app:{} https://x",
-            "curl --user 'app:{}'",
-            "machine x.example login app password {}",
-            "identified by '{}'",
-        ),
-    ]
-    found += [(text.format(strong), strong) for text in said]
-    short = (
-        "token: {}",
-        "password: {}",
-        "--password {}",
-        "token={}",
-        '"secret": "{}"',
-        "X-Api-Key: {}",
-        "redis://:{}@c:1",
-    )
-    found += [(text.format(word), word) for text in short]
-    found += [
-        (f"the api key {strong} is not valid", strong),
-        (f"API key is {strong}", strong),
-        (f"token {strong} expired", strong),
-    ]
+    tokens = [draw(template) for template in _TOKENS.split()]
+    found = [(around.format(token), token) for around, token in zip(itertools.cycle(_AROUND), tokens, strict=False)]
+    word, strong, hook = "hunter2x9", draw("<w32>"), draw("<w26>").lower()
+    found += [(f"POST {address}{strong} 200", strong) for address in _ADDRESSES.split()]
+    found += [(f"POST https://chat.example/hooks/{hook}", hook)]
+    found += [(text.format(strong), strong) for line in _SAID.split("\n") if line for text in line.split(" | ")]
+    found += [(text.format(word), word) for text in _OF_ANY_WORD.split(" | ")]
     pem = "-----BEGIN {}PRIVATE KEY{}-----\n" + strong + "\n-----END {}PRIVATE KEY{}-----"
     kinds = [("", ""), ("RSA ", ""), ("EC ", ""), ("OPENSSH ", ""), ("ENCRYPTED ", ""), ("PGP ", " BLOCK")]
     found += [(pem.format(kind, block, kind, block), strong) for kind, block in kinds]

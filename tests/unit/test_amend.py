@@ -1,7 +1,5 @@
 """Amending a document that others write too."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """docs/security-checklist.md is what `signalbox doctor --checklist` prints, ticked by what the doctor found."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

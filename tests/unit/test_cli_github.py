@@ -1,7 +1,5 @@
 """signalbox github: what an operator asks of GitHub as the App."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The `signalbox` command: each of its commands is there, and brings only what it needs."""
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

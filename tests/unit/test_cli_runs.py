@@ -1,7 +1,5 @@
 """signalbox runs: the runs of a place, and what drifts there."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

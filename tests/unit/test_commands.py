@@ -1,7 +1,5 @@
 """The commands' forms, and the target that is meant."""
 
-from __future__ import annotations
-
 import typing
 
 import pytest

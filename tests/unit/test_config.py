@@ -1,7 +1,5 @@
 """signalbox.toml: read into targets, or refused whole with the key that is wrong."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 

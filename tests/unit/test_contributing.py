@@ -1,7 +1,5 @@
 """The pages for people who change Signalbox name what is there."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """deploy.yml, played: its steps in their order, by their conditions, with stubs of whatever they call."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

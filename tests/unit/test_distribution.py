@@ -1,7 +1,5 @@
 """How the tests of a parallel run are shared out: by what is slow to start, the long ones first."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import distribution

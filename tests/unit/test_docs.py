@@ -1,7 +1,5 @@
 """The docs name what there is: a setting, reason, command or function that they do not know fails here."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import tomllib

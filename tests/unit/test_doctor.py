@@ -1,7 +1,5 @@
 """The doctor: a project that is well, each thing that can be wrong with its next step, and no secret in any of it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The doctor on topics and subscriptions, against a server with Pub/Sub's published method names."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 

@@ -4,8 +4,6 @@ They come from simulated days of the version in which the simulation was first c
 kind, stage and status, as the store held them then.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from datetime import timedelta

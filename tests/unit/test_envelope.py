@@ -1,7 +1,5 @@
 """Push envelopes as Pub/Sub sends them, and the stage messages inside."""
 
-from __future__ import annotations
-
 import base64
 import json
 from datetime import UTC, datetime

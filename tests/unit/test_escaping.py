@@ -1,7 +1,5 @@
 """Other people's words stay words, wherever they are shown: a corpus of them, at every destination."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -1,7 +1,5 @@
 """Events survive the way through the queue; junk is refused as such."""
 
-from __future__ import annotations
-
 import typing
 
 import msgspec

@@ -1,7 +1,5 @@
 """Settings as people write them: understood where it is clear, refused with what to write where it is not."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import re

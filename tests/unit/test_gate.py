@@ -1,7 +1,5 @@
 """May it be merged: for good no, not yet, or now."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

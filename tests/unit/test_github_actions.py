@@ -1,7 +1,5 @@
 """The workflows of GitHub Actions: what they run is what there is, pinned, with the fewest permissions."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator

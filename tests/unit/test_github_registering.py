@@ -1,7 +1,5 @@
 """The GitHub App's manifest against what the code asks and hears, the page with the button, and the files it leaves."""
 
-from __future__ import annotations
-
 import asyncio
 import html
 import json

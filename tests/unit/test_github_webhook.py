@@ -1,7 +1,5 @@
 """GitHub's webhooks: the signature, what is listened to, and what is kept of a full-size body."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

@@ -1,7 +1,5 @@
 """That a vendor's webhook arrived is noted on its targets, seldom enough to cost nothing, and never in the way."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Where a line belongs, as a law: which room of the house may know which, and that each room is used."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import grimp

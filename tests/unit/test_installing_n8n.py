@@ -1,7 +1,5 @@
 """The real n8n of the contract tests is in the cache whole or not at all, with programs that only look like npm."""
 
-from __future__ import annotations
-
 import json
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """What happens on a laptop: files that are damaged, locked or full, a clock set back, a page that calls in."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sqlite3

@@ -1,7 +1,5 @@
 """What a function installs: the pins of what it imports, and of all that these need in turn."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

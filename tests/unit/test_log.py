@@ -1,7 +1,5 @@
 """Logs: one JSON object per line, about the right run, without secrets."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import io

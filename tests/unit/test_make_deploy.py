@@ -1,7 +1,5 @@
 """make plan, deploy and destroy: what they ask of Terraform, by a stub that writes it down, and what they refuse."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

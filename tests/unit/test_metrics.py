@@ -1,26 +1,16 @@
 """Figures: what they count, and that nothing to count is no figure."""
 
-from __future__ import annotations
-
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
-from unit.functions.scene import NEW, TARGET, Scene, opened
+from unit.functions.scene import NEW, TARGET, Scene
 
 from shared.core.pipeline import Transition
 from shared.core.reasons import Reason
 from shared.core.replay import Request, replay
 from shared.core.run import Deployment, Failure, HistoryEntry, Kind, Run, Stage, Status
 from shared.core.target import Hold, Lock, QueueEntry, Target
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with opened() as scene:
-        yield scene
 
 
 def ended(scene: Scene, id: str, status: Status, *spent: tuple[Stage, float], **changes: Any) -> Run:

@@ -1,7 +1,5 @@
 """What is owed is delivered, tried again, and in the end given up; a run and a target owe alike."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

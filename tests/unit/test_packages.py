@@ -1,7 +1,5 @@
 """Deployment packages: the same bytes from the same source, with what the function needs and nothing else."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

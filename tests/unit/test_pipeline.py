@@ -1,7 +1,5 @@
 """What follows from what: each stage, each outcome, with and without a way back."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

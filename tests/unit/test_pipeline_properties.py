@@ -1,7 +1,5 @@
 """Whatever the stages say, in whatever order: what holds of every run and its target."""
 
-from __future__ import annotations
-
 import itertools
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Somebody's signalbox.toml as `signalbox up` plays it."""
 
-from __future__ import annotations
-
 import pytest
 
 from local.emulation.played_config import SHORTEST_DEADLINE, emulated

@@ -1,7 +1,5 @@
 """Railway's webhooks: the secret is all the proof there is, and what nobody listens to is never refused."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Nothing that is, or looks like, a secret gets through; ordinary words do."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

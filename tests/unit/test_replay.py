@@ -1,7 +1,5 @@
 """Another attempt of a finished run: where it begins, what it forgets, whom it waits for, and who hears of it."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, RUN, a_run, a_target, a_way_back, at, terms

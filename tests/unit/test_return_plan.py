@@ -1,7 +1,5 @@
 """Where to return to, and whether: on what Railway shows and what was verified."""
 
-from __future__ import annotations
-
 import pytest
 from unit.building import MERGE, OLD, OLDER, a_deployment, a_run, a_target, a_version, at
 

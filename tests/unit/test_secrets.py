@@ -1,7 +1,5 @@
 """Secrets: read once in five minutes, masked from then on, forgotten when a vendor refuses them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

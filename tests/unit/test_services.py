@@ -1,12 +1,10 @@
 """What an instance has: opened from its environment or refused with the reason, used, and closed at the end."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from networks import replying
-from unit.functions.scene import TARGET, RecordingBus, Scene, ScriptedStore, opened
+from unit.functions.scene import TARGET, RecordingBus, Scene, ScriptedStore
 
 from local.emulation.secrets import EnvironmentSecrets
 from local.world.clock import VirtualClock
@@ -62,12 +60,6 @@ def environ(tmp_path: Path) -> dict[str, str]:
     path = tmp_path / "signalbox.toml"
     path.write_text(CONFIG, encoding="utf-8")
     return {"SIGNALBOX_CONFIG": str(path), "SIGNALBOX_BACKEND": HERE}
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with opened() as scene:
-        yield scene
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Settings: what the environment says, checked at once."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.errors import ConfigError

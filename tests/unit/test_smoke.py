@@ -1,14 +1,12 @@
 """The smoke test of a deployment: what passes, what is told, and how long it is waited for."""
 
-from __future__ import annotations
-
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
 from click.testing import CliRunner
 from networks import replying
-from unit.functions.scene import Scene, opened
+from unit.functions.scene import Scene
 
 from local.cli.smoke_test import smoke_test
 from local.operating.smoke import BETWEEN, problems
@@ -90,12 +88,6 @@ async def test_it_is_given_time() -> None:
     assert await looked(broken, broken, well, within=60) == ([], [BETWEEN] * 2)
     (_, pauses) = await looked(broken, within=10)
     assert pauses == [BETWEEN] * 2
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with opened() as scene:
-        yield scene
 
 
 async def test_the_real_functions_pass_and_a_store_that_is_down_is_told(scene: Scene) -> None:

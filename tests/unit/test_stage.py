@@ -1,10 +1,7 @@
 """The shell: who may work on a run, what becomes of every way a stage can end, and that no crash loses a run."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from unit.functions.scene import IMPATIENT, NEW, OTHER, TARGET, Crash, Scene, opened
+from unit.functions.scene import IMPATIENT, NEW, OTHER, TARGET, Crash, Scene
 
 from shared.core import notices
 from shared.core.outcome import Advance, Enqueue, Outcome, Wait
@@ -44,12 +41,6 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return IMPATIENT
 
 
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with opened() as scene:
-        yield scene
-
-
 async def advance(claim: Claim, services: Services) -> Outcome:
     return Advance("done", {"commit_sha": OTHER})
 
@@ -68,6 +59,14 @@ def raising(error: BaseException) -> stage.Handler:
 async def push(run_id: str, handler: stage.Handler, *, at: Stage = Stage.MERGE, content: Any = None) -> httpx.Response:
     """As the stage's subscription would; `content` instead of a proper envelope."""
     return await _post(handler, at, content or _envelope(f'{{"stage": "{at}", "run_id": "{run_id}"}}'.encode()))
+
+
+@pytest.fixture
+async def run(scene: Scene) -> Run:
+    """A stored run in the stage merge."""
+    run = scene.new_run(Stage.MERGE)
+    await scene.save(run)
+    return run
 
 
 async def _post(handler: stage.Handler, at: Stage, body: Any) -> httpx.Response:
@@ -147,9 +146,7 @@ async def test_a_message_about_a_run_that_another_worker_has_comes_again(scene: 
     assert await scene.run(run.id) == run
 
 
-async def test_a_claim_leases_the_run_and_wakes_later_than_the_lease(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_claim_leases_the_run_and_wakes_later_than_the_lease(scene: Scene, run: Run) -> None:
 
     async def look(claim: Claim, services: Services) -> Outcome:
         now, saved = scene.clock.now(), await scene.run(run.id)
@@ -165,9 +162,7 @@ async def test_a_claim_leases_the_run_and_wakes_later_than_the_lease(scene: Scen
     assert (after.stage, after.lease, after.attempts) == (Stage.DEPLOY, None, 0)
 
 
-async def test_of_two_claims_at_once_one_wins_and_the_other_comes_again(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_of_two_claims_at_once_one_wins_and_the_other_comes_again(scene: Scene, run: Run) -> None:
     entered = asyncio.Event()
     called = []
 
@@ -186,9 +181,7 @@ async def test_of_two_claims_at_once_one_wins_and_the_other_comes_again(scene: S
     assert len(called) == 1
 
 
-async def test_an_expired_lease_is_taken_over_and_the_first_worker_cannot_save_any_more(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_an_expired_lease_is_taken_over_and_the_first_worker_cannot_save_any_more(scene: Scene, run: Run) -> None:
 
     async def overtaken(claim: Claim, services: Services) -> Outcome:
         scene.pass_time(61)
@@ -201,9 +194,7 @@ async def test_an_expired_lease_is_taken_over_and_the_first_worker_cannot_save_a
     assert scene.bus.published == []
 
 
-async def test_a_worker_that_was_overtaken_cannot_save_its_intent_either(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_worker_that_was_overtaken_cannot_save_its_intent_either(scene: Scene, run: Run) -> None:
     effects = []
 
     async def overtaken(claim: Claim, services: Services) -> Outcome:
@@ -217,9 +208,9 @@ async def test_a_worker_that_was_overtaken_cannot_save_its_intent_either(scene: 
     assert (await scene.run(run.id)).commit_sha == NEW
 
 
-async def test_a_worker_that_was_overtaken_cannot_take_the_target_for_a_run_that_has_ended(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_worker_that_was_overtaken_cannot_take_the_target_for_a_run_that_has_ended(
+    scene: Scene, run: Run
+) -> None:
 
     async def overtaken(claim: Claim, services: Services) -> Outcome:
         scene.pass_time(61)
@@ -245,9 +236,7 @@ async def test_nor_can_it_change_anything_else_of_the_target(scene: Scene) -> No
     assert (await scene.target()).address is None
 
 
-async def test_a_run_that_vanished_cannot_be_saved(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_run_that_vanished_cannot_be_saved(scene: Scene, run: Run) -> None:
 
     async def vanish(claim: Claim, services: Services) -> Outcome:
         scene.store.real._connection.execute("DELETE FROM documents")
@@ -258,9 +247,7 @@ async def test_a_run_that_vanished_cannot_be_saved(scene: Scene) -> None:
     assert (await push(run.id, vanish)).status_code == 503
 
 
-async def test_a_checkpoint_renews_the_lease_and_survives_the_worker(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_checkpoint_renews_the_lease_and_survives_the_worker(scene: Scene, run: Run) -> None:
 
     async def dying(claim: Claim, services: Services) -> Outcome:
         scene.pass_time(30)
@@ -310,9 +297,7 @@ async def test_the_last_try_still_counts(scene: Scene) -> None:
     assert (await scene.run(run.id)).stage is Stage.DEPLOY
 
 
-async def test_waiting_costs_no_attempt(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_waiting_costs_no_attempt(scene: Scene, run: Run) -> None:
     for _ in range(3):
         assert (await push(run.id, wait)).status_code == 200
     after = await scene.run(run.id)
@@ -323,9 +308,7 @@ async def test_waiting_costs_no_attempt(scene: Scene) -> None:
 # What handlers do
 
 
-async def test_an_outcome_is_saved_and_the_next_stage_called(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_an_outcome_is_saved_and_the_next_stage_called(scene: Scene, run: Run) -> None:
     assert (await push(run.id, advance)).status_code == 200
     after = await scene.run(run.id)
     assert (after.stage, after.commit_sha, after.history[-1].message) == (Stage.DEPLOY, OTHER, "done")
@@ -336,9 +319,7 @@ async def test_an_outcome_is_saved_and_the_next_stage_called(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("error", [Unavailable("502"), UnknownOutcome("lost"), SecretMissing("no token")])
-async def test_something_passing_hands_the_message_back(scene: Scene, error: Exception) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_something_passing_hands_the_message_back(scene: Scene, run: Run, error: Exception) -> None:
     assert (await push(run.id, raising(error))).status_code == 503
     after = await scene.run(run.id)
     assert (after.stage, after.status, after.lease, after.attempts) == (Stage.MERGE, Status.WAITING, None, 1)
@@ -347,18 +328,16 @@ async def test_something_passing_hands_the_message_back(scene: Scene, error: Exc
     assert after.wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)
 
 
-async def test_a_time_that_the_vendor_names_is_waited_for_by_the_sweep_instead_of_the_queue(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_time_that_the_vendor_names_is_waited_for_by_the_sweep_instead_of_the_queue(
+    scene: Scene, run: Run
+) -> None:
     assert (await push(run.id, raising(RateLimited("429", retry_after=300)))).status_code == 200
     after = await scene.run(run.id)
     assert (after.status, after.lease) == (Status.WAITING, None)
     assert after.wake_at == scene.clock.now() + timedelta(seconds=300)
 
 
-async def test_what_is_certain_ends_the_run_in_the_vendors_words(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_what_is_certain_ends_the_run_in_the_vendors_words(scene: Scene, run: Run) -> None:
     assert (await push(run.id, raising(Final("no such thing")))).status_code == 200
     after = await scene.run(run.id)
     assert after.error is not None
@@ -370,10 +349,8 @@ async def test_what_is_certain_ends_the_run_in_the_vendors_words(scene: Scene) -
 
 
 @pytest.mark.parametrize("kind", [Refused, NotFound, Unauthorized])
-async def test_one_refusal_is_waited_out_and_said(scene: Scene, kind: type[Exception]) -> None:
+async def test_one_refusal_is_waited_out_and_said(scene: Scene, run: Run, kind: type[Exception]) -> None:
     # Given a run whose vendor refuses once
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
     assert (await push(run.id, raising(kind("Not Authorized")))).status_code == 200
 
     # Then the run goes on waiting, and says what was refused and for how long it is tried again
@@ -388,10 +365,8 @@ async def test_one_refusal_is_waited_out_and_said(scene: Scene, kind: type[Excep
     assert (after.stage, after.refusals, after.refused_since) == (Stage.DEPLOY, 0, None)
 
 
-async def test_a_refusal_that_lasts_ends_the_run_in_the_vendors_words(scene: Scene) -> None:
+async def test_a_refusal_that_lasts_ends_the_run_in_the_vendors_words(scene: Scene, run: Run) -> None:
     # Given a vendor that refuses from now on
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
     await push(run.id, raising(Refused("Not Authorized")))
     began, looks = scene.clock.now(), 1
 
@@ -410,9 +385,7 @@ async def test_a_refusal_that_lasts_ends_the_run_in_the_vendors_words(scene: Sce
     assert after.error.message == f"refused {looks} times in {lasted:.0f} s: Not Authorized"
 
 
-async def test_a_defect_is_logged_with_its_stack_and_tried_again(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_defect_is_logged_with_its_stack_and_tried_again(scene: Scene, run: Run) -> None:
     assert (await push(run.id, raising(KeyError("oops")))).status_code == 503
     after = await scene.run(run.id)
     assert (after.status, after.attempts) == (Status.WAITING, 1)
@@ -453,9 +426,7 @@ async def test_a_handler_that_hangs_is_broken_off_and_tried_again(scene: Scene) 
     assert after.lease is None
 
 
-async def test_a_handlers_own_timeout_is_a_defect_and_not_the_stages(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_handlers_own_timeout_is_a_defect_and_not_the_stages(scene: Scene, run: Run) -> None:
     assert (await push(run.id, raising(TimeoutError()))).status_code == 503
     assert "unexpected TimeoutError" in (await scene.run(run.id)).history[-1].message
 
@@ -524,9 +495,7 @@ async def test_a_run_ends_on_the_target_as_it_is_by_then(scene: Scene) -> None:
     assert (await scene.run(run.id)).status is Status.FAILED
 
 
-async def test_a_run_changed_between_reading_and_claiming_is_read_anew(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_run_changed_between_reading_and_claiming_is_read_anew(scene: Scene, run: Run) -> None:
 
     async def ended() -> None:
         await amend(scene.store.real, Run, run.id, lambda now: replace(now, stage=Stage.DONE, status=Status.CANCELLED))
@@ -536,9 +505,7 @@ async def test_a_run_changed_between_reading_and_claiming_is_read_anew(scene: Sc
     assert (await scene.run(run.id)).status is Status.CANCELLED
 
 
-async def test_a_run_that_everybody_writes_at_once_is_claimed_later(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_run_that_everybody_writes_at_once_is_claimed_later(scene: Scene, run: Run) -> None:
 
     async def touch() -> None:
         await amend(scene.store.real, Run, run.id, lambda now: replace(now, notify_attempts=now.notify_attempts + 1))
@@ -549,9 +516,7 @@ async def test_a_run_that_everybody_writes_at_once_is_claimed_later(scene: Scene
     assert (await scene.run(run.id)).attempts == 0
 
 
-async def test_a_run_that_everybody_writes_at_once_is_not_concluded_blindly(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_run_that_everybody_writes_at_once_is_not_concluded_blindly(scene: Scene, run: Run) -> None:
 
     async def touch() -> None:
         await amend(scene.store.real, Run, run.id, lambda now: replace(now, notify_attempts=now.notify_attempts + 1))
@@ -637,24 +602,19 @@ async def test_a_change_of_the_target_that_changes_nothing_writes_nothing(scene:
 # The store, the bus, and death
 
 
-async def test_a_store_that_is_down_asks_for_the_message_again(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_store_that_is_down_asks_for_the_message_again(scene: Scene, run: Run) -> None:
     scene.store.down = True
     assert (await push(run.id, raising(AssertionError("called")))).status_code == 503
     scene.store.down = False
     assert await scene.run(run.id) == run
 
 
-async def test_what_could_not_be_published_after_the_commit_is_sent_by_the_sweep(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_what_could_not_be_published_after_the_commit_is_sent_by_the_sweep(scene: Scene, run: Run) -> None:
     scene.bus.down = True
     assert (await push(run.id, advance)).status_code == 200
     assert (await scene.run(run.id)).stage is Stage.DEPLOY
     scene.bus.down = False
-    scene.pass_time(scene.services.pace.unclaimed)
-    await scene.sweep()
+    await scene.sweep(after=scene.services.pace.unclaimed)
     assert {message.about for message in scene.bus.published} == {("deploy", run.id), ("notify", run.id)}
 
 
@@ -662,18 +622,15 @@ async def test_what_could_not_be_published_after_the_commit_is_sent_by_the_sweep
 @pytest.mark.parametrize("afterwards", [False, True])
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_a_crash_around_a_commit_leaves_a_run_that_the_sweep_finds(
-    scene: Scene, handler: stage.Handler, afterwards: bool, nth: int
+    scene: Scene, run: Run, handler: stage.Handler, afterwards: bool, nth: int
 ) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
     (scene.store.incidents.after if afterwards else scene.store.incidents.before)(nth, Crash())
     with pytest.raises(Crash):
         await push(run.id, handler)
     left = await scene.run(run.id)
     assert left.status.terminal or left.wake_at is not None
 
-    scene.pass_time(scene.services.pace.redelivery + 1)
-    await scene.sweep()
+    await scene.sweep(after=scene.services.pace.redelivery + 1)
     sent = [message.about for message in scene.bus.take()]
     if not left.status.terminal:
         assert (left.stage, run.id) in sent
@@ -689,22 +646,17 @@ async def test_a_crash_around_a_commit_leaves_a_run_that_the_sweep_finds(
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("afterwards", [False, True])
 async def test_a_crash_around_a_publish_leaves_a_run_that_the_sweep_finds(
-    scene: Scene, nth: int, afterwards: bool
+    scene: Scene, run: Run, nth: int, afterwards: bool
 ) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
     (scene.bus.incidents.after if afterwards else scene.bus.incidents.before)(nth, Crash())
     with pytest.raises(Crash):
         await push(run.id, advance)
     scene.bus.take()
-    scene.pass_time(scene.services.pace.unclaimed)
-    await scene.sweep()
+    await scene.sweep(after=scene.services.pace.unclaimed)
     assert {message.about for message in scene.bus.published} == {("deploy", run.id), ("notify", run.id)}
 
 
-async def test_a_commit_whose_answer_was_lost_is_not_made_twice(scene: Scene) -> None:
-    run = scene.new_run(Stage.MERGE)
-    await scene.save(run)
+async def test_a_commit_whose_answer_was_lost_is_not_made_twice(scene: Scene, run: Run) -> None:
     scene.store.incidents.after(2, UnknownOutcome("the store's answer was lost"))
     assert (await push(run.id, advance)).status_code == 503
     saved = await scene.run(run.id)

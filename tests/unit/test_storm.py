@@ -1,7 +1,5 @@
 """The storm in front of the functions: every message several times at once, and no sender told more than is true."""
 
-from __future__ import annotations
-
 import httpx
 import pytest
 from starlette.requests import Request

@@ -1,7 +1,5 @@
 """The audits of what is pinned and of what was ever committed: a vulnerable pin, an odd licence, a secret fail them."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

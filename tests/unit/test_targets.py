@@ -1,7 +1,5 @@
 """Who has the target, who waits, and what is verified, locked, held or quarantined there."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec.structs import replace
 from unit.building import (

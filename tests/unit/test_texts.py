@@ -1,7 +1,5 @@
 """What people read: complete, short enough, and without secrets."""
 
-from __future__ import annotations
-
 import json
 
 import msgspec

@@ -1,7 +1,5 @@
 """The topology: what is refused, and how a function is called by what it describes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Does the deployment hold: each check's four verdicts, and what a look means in time."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec.structs import replace
 from unit.building import MERGE, NOON, OLD, a_deployment, a_run, a_version, a_way_back, at, terms

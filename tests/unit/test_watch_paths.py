@@ -1,7 +1,5 @@
 """Watch paths: what fits a pattern in the form of .gitignore, which one decides, and what is no pattern."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.core.watch_paths import matches, problem, touched

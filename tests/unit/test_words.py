@@ -1,7 +1,5 @@
 """The words that people read are plain: phrases of the glossary that were replaced do not come back."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

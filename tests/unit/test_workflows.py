@@ -1,7 +1,5 @@
 """`signalbox workflows`: what it prints, its exit codes, and the next step when something is wrong."""
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil

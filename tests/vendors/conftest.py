@@ -1,7 +1,5 @@
 """What vendors publish is fetched once."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any

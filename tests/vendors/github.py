@@ -1,7 +1,5 @@
 """GitHub's contract: the operations that the client may use, and what GitHub asks of every request."""
 
-from __future__ import annotations
-
 import builtins
 import re
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ What the description does not name counts as a violation, in a request (a misspe
 in an answer (a client must not be tested with what the vendor never sends).
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """What vendors publish about their interfaces: pinned npm packages, fetched once into the user's cache."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib

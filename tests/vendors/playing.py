@@ -1,7 +1,5 @@
 """The scenarios, each played once: what the vendors were asked and answered, and the webhooks they sent."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 

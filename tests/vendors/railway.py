@@ -1,7 +1,5 @@
 """Railway's contract: its published schema, its two headers, and the form of its refusals (railwayapp/cli)."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import importlib

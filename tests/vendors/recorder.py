@@ -1,7 +1,5 @@
 """Stands before a simulated vendor and keeps what it was asked and what it answered; made-up faults do not get here."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from typing import Any

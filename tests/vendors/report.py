@@ -1,7 +1,5 @@
 """What was held against the vendors' contracts in this session, for the table at its end."""
 
-from __future__ import annotations
-
 import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator

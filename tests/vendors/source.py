@@ -1,7 +1,5 @@
 """What a client asks by its source, whether anything runs it or not: methods with paths, and GraphQL documents."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Whoever speaks to somebody outside is known here, so that none is held against no contract."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from vendors import source

@@ -1,7 +1,5 @@
 """GitHub: what the client asks and what the simulated GitHub answers, held against GitHub's own descriptions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

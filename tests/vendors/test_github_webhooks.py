@@ -1,7 +1,5 @@
 """GitHub's webhooks: its published examples come in, and what the simulated GitHub sends is as its schemas say."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import hmac

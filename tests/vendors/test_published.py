@@ -1,7 +1,5 @@
 """Packages are taken only as they were pinned, and fetched once."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import tarfile

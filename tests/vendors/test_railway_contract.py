@@ -1,7 +1,5 @@
 """Railway: what the client asks and what the simulated Railway answers, held against Railway's published schema."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import json

@@ -1,7 +1,5 @@
 """The tables of answers: the first rule that fits decides, and only what is certain is final."""
 
-from __future__ import annotations
-
 import pytest
 
 from shared.clients.answers import GITHUB, N8N, RAILWAY, Meaning, Said, Table, error_of, is_page, meaning

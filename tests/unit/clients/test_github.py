@@ -1,7 +1,5 @@
 """The GitHub client against the simulated GitHub, and against answers that GitHub ought not to give."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

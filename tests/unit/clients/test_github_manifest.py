@@ -1,7 +1,5 @@
 """The code of GitHub's manifest flow, given in for the App's credentials."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """What people ask of GitHub beside what the functions do, against the simulated GitHub."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import httpx

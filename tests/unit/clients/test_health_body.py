@@ -1,7 +1,5 @@
 """What an application says of itself in its health answer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What a failure of the network or of a server means to the caller."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gzip

@@ -1,7 +1,5 @@
 """The n8n client: what each of n8n's answers means, against the simulated n8n and against raw answers."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The probe against prepared answers, and against real servers on this machine that behave badly."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import ipaddress

@@ -1,7 +1,5 @@
 """The Railway client against the simulated Railway, and against answers that Railway should not but may give."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

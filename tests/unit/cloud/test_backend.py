@@ -1,7 +1,5 @@
 """The factory that SIGNALBOX_BACKEND names by default: nothing is loaded before it is used, everything is closed."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What Firestore's answers mean, told by a server that gives the ones an emulator cannot be made to give."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from datetime import UTC, datetime

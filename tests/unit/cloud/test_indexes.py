@@ -1,7 +1,5 @@
 """Firestore's composite indexes against the queries that the functions make: a new query without one fails here."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What gRPC completes for one test's loop after that is closed does not raise in the next test's."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from typing import Any

@@ -1,7 +1,5 @@
 """Publishing: what shares a request, what a refusal costs, and that nobody is left waiting."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

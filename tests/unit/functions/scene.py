@@ -1,7 +1,5 @@
 """A scene: the ten functions in this process, among simulated vendors, on a clock that only the test moves."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib
@@ -319,8 +317,15 @@ class Scene:
     async def happen(self, event: events.Event) -> httpx.Response:
         return await self.push("dispatch", envelope.encode_event(event))
 
-    async def sweep(self) -> httpx.Response:
+    async def sweep(self, *, after: float = 0.0) -> httpx.Response:
+        """`after` so many seconds."""
+        self.pass_time(after)
         return await self.web.post("/functions/sweep")
+
+    async def ship(self) -> None:
+        """A pull request is opened and merged, and all comes to rest."""
+        self.merge(self.open_pull_request())
+        await self.settle()
 
     async def execute(self, run: Run, *, stage: Stage | None = None) -> Run:
         """Save the run, wake its stage once, and return what it is then."""

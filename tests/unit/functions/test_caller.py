@@ -1,7 +1,5 @@
 """Only a function's own subscription or schedule is served, by the OIDC token that it brings."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import json

@@ -1,7 +1,5 @@
 """console: what it shows of runs and targets, page by page, and what it says to bad questions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

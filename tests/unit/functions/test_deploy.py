@@ -1,7 +1,5 @@
 """deploy: one deployment of the commit, whether ours, Railway's own, or one that a crash left behind."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

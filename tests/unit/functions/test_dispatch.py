@@ -1,7 +1,5 @@
 """dispatch: what each event starts or wakes, who may command what, and that repeating either changes nothing."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -796,8 +794,7 @@ async def test_a_run_that_could_not_be_announced_is_found_by_the_sweep(scene: Sc
     scene.bus.down = True
     assert (await scene.happen(merged(number))).status_code == 200
     scene.bus.down = False
-    scene.pass_time(scene.services.pace.unclaimed)
-    await scene.sweep()
+    await scene.sweep(after=scene.services.pace.unclaimed)
     run = await scene.the_run()
     assert ("merge", run.id) in published(scene)
     assert run.commit_sha != NEW

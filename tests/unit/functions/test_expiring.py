@@ -1,7 +1,5 @@
 """People hear of a secret that is about to be too old, once a day, whichever function reads it."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -129,8 +127,7 @@ async def test_an_event_with_no_name_of_a_secret_is_unusable(scene: Scene, name:
 
 async def test_notify_tells_of_its_own(scene: Scene, dating: Dating) -> None:
     dating.ages["N8N-API"] = 80
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     scene.pass_time(60)
     await scene.settle()
     assert "secret_expiring" in scene.told()

@@ -1,7 +1,5 @@
 """Whole runs, from the webhook to the last notification, through the functions as they are deployed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 
@@ -256,8 +254,7 @@ async def test_where_the_end_of_the_log_is_shown(scene: Scene, setting: str | No
     scene.railway.plan(SERVICE, health="failing", log=("no such table: socks",))
 
     # When it is merged, and rolled back
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     # Then nobody reads the log on the pull request who is not to, and Claude does not explain it there
     run = await scene.the_run()
@@ -293,8 +290,7 @@ async def test_an_unhealthy_version_s_log_is_sent_to_be_analysed(scene: Scene) -
 async def test_a_build_that_fails_names_the_address_that_still_serves(scene: Scene) -> None:
     scene.railway.plan(SERVICE, build="fail")
     await scene.save(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"))
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     assert (await scene.the_run()).address == f"https://{DOMAIN}"
     assert f"Address: https://{DOMAIN}" in scene.comments()[0]
 
@@ -302,8 +298,7 @@ async def test_a_build_that_fails_names_the_address_that_still_serves(scene: Sce
 async def test_a_rollback_that_fails_keeps_the_log_of_what_failed_first(scene: Scene) -> None:
     scene.railway.plan(SERVICE, health="failing", log=("no such table: socks",))
     scene.railway.refuse_rollback = True
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     run = await scene.the_run()
     assert run.error is not None
     assert (run.error.code, run.error.log_tail) == (Reason.ROLLBACK_REFUSED, ("no such table: socks",))

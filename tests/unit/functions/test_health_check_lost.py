@@ -1,7 +1,5 @@
 """A service whose health check stood in a file that Railway no longer reads: its run says so."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec.structs import replace
 from unit.functions.scene import NEW, RAILWAY_PACE, TARGET, Scene

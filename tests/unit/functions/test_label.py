@@ -1,7 +1,5 @@
 """A label that asks for a deployment: what it starts, whom it counts for, and what takes it back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

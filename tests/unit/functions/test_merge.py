@@ -1,7 +1,5 @@
 """merge: only what was judged is merged, once, and only by the run that has the target."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

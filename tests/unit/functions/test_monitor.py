@@ -1,7 +1,5 @@
 """monitor: one look at the deployment, and what each of Railway's statuses means for the run."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A stage whose every execution is broken off ends its run, and leaves nothing of ours live, unverified and free."""
 
-from __future__ import annotations
-
 import pytest
 from unit.functions.scene import OLD, TARGET, Scene
 

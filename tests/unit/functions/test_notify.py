@@ -1,7 +1,5 @@
 """notify: people hear of everything, in one comment that is edited, and n8n once for each event."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import timedelta
 from typing import Any
@@ -167,8 +165,7 @@ async def test_when_n8n_cannot_or_will_not_it_is_tried_again_and_the_rest_is_tol
     scene.n8n.state = "active"
     scene.secrets["N8N_API"] = token
     scene.services.secrets.clear()
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert [message.about for message in scene.bus.published] == [("notify", run.id)]
     after = await tell(scene, run)
     assert (after.owed, scene.told(), after.wake_at) == ((), ["succeeded"], None)

@@ -1,7 +1,5 @@
 """While a target is paused nothing is begun for it; afterwards everything goes on."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

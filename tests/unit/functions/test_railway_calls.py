@@ -1,7 +1,5 @@
 """What a run costs of the calls that Railway allows : a thousand an hour on its smallest paid plan."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -19,8 +17,7 @@ async def ended(scene: Scene, *, minutes: float, **plan: Any) -> Run:
     scene.configure(bake=None, poll=None, failure_threshold=None)
     scene.railway.pace = timedelta(minutes=minutes) / 3
     scene.railway.plan(SERVICE, **plan)
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     return await scene.the_run()
 
 

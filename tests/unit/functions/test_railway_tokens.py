@@ -1,7 +1,5 @@
 """Whole runs with project tokens: each environment is deployed with its own, and what it cannot do is said."""
 
-from __future__ import annotations
-
 from unit.functions.scene import OLD, STAGING, TARGET, Scene
 
 from local.world.vendors import ENVIRONMENT, PROJECT, REPOSITORY, SERVICE
@@ -34,8 +32,7 @@ async def test_a_pull_request_is_deployed_with_a_project_token_alone(scene: Scen
     scene.use_project_token()
 
     # When a pull request is merged
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     # Then its run ends well
     assert (await scene.the_run()).status is Status.SUCCEEDED
@@ -47,8 +44,7 @@ async def test_a_bad_version_is_taken_back_with_a_project_token_alone(scene: Sce
     scene.use_project_token()
     scene.railway.plan(SERVICE, health="failing")
 
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     assert (await scene.the_run()).status is Status.ROLLED_BACK
     assert scene.railway.trespasses == []
@@ -59,8 +55,7 @@ async def test_each_environment_is_deployed_with_its_own_token(scene: Scene) -> 
     two_environments(scene)
 
     # When one merge goes to both
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     # Then both have it, and no token was used for the other one
     assert [run.status for run in await scene.runs()] == [Status.SUCCEEDED] * 2
@@ -74,8 +69,7 @@ async def test_a_token_of_another_environment_is_refused_with_what_it_opens(scen
     scene.hold_project_token("RAILWAY-PRODUCTION", "environment-staging")
 
     # When a pull request is merged
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     # Then nothing is deployed, and the comment says why
     run = await scene.the_run()
@@ -92,8 +86,7 @@ async def test_what_no_project_token_may_do_is_said_in_the_comment(scene: Scene)
     scene.railway.refused_to_project_tokens.add("serviceInstanceDeployV2")
 
     # When a pull request is merged
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     # Then its run fails, and names the permission
     assert (await scene.the_run()).status is not Status.SUCCEEDED
@@ -105,7 +98,6 @@ async def test_a_file_of_before_works_with_the_account_token(scene: Scene) -> No
     assert scene.services.config.target(TARGET) is not None
     scene.railway.token_kind = "account"
 
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     assert (await scene.the_run()).status is Status.SUCCEEDED

@@ -1,7 +1,5 @@
 """One refusal is no verdict: at whatever call, it is waited out; one that lasts leaves nothing free and unwatched."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -65,8 +63,7 @@ async def test_a_bad_version_is_rolled_back_though_railway_refuses_once(
     scene.railway.app.faults.append(answer.as_fault(call))
 
     # When it is merged, and everything takes its course
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     # Then it was deployed once and rolled back, and nothing is locked
     run, target = await scene.the_run(), await scene.target()
@@ -220,8 +217,7 @@ async def test_of_a_version_that_was_left_unverified_people_are_notified_once(sc
 
     # When the sweep compares what is live with what was verified
     for _ in range(2):
-        scene.pass_time(600)
-        await scene.sweep()
+        await scene.sweep(after=600)
     await scene.settle()
 
     # Then the drift is recorded, and the critical notification was the one about it
@@ -336,8 +332,7 @@ async def test_the_hold_outlasts_the_version_before_that_still_serves(scene: Sce
 async def test_a_merge_is_not_deployed_by_itself_over_what_was_left(scene: Scene) -> None:
     await given_up(scene)
 
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
 
     merged = next(run for run in await scene.runs() if run.trigger.id != NEW)
     assert (merged.status, merged.reason) == (Status.NOT_DEPLOYED, Reason.TARGET_HELD)

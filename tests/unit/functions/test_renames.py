@@ -1,7 +1,5 @@
 """A repository that is renamed, transferred or replaced: what is deployed stays the one with the id that was seen."""
 
-from __future__ import annotations
-
 import pytest
 from msgspec.structs import replace
 from unit.functions.scene import TARGET, Scene
@@ -86,8 +84,7 @@ async def test_a_rename_of_which_no_webhook_tells_is_seen_by_the_sweep(scene: Sc
 
     # when the sweep looks
     for _ in range(4):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     await scene.settle()
 
     # then the new name is known, and the merge deployed
@@ -126,8 +123,7 @@ async def test_another_repository_of_the_old_name_is_not_mistaken_for_it(scene: 
     scene.github.merge(REPOSITORY, foreign, "mallory")
     await heard(scene)
     for _ in range(3):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     await scene.settle()
 
     # then only the own one is deployed, and people know of both

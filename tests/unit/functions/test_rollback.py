@@ -1,7 +1,5 @@
 """rollback: back to the last verified version, once, and only where somebody else has not been."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

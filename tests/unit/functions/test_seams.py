@@ -1,7 +1,5 @@
 """What each stage may touch stands in the signature of its handler, and agrees with the secrets that it is granted."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from typing import Any

@@ -1,7 +1,5 @@
 """What has nothing to deploy, or is skipped by Railway: it ends quietly, or for its red CI, and we do not deploy it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

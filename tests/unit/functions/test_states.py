@@ -1,7 +1,5 @@
 """Railway's other states: waiting for people, paused builds, a process that has ended, schedules, services asleep."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -253,8 +251,7 @@ async def test_a_service_with_a_schedule_is_right_between_its_ticks(scene: Scene
     assert (await scene.target()).health.state == "unknown"
 
     # And later it has neither drifted, nor lost its health
-    scene.pass_time(EVERY.total_seconds())
-    await scene.sweep()
+    await scene.sweep(after=EVERY.total_seconds())
     target = await scene.target()
     assert (target.serving.drifting_since, target.health.state, scene.application.calls) == (None, "unknown", [])
 
@@ -262,8 +259,7 @@ async def test_a_service_with_a_schedule_is_right_between_its_ticks(scene: Scene
 async def test_a_process_that_ended_after_its_verification_is_a_drift(scene: Scene) -> None:
     await scene.save(Target(id=TARGET, verified=(scene.serving(),)))
     scene.railway.exit(scene.railway.deployments(SERVICE, ENVIRONMENT)[0])
-    scene.pass_time(EVERY.total_seconds())
-    await scene.sweep()
+    await scene.sweep(after=EVERY.total_seconds())
     assert (await scene.target()).serving.drifting_since is not None
 
 
@@ -339,15 +335,13 @@ async def test_a_service_that_is_found_asleep_is_left_alone(scene: Scene) -> Non
     await scene.sweep()
     scene.configure(watch=True)
     for _ in range(5):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     assert (scene.application.calls, scene.railway.woken) == ([], [])
 
 
 async def test_a_service_that_no_longer_sleeps_is_looked_at_again(scene: Scene) -> None:
     await watched(scene, left_alone="it sleeps when idle, and a check would wake it")
-    scene.pass_time(EVERY.total_seconds())
-    await scene.sweep()
+    await scene.sweep(after=EVERY.total_seconds())
     await scene.sweep()
     assert (await scene.target()).left_alone is None
     assert len(scene.application.calls) == 1
@@ -378,13 +372,11 @@ async def test_what_was_verified_without_a_look_ends_no_loss_of_health(scene: Sc
 @pytest.mark.parametrize("named", [True, False])
 async def test_a_version_whose_process_has_ended_is_restored_when_it_is_named(scene: Scene, named: bool) -> None:
     # Given a verified version whose process has ended, of which people are notified
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     live = scene.railway.serving(SERVICE, ENVIRONMENT)
     assert live is not None
     live.stopped = True
-    scene.pass_time(600)
-    await scene.sweep()
+    await scene.sweep(after=600)
     await scene.settle()
     [told] = [sent for sent in scene.n8n.notifications if sent["event"] == "drifted"]
     assert f"comment `/rollback to {live.commit_sha[:7]}`" in str(told["text"])

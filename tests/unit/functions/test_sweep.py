@@ -1,7 +1,5 @@
 """sweep: whatever is due is sent again, health is watched, missed webhooks are fetched, and no part stops another."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import timedelta
 
@@ -62,16 +60,13 @@ async def test_nothing_is_done_where_nothing_is_due(scene: Scene) -> None:
 async def test_a_run_that_is_due_is_woken_once_and_then_left_to_the_queue(scene: Scene) -> None:
     run = scene.new_run(Stage.MONITOR)
     await scene.save(run)
-    scene.pass_time(scene.services.pace.unclaimed)
-    assert (await scene.sweep()).json()["woken"] == 1
+    assert (await scene.sweep(after=scene.services.pace.unclaimed)).json()["woken"] == 1
     assert published(scene) == [("monitor", run.id)]
     assert (await scene.run(run.id)).wake_at == scene.clock.now() + timedelta(seconds=scene.services.pace.redelivery)
 
-    scene.pass_time(60)
-    assert (await scene.sweep()).json()["woken"] == 0
+    assert (await scene.sweep(after=60)).json()["woken"] == 0
     assert published(scene) == []
-    scene.pass_time(scene.services.pace.redelivery)
-    await scene.sweep()
+    await scene.sweep(after=scene.services.pace.redelivery)
     assert published(scene) == [("monitor", run.id)]
 
 
@@ -185,15 +180,12 @@ async def test_a_healthy_target_is_noted_and_nobody_is_told(scene: Scene) -> Non
 
 async def test_a_look_that_brings_nothing_new_costs_one_read_and_no_write_until_it_is_old(scene: Scene) -> None:
     await watched(scene)
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     commits, reads = scene.store.commits, scene.store.reads
     for _ in range(9):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     assert (scene.store.commits, scene.store.reads) == (commits, reads + 9)
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert scene.store.commits == commits + 2  # its health, and what serves it
     assert (await scene.target()).health.checked_at == scene.clock.now()
 
@@ -203,8 +195,7 @@ async def test_lost_and_regained_health_is_notified_once_each_at_the_threshold(s
     await scene.sweep()
     scene.application.faults.append(Fault(status=503, times=4))
     for failures in (1, 2, 3, 4):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
         target = await scene.target()
         assert target.health.failures == failures
         assert target.health.state == ("healthy" if failures < 2 else "unhealthy")
@@ -212,8 +203,7 @@ async def test_lost_and_regained_health_is_notified_once_each_at_the_threshold(s
     await scene.settle()
     assert scene.told() == ["health_lost"]
     assert "503" in scene.n8n.notifications[0]["text"]
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert (await scene.target()).health.state == "healthy"
     await scene.settle()
     assert scene.told() == ["health_lost", "health_regained"]
@@ -230,8 +220,7 @@ async def test_what_serves_loses_its_health_by_the_same_judgement(scene: Scene, 
 
     # When it is looked at as often as the threshold says
     for _ in range(2):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
 
     # Then its health is lost, and the text says where
     health = (await scene.target()).health
@@ -244,8 +233,7 @@ async def test_one_failed_look_is_no_news(scene: Scene) -> None:
     await scene.sweep()
     scene.application.faults.append(Fault(status=503))
     for _ in range(3):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     target = await scene.target()
     assert (target.health.state, target.health.failures, target.owed) == ("healthy", 0, ())
 
@@ -255,8 +243,7 @@ async def test_a_blind_prober_is_no_sign_of_ill_health(scene: Scene) -> None:
     await scene.sweep()
     scene.blind = True
     for _ in range(5):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     target = await scene.target()
     assert (target.health.state, target.health.failures, target.owed) == ("healthy", 0, ())
     assert "not reached" in target.health.detail
@@ -322,16 +309,13 @@ async def test_a_missed_webhook_is_asked_for_again_after_a_minute(scene: Scene) 
     scene.github.webhooks.deliver, deliver = None, scene.github.webhooks.deliver
     await scene.github.tick()
     scene.github.webhooks.deliver = deliver
-    scene.pass_time(59)
-    assert (await scene.sweep()).json()["redelivered"] == 0
+    assert (await scene.sweep(after=59)).json()["redelivered"] == 0
 
-    scene.pass_time(1)
-    assert (await scene.sweep()).json()["redelivered"] == 2  # the pull request and the push
+    assert (await scene.sweep(after=1)).json()["redelivered"] == 2  # the pull request and the push
     assert len(scene.logged("a webhook had not arrived")) == 2
     await scene.settle()
     assert (await scene.the_run()).status is Status.SUCCEEDED
-    scene.pass_time(60)
-    assert (await scene.sweep()).json()["redelivered"] == 0
+    assert (await scene.sweep(after=60)).json()["redelivered"] == 0
 
 
 async def test_what_we_always_refuse_is_asked_for_at_doubling_intervals_and_then_no_more(scene: Scene) -> None:
@@ -348,15 +332,13 @@ async def test_what_we_always_refuse_is_asked_for_at_doubling_intervals_and_then
             assert (minute, (await scene.sweep()).json()["redelivered"] > 0) == (minute, asked)
             await scene.github.tick()
     for _ in range(7):  # after so long GitHub shows no more than the later attempts
-        scene.pass_time(3600)
-        assert (await scene.sweep()).json()["redelivered"] == 0
+        assert (await scene.sweep(after=3600)).json()["redelivered"] == 0
     assert len([a for a in scene.github.webhooks.attempts() if a.webhook.guid == guid]) == 9
 
 
 async def test_what_was_missed_long_ago_is_let_go(scene: Scene) -> None:
     await missed(scene)
-    scene.pass_time(6 * 3600 + 1)
-    assert (await scene.sweep()).json()["redelivered"] == 0
+    assert (await scene.sweep(after=6 * 3600 + 1)).json()["redelivered"] == 0
 
 
 async def test_a_delivery_that_github_will_not_repeat_keeps_no_other_from_being_asked_for(scene: Scene) -> None:

@@ -1,7 +1,5 @@
 """sweep: webhooks that do not arrive are an alarm where GitHub shows that there was something to tell."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import pytest
@@ -146,8 +144,7 @@ async def test_people_hear_once_that_webhooks_are_lost_and_that_they_are_back(sc
 
     scene.open_pull_request()
     await scene.github.tick()
-    scene.pass_time(60)
-    assert (await scene.sweep()).json()["deaf"] == 0
+    assert (await scene.sweep(after=60)).json()["deaf"] == 0
     await scene.settle()
     assert scene.told() == ["webhooks_lost", "webhooks_regained"]
     assert (await scene.target()).deaf is None
@@ -159,8 +156,7 @@ async def test_they_are_missed_too_where_nothing_is_deployed_but_by_command(scen
     scene.pass_time(1)
     scene.open_pull_request()
     scene.github.webhooks.queue.clear()
-    scene.pass_time(600)
-    assert (await scene.sweep()).json()["deaf"] == 1
+    assert (await scene.sweep(after=600)).json()["deaf"] == 1
     await scene.settle()
     assert scene.told() == ["webhooks_lost"]
 
@@ -192,8 +188,7 @@ async def test_webhooks_that_we_refuse_are_lost_too(scene: Scene) -> None:
     scene.open_pull_request()
     for _ in range(16):
         await scene.github.tick()
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     await scene.settle()
     assert scene.told() == ["webhooks_lost"]
     assert "Invalid HTTP Response: 401" in scene.n8n.notifications[0]["text"]

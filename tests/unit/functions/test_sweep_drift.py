@@ -1,7 +1,5 @@
 """sweep: another version serves than the one that was verified last. Recorded, told once, shown, and left alone."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -35,8 +33,7 @@ async def by_hand(scene: Scene, commit: str = OTHER) -> str:
 
 async def look(scene: Scene) -> Serving:
     """The next look, as late as it may be; what is owed after it is told."""
-    scene.pass_time(EVERY.total_seconds())
-    await scene.sweep()
+    await scene.sweep(after=EVERY.total_seconds())
     await scene.settle()
     return (await scene.target()).serving
 
@@ -69,11 +66,9 @@ async def test_each_look_is_one_request_and_ten_minutes_apart(scene: Scene) -> N
     calls = len(scene.railway.app.calls)
     assert calls == 1
     for _ in range(9):
-        scene.pass_time(60)
-        await scene.sweep()
+        await scene.sweep(after=60)
     assert len(scene.railway.app.calls) == calls
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert len(scene.railway.app.calls) == calls + 1
 
 
@@ -160,11 +155,9 @@ async def test_a_version_that_a_run_verifies_ends_it_at_the_next_sweep(scene: Sc
     await recorded(scene)
     await by_hand(scene)
     await look(scene)
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     assert (await scene.target()).serving.drifting_since is not None
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert (await scene.target()).serving.drifting_since is None
     await scene.settle()
     assert scene.told() == ["drifted", "succeeded", "drift_ended"]
@@ -268,8 +261,7 @@ async def test_one_that_railway_does_not_know_keeps_no_other_from_being_looked_a
     assert (await scene.sweep()).json()["compared"] == 1
     assert scene.logged("Railway refuses to say which version is live")
     calls = len(scene.railway.app.calls)
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert len(scene.railway.app.calls) == calls
 
 
@@ -279,8 +271,7 @@ async def test_railways_outage_is_nobodys_drift_and_is_over_at_the_next_sweep(sc
     answer = (await scene.sweep()).json()
     assert (answer["compared"], answer["probed"]) == (0, 1)
     assert (await scene.target()).serving == Serving()
-    scene.pass_time(60)
-    assert (await scene.sweep()).json()["compared"] == 1
+    assert (await scene.sweep(after=60)).json()["compared"] == 1
 
 
 async def test_a_limit_is_respected_at_the_first_refusal(scene: Scene) -> None:

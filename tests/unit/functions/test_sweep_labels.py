@@ -1,7 +1,5 @@
 """sweep: labels of which no webhook told, or that had to wait, are answered all the same, each once."""
 
-from __future__ import annotations
-
 import pytest
 from unit.functions.scene import Scene
 

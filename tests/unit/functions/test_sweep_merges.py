@@ -1,7 +1,5 @@
 """sweep: merges of which no webhook told are deployed all the same, each once, and none from before its time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -49,8 +47,7 @@ async def test_a_webhook_that_comes_hours_late_finds_it_deployed(scene: Scene) -
     scene.pass_time(1)
     scene.merge(scene.open_pull_request())
     late, scene.github.webhooks.queue = scene.github.webhooks.queue, []
-    scene.pass_time(120)
-    await scene.sweep()
+    await scene.sweep(after=120)
     await scene.settle()
     scene.github.webhooks.queue = late
     await scene.github.tick()
@@ -61,8 +58,7 @@ async def test_a_webhook_that_comes_hours_late_finds_it_deployed(scene: Scene) -
 
 async def test_once_a_merge_has_its_run_it_is_not_looked_at_again(scene: Scene) -> None:
     await unheard(scene)
-    scene.pass_time(120)
-    await scene.sweep()
+    await scene.sweep(after=120)
     asked = scene.calls(scene.github.app, "pullRequest(number")
     scene.pass_time(60)
     assert await started(scene) == 0
@@ -162,8 +158,7 @@ async def test_a_run_that_is_about_to_find_out_is_woken_and_looked_for_again(sce
 
 async def test_another_instance_finds_what_the_first_one_did(scene: Scene) -> None:
     await unheard(scene)
-    scene.pass_time(120)
-    await scene.sweep()
+    await scene.sweep(after=120)
     scene.services.kept(Memory).settled.clear()
     scene.services.kept(Memory).watched.clear()
     assert await started(scene) == 0
@@ -177,8 +172,7 @@ async def test_the_targets_document_is_made_once_and_nothing_of_it_changed(scene
     assert (target.active, target.watched_since) == ("a-run", scene.clock.now())
     commits = scene.store.commits
     scene.services.kept(Memory).watched.clear()
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert scene.store.commits == commits
 
 
@@ -199,8 +193,7 @@ async def test_of_a_merge_that_stays_unread_people_are_notified_once(scene: Scen
 
     # when a quarter of an hour has passed
     for seconds in (120, 700, 120, 60):
-        scene.pass_time(seconds)
-        await scene.sweep()
+        await scene.sweep(after=seconds)
         await scene.deliver()
 
     # then people know, once, and what to do

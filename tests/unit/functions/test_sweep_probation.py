@@ -1,7 +1,5 @@
 """sweep: a version that loses its health on probation is taken back, once, and by nobody's command."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -168,8 +166,7 @@ async def test_looks_at_the_version_before_do_not_count(scene: Scene) -> None:
     scene.configure(probation=PROBATION, failure_threshold=3, bake=0)
     await scene.save(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"))
     await fails(scene, looks=2)
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     assert (await scene.target()).health.failures == 0
     await fails(scene, looks=2)
     assert await back(scene) is None
@@ -179,8 +176,7 @@ async def test_a_new_version_that_was_verified_ends_a_loss_of_health(scene: Scen
     scene.configure(probation=PROBATION, bake=0)
     await scene.save(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"))
     await fails(scene)
-    scene.merge(scene.open_pull_request())
-    await scene.settle()
+    await scene.ship()
     assert sorted(scene.told()) == ["health_lost", "health_regained", "succeeded"]
     await fails(scene)
     assert await back(scene) is not None
@@ -204,11 +200,9 @@ async def test_two_sweeps_at_once_count_a_look_once_and_start_one_run(scene: Sce
     await scene.sweep()
     await scene.sweep()
     assert (await scene.target()).health.failures == 1
-    scene.pass_time(60)
+    await scene.sweep(after=60)
     await scene.sweep()
-    await scene.sweep()
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert len([run for run in await scene.runs() if run.kind is Kind.ROLLBACK]) == 1
 
 
@@ -237,8 +231,7 @@ async def begun(scene: Scene) -> Run:
 async def test_recovered_before_it_had_the_target_nothing_is_taken_back(scene: Scene) -> None:
     run = await begun(scene)
     scene.bus.take()
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     assert (await scene.target()).health.state == "healthy"
     await scene.settle()
     run = await scene.run(run.id)
@@ -307,8 +300,7 @@ async def test_replaying_it_takes_back_all_the_same_but_never_another_version(sc
     # Given one that found the version healthy again
     run = await begun(scene)
     scene.bus.take()
-    scene.pass_time(60)
-    await scene.sweep()
+    await scene.sweep(after=60)
     await scene.settle()
 
     # When somebody replays it

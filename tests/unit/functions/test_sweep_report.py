@@ -1,7 +1,5 @@
 """sweep: the weekly report is owed once a week, from the first Monday after it was asked for."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

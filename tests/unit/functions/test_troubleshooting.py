@@ -1,7 +1,5 @@
 """docs/troubleshooting.md quotes the log: each quotation is produced here, word for word, and each alert is in it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """verify: the new commit answers and stays healthy; only a definite failure takes it back."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """webhooks: who may send what, what is refused and how, and that nothing is acknowledged before it is durable."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

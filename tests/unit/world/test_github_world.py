@@ -1,7 +1,5 @@
 """The simulated GitHub behaves as GitHub does where Signalbox could tell the difference."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

@@ -1,7 +1,5 @@
 """The simulated vendors' GraphQL answers as graphql-core does."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import graphql

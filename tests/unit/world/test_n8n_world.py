@@ -1,7 +1,5 @@
 """The simulated n8n and Telegram answer as the real ones do: what was observed on them is what is asked here."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """The door through which somebody who tries things out is one of the people."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The simulated Railway and the application behind its edge do what the real ones are known to do."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools

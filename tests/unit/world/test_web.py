@@ -1,7 +1,5 @@
 """A client hears from a simulated vendor the same straight away as through httpx and ASGI."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
