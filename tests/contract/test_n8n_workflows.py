@@ -240,7 +240,6 @@ async def test_what_fails_on_the_way_is_a_502_and_a_failed_execution(
     assert f"502 upstream_failed: {node}: " in done.answer
     assert upstream.comments == []
     ran = (await bench.api.execution(done.execution, data=True)).data
-    assert ran is not None
     assert node in ran.result_data.run_data
 
 

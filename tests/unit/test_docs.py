@@ -125,7 +125,6 @@ def test_functions_are_documented_with_what_calls_them(function: topology.Functi
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_command_line_is_documented_with_its_options(name: str) -> None:
     command = main.get_command(click.Context(main), name)
-    assert command is not None
     lines = [line for line in page("docs/local.md").splitlines() if line.startswith(f"| `signalbox {command.name}")]
     shown = [param for param in command.params if not getattr(param, "hidden", False)]
     options = {name for param in shown for name in param.opts if name.startswith("--")}

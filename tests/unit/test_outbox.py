@@ -98,7 +98,6 @@ class TestClaim:
     def test_one_worker_delivers(self, owing):
         claimed = notices.claim(owing, "first", NOON)
 
-        assert claimed is not None
         assert claimed.notify_lease == Lease("first", at(60))
         assert claimed.notify_due == claimed.wake_at == at(60), "should the worker die"
         assert notices.claim(claimed, "second", at(59.9)) is None
@@ -109,15 +108,12 @@ class TestClaim:
 
         again, other = notices.claim(claimed, "first", at(5)), notices.claim(claimed, "second", at(60))
 
-        assert again is not None
         assert again.notify_lease == Lease("first", at(65))
-        assert other is not None
         assert other.notify_lease == Lease("second", at(120))
 
     def test_a_run_s_stage_is_not_put_off(self):
         claimed = notices.claim(a_run(owed=KEYS, stage_due=at(10)), "first", NOON)
 
-        assert claimed is not None
         assert claimed.wake_at == at(10)
 
 

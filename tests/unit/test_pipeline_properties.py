@@ -285,7 +285,6 @@ def test_the_shell_need_not_read_a_target_that_is_not_touched(
         assert with_it == without
         assert with_it.target is None
     if with_it.run.status.terminal:
-        assert with_it.target is not None
         assert with_it.target.active != RUN
         assert all(entry.run_id != RUN for entry in with_it.target.queue)
 
@@ -381,7 +380,6 @@ def test_who_gives_up_never_leaves_its_own_free_and_unsaid(outcome, refused):
             continue
 
         # then the target is held or locked because of it, and people hear of it as critical
-        assert after.target is not None
         assert RUN in {one.run_id for one in (after.target.hold, after.target.lock) if one is not None}
         notice = next(one for one in notices.owed_by(after.run) if one.channel == notices.N8N)
         assert texts_of.notification(after.run, notice, "")["severity"] == "critical"
@@ -400,7 +398,6 @@ def test_what_railway_deploys_by_itself_is_not_left_unsaid(code, stage, auto_dep
 
     merged = source == "merge" or stage is Stage.DEPLOY
     held = auto_deploy == "adopt" and merged and code is not Reason.TARGET_HELD
-    assert after.target is not None
     assert (after.target.hold is not None) == after.run.left_unverified == held
 
 
@@ -415,6 +412,5 @@ def test_a_rollback_that_was_not_begun_is_said_as_what_it_is(needed, source):
     after = pipeline.apply(run, a_target(), Fail(Reason.VENDOR_REFUSED, "no"), terms())
 
     # then what is known to be bad is locked, what lost its health held, and what somebody only wished away left
-    assert after.target is not None
     assert (after.target.lock is not None) == (needed is True)
     assert (after.target.hold is not None) == (needed is None and source == "health")

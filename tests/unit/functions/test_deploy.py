@@ -151,7 +151,6 @@ async def test_after_an_intent_was_taken_back_somebody_elses_failed_deployment_i
 async def test_railways_refusal_ends_the_run_with_nothing_to_take_back(scene: Scene, run: Run) -> None:
     scene.railway.known_commits = {OLD}
     after = await scene.execute(run)
-    assert after.error is not None
     assert (after.status, after.error.code, after.deployment) == (Status.FAILED, Reason.DEPLOY_REFUSED, None)
     assert "Commit not found" in after.error.message
     assert (await scene.target()).active is None
@@ -161,7 +160,6 @@ async def test_a_token_that_stays_refused_ends_the_run(scene: Scene, run: Run) -
     scene.secrets["RAILWAY_API"] = "revoked-token"
     await scene.execute(run)
     after = await scene.patiently("deploy", run.id)
-    assert after.error is not None
     assert after.error.code is Reason.VENDOR_REFUSED
 
 
@@ -254,7 +252,6 @@ async def test_a_deployment_that_never_shows_runs_out_of_time(scene: Scene, run:
     scene.pass_time(600)
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
-    assert after.rollback is not None
     assert after.rollback.reason is Reason.DEPLOY_TIMEOUT
 
 
@@ -265,11 +262,9 @@ async def test_at_first_contact_a_sleeping_version_is_woken_and_remembered(scene
     run = scene.new_run(Stage.DEPLOY)
     await scene.save(Target(id=TARGET, active=run.id))
     serving = scene.railway.serving(SERVICE, ENVIRONMENT)
-    assert serving is not None
     serving.status = "SLEEPING"
     await scene.execute(run)
     current = (await scene.target()).current
-    assert current is not None
     assert current.deployment_id == serving.id
 
 
@@ -279,7 +274,6 @@ async def test_at_first_contact_the_healthy_version_that_serves_is_remembered(sc
     after = await scene.execute(run)
     target = await scene.target()
     assert after.stage is Stage.MONITOR
-    assert target.current is not None
     assert (target.current.commit_sha, target.current.run_id) == (OLD, None)
     assert target.address == f"https://{DOMAIN}"
 
@@ -309,7 +303,6 @@ async def test_at_first_contact_a_look_that_reaches_nothing_leaves_it_to_railway
     scene.blind = True
     await scene.execute(run)
     target = await scene.target()
-    assert target.current is not None
     assert (target.current.commit_sha, target.address) == (OLD, f"https://{DOMAIN}")
 
 
@@ -319,7 +312,6 @@ async def test_at_first_contact_a_private_service_is_taken_at_railways_word(scen
     await scene.save(Target(id=TARGET, active=run.id))
     await scene.execute(run)
     target = await scene.target()
-    assert target.current is not None
     assert (target.current.commit_sha, target.address) == (OLD, None)
     assert scene.application.calls == []
 
@@ -346,7 +338,6 @@ async def test_what_was_verified_meanwhile_is_not_written_over(scene: Scene) -> 
 
 async def test_a_run_without_a_commit_has_nothing_to_deploy(scene: Scene) -> None:
     after = await scene.execute(scene.new_run(Stage.DEPLOY, commit_sha=None))
-    assert after.error is not None
     assert after.error.code is Reason.TARGET_UNKNOWN
 
 
@@ -356,7 +347,6 @@ async def test_an_outage_that_outlasts_the_stage_ends_the_run_and_frees_the_targ
     scene.pass_time(601)
     await scene.wake("deploy", run.id)
     after = await scene.run(run.id)
-    assert after.error is not None
     assert (after.status, after.error.code) == (Status.FAILED, Reason.VENDOR_UNAVAILABLE)
     assert (await scene.target()).active is None
 

@@ -42,7 +42,6 @@ async def test_the_comment_says_that_the_health_check_is_gone(scene: Scene) -> N
 
     # Then its run ends well, and says what is missing from now on, and what to do
     assert run.status is Status.SUCCEEDED
-    assert run.deployment is not None
     assert run.deployment.health_check_lost
     assert LOST in said
     assert "`.railway/railway.ts`" in said
@@ -96,7 +95,6 @@ async def test_railways_own_deployment_is_looked_at_too(scene: Scene) -> None:
 
     run, said = await merged(scene)
 
-    assert run.deployment is not None
     assert run.deployment.adopted
     assert LOST in said
 
@@ -114,11 +112,9 @@ async def test_the_first_run_finds_what_served_before_its_deployment(scene: Scen
     after = await scene.execute(run)
 
     # Then it is compared with the one that had been replaced
-    assert after.deployment is not None
     assert (after.deployment.id, after.deployment.health_check_before) == (live.id, "/health")
     await scene.wake("monitor", run.id)
     seen = (await scene.run(run.id)).deployment
-    assert seen is not None
     assert seen.health_check_lost
 
 
@@ -135,5 +131,4 @@ async def test_what_an_earlier_attempt_saw_is_not_forgotten(scene: Scene) -> Non
     after = (await scene.execute(run)).deployment
 
     # Then it still knows what the version before was checked by
-    assert after is not None
     assert (after.id, after.health_check_before, after.health_check_lost) == (lost.id, "/health", True)

@@ -208,7 +208,6 @@ async def test_without_its_label_the_run_is_cancelled_and_nothing_merged(scene: 
     scene.github.report_check(REPOSITORY, number, "tests", "success")
     await scene.settle()
     run = await scene.run(run.id)
-    assert run.error is not None
     assert (run.status, run.error.code, run.stage) == (Status.CANCELLED, Reason.LABEL_REMOVED, Stage.DONE)
     assert (scene.github.merges, scene.told()) == ([], ["cancelled"])
     assert f"**`{Reason.LABEL_REMOVED}`**" in scene.comments(number)[0]
@@ -271,10 +270,8 @@ async def test_a_push_to_a_branch_of_the_repository_is_deployed_in_its_turn(scen
     head = scene.github.push(REPOSITORY, number)
     await scene.settle()
     second = await other_than(scene, first)
-    assert second.pull_request is not None
     assert (second.pull_request.head_sha, second.status) == (head, Status.SUCCEEDED)
     ended = await scene.run(first.id)
-    assert ended.error is not None
     assert ended.error.code is Reason.HEAD_MOVED
 
 

@@ -17,7 +17,6 @@ async def known(scene: Scene) -> int:
     """The sweep has seen the repository; its id."""
     await scene.sweep()
     found = (await scene.target()).repository
-    assert found is not None
     return found.id
 
 

@@ -191,7 +191,6 @@ async def test_a_merge_that_is_not_deployed_brings_no_other_along(scene: Scene) 
     # Then the second is deployed, although the third contains it
     assert own(scene)[-1] == shas[1]
     current = (await scene.target()).current
-    assert current is not None
     assert current.commit_sha == shas[1]
 
 
@@ -258,7 +257,6 @@ async def test_a_commit_whose_ci_failed_is_not_deployed_by_us_whenever_it_is_see
 
     # Then it is what Railway says, and the version before serves
     after = await scene.run(run.id)
-    assert after.error is not None
     assert (after.status, after.error.code) == (Status.FAILED, Reason.DEPLOY_SKIPPED)
     assert "CI check suite failed" in after.error.message
     assert (own(scene), scene.railway.rollbacks) == ([], [])
@@ -306,7 +304,6 @@ async def test_a_skip_of_which_railway_does_not_say_why_is_no_quiet_end(scene: S
     await scene.wake("deploy", run.id)
     await scene.settle()
     after = await scene.run(run.id)
-    assert after.error is not None
     assert (after.error.code, own(scene)) == (Reason.DEPLOY_SKIPPED, [])
 
 
@@ -317,7 +314,6 @@ async def test_a_restoring_deployment_that_railway_skips_has_not_restored_anythi
     run = scene.new_run(Stage.MONITOR, deployment=bad, rollback=back)
     await scene.hold_target(run)
     after = await scene.execute(run)
-    assert after.error is not None
     assert (after.status, after.error.code) == (Status.FAILED, Reason.DEPLOY_SKIPPED)
     assert (await scene.target()).lock is not None
 

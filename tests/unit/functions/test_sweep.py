@@ -215,7 +215,6 @@ async def test_what_serves_loses_its_health_by_the_same_judgement(scene: Scene, 
     await scene.save(Target(id=TARGET, verified=(scene.serving(),), address=f"https://{DOMAIN}"))
     await scene.sweep()
     serving = scene.railway.serving(SERVICE, ENVIRONMENT)
-    assert serving is not None
     serving.plan = Plan(health="unwell") if state == "says it is unhealthy" else Plan(listens_after=1e9)
 
     # When it is looked at as often as the threshold says

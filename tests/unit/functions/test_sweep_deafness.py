@@ -51,7 +51,6 @@ def judged(
 def test_a_merge_of_which_nothing_was_sent_is_an_alarm_after_ten_minutes() -> None:
     assert judged(merged(9.9)) is None
     found = judged(merged(10))
-    assert found is not None
     assert found.since == ago(10)
     assert "GitHub has sent nothing since" in found.reason
 
@@ -69,7 +68,6 @@ def test_what_was_sent_about_that_time_was_sent(minutes: float, status: str) -> 
 def test_so_it_is_where_something_happens_all_the_time() -> None:
     busy = Activity(HERE, tuple(Merge(number, "main", ago(5 * number)) for number in range(50)), ago(1))
     found = judged(busy)
-    assert found is not None
     assert found.since == ago(10)
     assert judged(busy, attempt(2)) is None
 
@@ -123,7 +121,6 @@ def test_what_arrives_about_another_repository_ends_no_silence_but_shows_that_de
 def test_it_keeps_when_it_began_whatever_the_reason_becomes() -> None:
     streak = [attempt(2, REFUSED), attempt(6, REFUSED), attempt(10, REFUSED)]
     found = judged(QUIET, *streak, before=Deaf(since=ago(60), reason="silence"))
-    assert found is not None
     assert (found.since, "401" in found.reason) == (ago(60), True)
 
 

@@ -54,7 +54,6 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     origin = await verified(scene)
     await fails(scene)
     begun = await back(scene)
-    assert begun is not None
     assert (begun.trigger.source, begun.trigger.actor, begun.pull_request) == (
         "health",
         "signalbox",
@@ -64,13 +63,11 @@ async def test_a_version_that_loses_its_health_on_probation_is_taken_back_as_aft
     await scene.settle()
     run, target = await scene.run(begun.id), await scene.target()
     assert run.status is Status.ROLLED_BACK
-    assert run.error is not None
     assert (run.error.code, run.error.message) == (
         Reason.UNHEALTHY,
         "503 Service Unavailable, body is not JSON, at https://shop.up.railway.app/health, 120 s after it was verified",
     )
     assert run.error.log_tail == ("starting", "listening"), "the log of what was rolled back"
-    assert target.current is not None
     assert (target.current.commit_sha, scene.railway.serving(SERVICE, ENVIRONMENT).commit_sha) == (OLD, OLD)
     assert target.quarantine_of(NEW) is not None
     assert target.hold is not None
@@ -96,8 +93,6 @@ async def test_one_that_ran_a_migration_says_so(scene: Scene) -> None:
     await fails(scene)
     await scene.settle()
     run = await back(scene)
-    assert run is not None
-    assert run.error is not None
     assert "not undone" in run.error.message
 
 
@@ -249,7 +244,6 @@ async def test_locked_before_it_had_the_target_nothing_is_taken_back(scene: Scen
     await amend(scene.store.real, Target, TARGET, lambda one: replace(one, lock=lock))
     await scene.settle()
     run = await scene.run(run.id)
-    assert run.error is not None
     assert (run.status, run.error.code) == (Status.FAILED, Reason.TARGET_LOCKED)
     assert (await scene.target()).lock == lock
     assert scene.railway.rollbacks == []
@@ -267,7 +261,6 @@ async def test_another_version_verified_meanwhile_is_not_taken_back(scene: Scene
     )
     await scene.settle()
     run = await scene.run(run.id)
-    assert run.error is not None
     assert (run.status, run.error.code) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
 
@@ -281,7 +274,6 @@ async def test_somebody_elses_deployment_is_left_alone(scene: Scene, plan: dict[
         await scene.live(10)
     await scene.settle()
     run = await scene.run(run.id)
-    assert run.error is not None
     assert (run.status, run.error.code) == (Status.SUPERSEDED, Reason.DEPLOYMENT_REPLACED)
     assert scene.railway.rollbacks == []
 
