@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from functions.dispatch.commands import COMMANDS, parse
 from functions.dispatch.commands.given import Asked, GivenCommand
 from shared.clients.github.comment import WrittenComment
@@ -37,8 +39,10 @@ async def answer(services: Services, event: CommentWritten) -> None:
     if not target_configs:
         return
     comment = await _read(services, event, target_configs)
-    if comment is None or not await _may_command(services, comment, target_configs):
+    permission = await _permission(services, comment, target_configs) if comment is not None else None
+    if comment is None or permission is None:
         return
+    comment = replace(comment, permission=permission)
     marker = texts.reply_marker(comment.comment_id)
     if await services.github.has_comment(target_configs[0].repository, comment.number, marker=marker):
         log.info("answered already", comment=comment.comment_id)
@@ -83,8 +87,10 @@ def _outdated(written: WrittenComment, now: datetime) -> str | None:
     return None
 
 
-async def _may_command(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> bool:
-    """Others get a reaction at most: a reply to each would let anybody have us write on the pull request.
+async def _permission(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> str | None:
+    """The author's; None for one who may give no commands.
+
+    Others get a reaction at most: a reply to each would let anybody have us write on the pull request.
 
     The reaction is also what is remembered of it: who may later, may not have what was refused before.
     """
@@ -94,7 +100,7 @@ async def _may_command(services: Services, comment: GivenCommand, target_configs
         refused = comment.confused and await services.github.bot_reacted(repository, comment.comment_id, REFUSED)
         if refused:
             log.info("a command that was refused before", comment=comment.comment_id, actor=comment.author)
-        return not refused
+        return None if refused else permission
     log.info(
         "command refused",
         comment=comment.comment_id,
@@ -106,7 +112,7 @@ async def _may_command(services: Services, comment: GivenCommand, target_configs
         await services.github.react(repository, comment.comment_id, REFUSED)
     except VendorError as error:  # deleted meanwhile, or in a locked conversation
         log.warning("no reaction to the command", comment=comment.comment_id, reason=str(error))
-    return False
+    return None
 
 
 async def _answer_now(services: Services, comment: GivenCommand, target_configs: list[TargetConfig]) -> None:

@@ -13,7 +13,7 @@ from functions.merge import gate, touched_files
 from functions.merge.gate import Behind, Look
 from functions.merge.touched_files import WatchPatterns
 from shared.clients.github.client import BaseMoved, GitHub, HeadMoved, NotMergeable
-from shared.core import pipeline, targets
+from shared.core import pipeline, promotion, targets
 from shared.core.observed import PullRequestState, asked_by_label, is_same_head
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
 from shared.core.policy import Policy
@@ -57,6 +57,9 @@ async def merge_when_ready(claim: Claim, github: GitHub, watch_patterns: WatchPa
         return Fail(Reason.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
     if pull.merged:
         return await _merged(claim, github, watch_patterns, pull)
+    unverified = await _unverified_before(claim, None)
+    if unverified is not None:
+        return unverified
     if pull.head_sha != run.pull_request.head_sha:
         return _follow(run.pull_request, pull, claim.terms.policy)
     refused = await _judge(claim, github, pull)
@@ -126,6 +129,9 @@ async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, p
         return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
+    unverified = await _unverified_before(claim, pull.merge_sha)
+    if unverified is not None:
+        return unverified
     # Before the target is taken or queued for: what is not deployed brings no other merge along.
     untouched = await _untouched(claim, github, watch_patterns, pull.merge_sha)
     if untouched is not None:
@@ -138,13 +144,38 @@ async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, p
     return Advance(f"merged as {pull.merge_sha[:7]}{said}", {"unchecked": amiss})
 
 
+async def _unverified_before(claim: Claim, commit: str | None) -> Outcome | None:
+    """Why the commit may not be deployed yet, where it has to be verified in another environment first.
+
+    None when it may. `commit` is None for a pull request that is not merged, whose commit is nowhere yet.
+    """
+    before, target_config = await claim.target_before(), claim.target_config
+    if before is None or claim.run.trigger.out_of_order:
+        return None
+    verified = promotion.verified_in(before, commit) if commit else None
+    if verified is None:
+        what = f"{commit[:7]} is not verified" if commit else "nothing of this pull request is verified"
+        return Fail(Reason.NOT_VERIFIED_BEFORE, f"{what} in {target_config.before}, which comes first")
+    ready = promotion.ready_at(verified, target_config)
+    left = (ready - claim.terms.now).total_seconds()
+    if left <= 0:
+        return None
+    return Wait(
+        message=f"verified in {target_config.before}; deployed here from {ready:%Y-%m-%d %H:%M:%S} UTC on",
+        wake_in=left,
+        otherwise=Reason.NOT_VERIFIED_BEFORE,
+        suspends=True,
+    )
+
+
 async def _untouched(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, merged: str) -> NotDeployed | None:
     """Nothing to deploy, where no one requested this target by name and the merge changes nothing for its service.
 
     Where Railway deploys by itself it has the last word: what it deploys anyway is followed.
     """
     run, target_config = claim.run, claim.target_config
-    if run.trigger.source not in targets.AUTOMATIC or run.pull_request is None:
+    automatic = run.trigger.source in targets.AUTOMATIC and run.trigger.source != "promotion"
+    if not automatic or run.pull_request is None:
         return None
     if run.touches is None and target_config.paths != ():
         refused_long = pipeline.lasted(run, claim.terms) is not None

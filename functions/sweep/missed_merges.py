@@ -32,7 +32,7 @@ async def start_unnoticed(services: Services, snapshot: Snapshot) -> int:
     A branch that GitHub does not tell of keeps no other from its runs; see `each` for what that raises. Merges from
     before a target was first seen are not deployed: whoever installs Signalbox has seen to them.
     """
-    automatic = [target_config for target_config in services.config.targets if target_config.policy.automatic]
+    automatic = [target_config for target_config in services.config.targets if target_config.follows_merges]
     branches = sorted({(target_config.repository, target_config.branch) for target_config in automatic})
     return await each(branches, partial(_start_newest, services, snapshot, automatic))
 

@@ -51,6 +51,15 @@ _COMMENTS = (
     "/deploy the moon please",
     "/status",
 )
+_IN_ORDER = (
+    *_COMMENTS,
+    "/deploy staging",
+    "/deploy staging",
+    "/promote staging production",
+    "/promote web/staging production",
+    "/rollback staging",
+)
+"""Where production comes after staging."""
 _FILES = (("web/a.py",), ("api/a.py",), ("common/a.py",), ("README.md",), ("README.md", "web/b.py"))
 _PLANS: tuple[tuple[float, str, dict[str, object]], ...] = (
     (0.13, "unhealthy", {"health": "failing"}),
@@ -265,7 +274,8 @@ class People:
             self._add(at, f"{who} {what} pull request {nth + 1}", functools.partial(act, nth, who))
 
     def _add_comment(self, nth: int, start: float) -> None:
-        words = self._chance.pick("words", _COMMENTS)
+        in_order = any(place.after for place in self._configured.targets)
+        words = self._chance.pick("words", _IN_ORDER if in_order else _COMMENTS)
         who = self._chance.pick("who", ("ada", "ada", "grace", "mallory"))
         what = f"{who} comments {words} on pull request {nth + 1}"
         self._add(self._sometime(start), what, lambda: self._comment(nth, words, who))

@@ -51,6 +51,8 @@ _NULLS = ("github", "railway", *[None] * 18)
 _SKEW = 3.0
 """Seconds that an instance's clock may be off, either way."""
 LABEL = "ship it"
+PARALLEL_DAYS = 0.3
+"""Of those with two environments, on which they have no order."""
 LABEL_DAYS = 0.2
 """The share of days on which it asks for deployments."""
 OWN_TOKEN_DAYS = 0.4
@@ -80,6 +82,7 @@ _ENVIRONMENT = """
 [repositories."{repository}".services.{service}.environments.{environment}]
 environment_id = "environment-{environment}"
 {token}
+{order}
 """
 
 
@@ -142,7 +145,7 @@ def configuration(chance: Chance) -> config.Config:
         places["api"] = ["production"]
     names_paths = chance.number("places paths", 0, 1) < 0.15
     own_tokens = chance.number("own tokens", 0, 1) < OWN_TOKEN_DAYS
-    tables = []
+    tables, in_order = [], _order(chance) if "staging" in places["web"] else {}
     for service, environments in places.items():
         tables.append(_SERVICE.format(repository=REPOSITORY, service=service, project=PROJECT))
         if names_paths:
@@ -150,9 +153,20 @@ def configuration(chance: Chance) -> config.Config:
         named = {"repository": REPOSITORY, "service": service}
         for environment in environments:
             token = f'railway_token_secret = "{OWN_TOKENS[environment]}"' if own_tokens else ""
-            tables.append(_ENVIRONMENT.format(environment=environment, token=token, **named))
+            order = in_order.get(environment, "") if len(environments) > 1 else ""
+            tables.append(_ENVIRONMENT.format(environment=environment, token=token, order=order, **named))
     policy = "\n".join(f"{name} = {value}" for name, value in rules.items())
     return config.parse(_CONFIG.format(policy=policy, services="".join(tables)), "simulated signalbox.toml")
+
+
+def _order(chance: Chance) -> dict[str, str]:
+    """On most days production comes after staging, by itself or by command; on the others both are deployed at once."""
+    if chance.number("places order", 0, 1) < PARALLEL_DAYS:
+        return dict.fromkeys(("staging", "production"), "parallel = true")
+    promotion = chance.pick("policy promotion", ("automatic", "automatic", "command"))
+    wait = chance.pick("policy promote after", (0, 0, 120))
+    rules = ('after = "staging"', 'policy.auto_deploy = "off"', f'policy.promotion = "{promotion}"')
+    return {"production": "\n".join((*rules, f"policy.promote_after = {wait}"))}
 
 
 class Vendors(vendors.Vendors):

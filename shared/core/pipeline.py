@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.core import targets
+from shared.core import promotion, targets
 from shared.core.leaving import BAD_DEPLOYMENT, may_be_live, unseen
 from shared.core.notices import owe, scheduled
 from shared.core.outcome import Advance, Enqueue, Fail, Message, NotDeployed, Outcome, Rejected, Retry, Wait
@@ -20,6 +20,7 @@ from shared.core.policy import Policy
 from shared.core.reasons import Reason, stated
 from shared.core.run import EntryKind, Failure, HistoryEntry, Kind, Lease, Rollback, Run, Stage, Status
 from shared.core.target import Lock, Target
+from shared.core.target_config import TargetConfig
 
 NOTIFY = "notify"
 KEPT_HISTORY = 200
@@ -52,6 +53,8 @@ class Terms(Struct, frozen=True):
     now: datetime
     policy: Policy
     pace: Pace
+    followers: tuple[TargetConfig, ...] = ()
+    """The targets to which a commit goes once it was verified in this one."""
 
     def after(self, seconds: float) -> datetime:
         return self.now + timedelta(seconds=seconds)
@@ -63,6 +66,8 @@ class Transition(Struct, frozen=True):
     run: Run
     target: Target | None = None
     messages: tuple[Message, ...] = ()
+    begun: tuple[Run, ...] = ()
+    """Runs to be created in the same commit."""
     again: bool = False
     """Hand the message back to the queue, which brings it again with backoff."""
 
@@ -277,7 +282,7 @@ def _enqueue(run: Run, target: Target, outcome: Enqueue, terms: Terms) -> Transi
 
 def _overtaken(run: Run, target: Target) -> Iterator[Message]:
     """The merges that wait look at a newer one that has come, and end if it brings them along."""
-    if run.trigger.source == "merge":
+    if run.trigger.source in targets.FOLLOWING:
         older = (entry for entry in target.queue if entry.merged and entry.run_id != run.id)
         yield from (Message(entry.stage, entry.run_id) for entry in older)
 
@@ -328,7 +333,13 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
     if run.rollback is None:
         target = targets.standing(target, run, terms.now)
         held = f"; the target stays held: {target.hold.reason}" if target.hold else ""
-        return _end(run, target, Status.SUCCEEDED, outcome.message + held, "succeeded", terms)
+        run = replace(run, next_up=promotion.announced(terms.followers))
+        ended = _end(run, target, Status.SUCCEEDED, outcome.message + held, "succeeded", terms)
+        begun = [
+            _promoted(run, follower, terms) for follower in terms.followers if follower.policy.promotion == "automatic"
+        ]
+        messages = (message for one in begun for message in one.messages)
+        return replace(ended, begun=tuple(one.run for one in begun), messages=(*ended.messages, *messages))
     if run.rollback.needed:
         target = targets.restored(target, run, terms.now, terms.policy)
         asked_for = run.kind is Kind.ROLLBACK and not run.unasked
@@ -345,6 +356,11 @@ def _verified(run: Run, target: Target, outcome: Advance, terms: Terms) -> Trans
     well = "is live, not checked" if unseen else "is live and healthy"
     message = f"the previous version {well}; there was nothing to roll back"
     return _end(run, target, Status.FAILED, message, "failed", terms)
+
+
+def _promoted(run: Run, follower: TargetConfig, terms: Terms) -> Transition:
+    """The run that goes on with the commit, in the environment after this one."""
+    return begin(promotion.follow_up(run, follower, terms.now), Terms(terms.now, follower.policy, terms.pace))
 
 
 def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:

@@ -81,6 +81,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Check each minute the health of what is live; False leaves the service alone between deployments."""
     probation: Seconds = 0.0
     """How long after its verification a version that loses its health is still rolled back; 0 only tells."""
+    promotion: Literal["automatic", "command"] = "automatic"
+    """Of an environment with `after`: whether a commit that was verified there follows by itself, or by /promote."""
+    promote_after: Annotated[float, Meta(ge=0, le=30 * DAY)] = 0.0
+    """How long a commit has to have been verified in the environment before, until it may be deployed here."""
     hold_after_rollbacks: Annotated[int, Meta(ge=0)] = 1
     """Rollbacks in a row after which nothing is deployed automatically until a user asks; 0 never holds."""
 

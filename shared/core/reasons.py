@@ -68,6 +68,11 @@ class Reason(enum.StrEnum):
         "The pull request was pointed at another base branch.",
         "Check which branch the pull request targets now, then comment `/deploy` to deploy it from there.",
     )
+    NOT_VERIFIED_BEFORE = (
+        "not_verified_before",
+        "The commit was not verified in the environment that comes before this one.",
+        "Comment `/deploy` with that environment first. Once the commit is verified there, it may follow here.",
+    )
     LABEL_REMOVED = (
         "label_removed",
         "The label that requested the deployment was removed before the merge.",

@@ -69,15 +69,17 @@ class Trigger(Struct, frozen=True, kw_only=True):
     """Who asked. `id` makes the run's id: the merge commit for a merge, the comment's id for a command.
 
     For a label it is that of its being set, and the head. `health`: what serves lost its health on probation; `id` is
-    the deployment's.
+    the deployment's. `promotion`: the commit was verified in the environment before, by the run and attempt of the id.
     """
 
-    source: Literal["merge", "command", "label", "health", "replay"]
+    source: Literal["merge", "command", "label", "health", "replay", "promotion"]
     actor: str
     id: str
     url: str
     force: str | None = None
     """The reason given with --force, which overrides a quarantine."""
+    out_of_order: bool = False
+    """By an administrator, with --force: deployed though it was not verified in the environment before."""
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -271,6 +273,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """Why nothing was deployed, where the run ended as `not_deployed`: that is no error."""
     touches: bool | None = None
     """Whether the merge changes a file that the service is deployed for; None: not looked at, so it is deployed."""
+    next_up: str = ""
+    """What becomes of the commit in the environments after this one, in words, once it was verified here."""
     time_left: float | None = None
     """Seconds that its stage had left when it was queued: what it has waited before is not given to it again."""
     suspended_since: datetime | None = None

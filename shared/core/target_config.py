@@ -39,9 +39,23 @@ class TargetConfig(Struct, frozen=True, kw_only=True):
     """What a merge has to change to be deployed here, in the form of .gitignore; None: as Railway's watch patterns say,
     and where there are none whatever it changes."""
     railway_token: RailwayToken = RailwayToken()
+    after: str | None = None
+    """The id of the target before it: a commit is deployed here only after it was verified there."""
+    parallel: bool = False
+    """Deployed at once with the other environments of the branch, in no order."""
     repository_id: int | None = None
     """GitHub's, where signalbox.toml says which repository of that name is meant."""
 
     @property
     def name(self) -> str:
         return f"{self.service}/{self.environment}"
+
+    @property
+    def before(self) -> str | None:
+        """The name of the target before it."""
+        return f"{self.service}/{self.after.rpartition(':')[2]}" if self.after else None
+
+    @property
+    def follows_merges(self) -> bool:
+        """Whether each merge is deployed here by itself, and not after it was verified elsewhere."""
+        return self.policy.automatic and self.after is None

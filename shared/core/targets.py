@@ -20,7 +20,9 @@ from shared.core.target import Health, HeldBack, Hold, Quarantine, QueueEntry, T
 KEPT_VERIFIED = 10
 KEPT_QUARANTINED = 20
 KEPT_HELD_BACK = 20
-AUTOMATIC = frozenset({"merge", "label"})
+FOLLOWING = frozenset({"merge", "promotion"})
+"""Triggers that follow the branch, merge by merge: a newer merge takes an older one along."""
+AUTOMATIC = FOLLOWING | {"label"}
 """Triggers by which no one requested this target by name just now. A hold stops them, and so does a merge that has
 nothing for the service; a command, a replay and a rollback it does not."""
 
@@ -55,7 +57,7 @@ def enqueue(run: Run, target: Target, now: datetime) -> Target:
     stands = any(entry.run_id == run.id for entry in target.queue)
     if stands and active == target.active:
         return target
-    merged = run.trigger.source == "merge" and run.touches is not False  # what is not built brings nothing along
+    merged = run.trigger.source in FOLLOWING and run.touches is not False  # what is not built brings nothing along
     entry = QueueEntry(run.id, run.stage, run.commit_sha if merged else None)
     queue = target.queue if stands else (*target.queue, entry)
     return replace(target, active=active, queue=queue, updated_at=now)
@@ -72,7 +74,7 @@ def newer(run: Run, target: Target) -> tuple[str, ...]:
     The merges that wait with it, newest first, and then what was verified last: an event that comes late must not put
     an older version in its place. Whoever asks for a commit by command gets it.
     """
-    if run.trigger.source != "merge" or run.commit_sha is None:
+    if run.trigger.source not in FOLLOWING or run.commit_sha is None:
         return ()
     waiting = (entry.merged for entry in reversed(target.queue) if entry.run_id != run.id)
     serving = target.current.commit_sha if target.current else None

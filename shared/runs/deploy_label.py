@@ -26,7 +26,7 @@ async def labelled(services: Services, repository: str, number: int) -> bool:
     target_configs = [
         target_config
         for target_config in services.config.in_repository(repository)
-        if target_config.policy.deploy_label is not None
+        if target_config.policy.deploy_label is not None and target_config.after is None
     ]
     if not target_configs:
         return True

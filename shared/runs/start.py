@@ -21,6 +21,7 @@ RETENTION = timedelta(days=90)
 
 async def merged(services: Services, repository: str, number: int) -> None:
     """A pull request is said to be merged: if it is, each target of its base branch gets a run for the merge commit.
+    Targets that come after others get theirs once it was verified there.
 
     A run that a command started for this head of it, or that merged it, is woken instead.
     """
@@ -34,7 +35,7 @@ async def merged(services: Services, repository: str, number: int) -> None:
     if pull.merge_sha is None:
         raise Unavailable(f"pull request {number} is merged, and GitHub does not say as which commit")
     for target_config in target_configs:
-        if target_config.branch == pull.base and target_config.policy.automatic:
+        if target_config.branch == pull.base and target_config.follows_merges:
             await deploy_merged(services, target_config, pull, pull.merge_sha)
 
 

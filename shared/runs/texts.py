@@ -89,6 +89,8 @@ def comment(run: Run, console_url: str, *, show_log: bool = True) -> str:
         parts.append(_way_back(run))
     if run.deployment is not None and run.deployment.health_check_lost:
         parts.append(_lost_health_check(run.deployment))
+    if run.next_up:
+        parts.append(f"Next: {run.next_up}.")
     parts.append(_timeline(run))
     if run.verification is not None:
         checks = "\n".join(
@@ -143,6 +145,9 @@ def _who(run: Run) -> str:
         return "Started by Signalbox: the version became unhealthy soon after it was verified."
     if run.trigger.source == "replay":  # an operator's name there, which may be a stranger's here
         return f"{commit} again by {code(run.trigger.actor)}, attempt {run.attempt}.{_force(run)}"
+    if run.trigger.source == "promotion":
+        verified_by = code(run.trigger.id.split(" ")[0])
+        return f"{commit} by @{run.trigger.actor}, and promoted after {verified_by} verified it.{_force(run)}"
     label = ", who set the label" * (run.trigger.source == "label")
     return f"{commit} by @{run.trigger.actor}{label}.{_force(run)}"
 
@@ -249,7 +254,7 @@ def _next_step(run: Run) -> str | None:
     if run.reason is not None:
         return run.reason.advice
     if run.error is None:
-        return None
+        return f"Next: {run.next_up}." if run.next_up else None
     advice = run.error.code.advice
     if _stuck(run) and "`/unlock`" not in advice:
         advice = f"{advice} {_locked(run)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict, fields, replace
 
+from shared.core import promotion
 from shared.core.policy import Policy
 from shared.core.target import target_id
 from shared.core.target_config import RAILWAY_API, RailwayToken, TargetConfig
@@ -69,6 +70,10 @@ class Config(Struct, frozen=True, kw_only=True):
     def in_repository(self, repository: str) -> list[TargetConfig]:
         return [target for target in self.targets if target.repository.lower() == repository.lower()]
 
+    def followers(self, id: str) -> tuple[TargetConfig, ...]:
+        """The targets to which a commit goes after it was verified in this one."""
+        return tuple(target for target in self.targets if target.after == id)
+
     def is_selective(self, target_config: TargetConfig) -> bool:
         """Whether many merges have nothing for the target: it names its paths, or the repository has several services.
 
@@ -119,6 +124,8 @@ class _Service(Struct, frozen=True, forbid_unknown_fields=True):
 class _Environment(Struct, frozen=True, forbid_unknown_fields=True):
     environment_id: Given
     branch: Given = "main"
+    after: Given | None = None
+    parallel: bool = False
     railway_token_secret: Given | None = None
     policy: dict[str, Any] = {}
 
@@ -190,7 +197,15 @@ class _Reader:
             raise self._error(f"{key}.paths", wrong)
         rules = self._rules(policy, service.policy, f"{key}.policy")
         read = [self._try(self._target, repository, name, service, *of, rules) for of in service.environments.items()]
-        return [target for target in read if target is not None]
+        targets = [target for target in read if target is not None]
+        for target in targets if len(targets) == len(read) else ():
+            self._try(self._check_order, target, targets)
+        return targets
+
+    def _check_order(self, target: TargetConfig, targets: Sequence[TargetConfig]) -> None:
+        found = promotion.misplaced(target, targets)
+        if found is not None:
+            raise self._error(f"{_key_of(target)}{found[0]}", found[1])
 
     def _target(
         self, repository: str, service: str, of: _Service, name: str, raw: Any, policy: dict[str, Any]
@@ -212,6 +227,8 @@ class _Reader:
             service_id=of.service_id,
             environment_id=environment.environment_id,
             branch=environment.branch,
+            after=target_id(repository, service, environment.after) if environment.after else None,
+            parallel=environment.parallel,
             paths=of.paths,
             railway_token=self._railway_token(f"{key}.railway_token_secret", environment.railway_token_secret),
             policy=resolved,
@@ -394,6 +411,8 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 _IDS: Mapping[str, Callable[[Any], Any]] = {
     **{key: _or_nothing(partial(forgiving.railway_id, key)) for key in ("project_id", "service_id", "environment_id")},
     "branch": _or_nothing(forgiving.branch),
+    "after": _of_text(lambda text: forgiving.clean(text).lower()),
+    "parallel": forgiving.truth,
 }
 _RULES: Mapping[str, Callable[[Any], Any]] = {
     **{field.name: _reader(field.type) for field in fields(Policy)},

@@ -141,7 +141,8 @@ class Services:
     def terms(self, target: str) -> Terms:
         """What a run of the target is judged by now; the default policy for a target that is no longer configured."""
         configured = self.config.target(target)
-        return Terms(self.clock.now(), configured.policy if configured else Policy(), self.pace)
+        policy = configured.policy if configured else Policy()
+        return Terms(self.clock.now(), policy, self.pace, self.config.followers(target))
 
     async def publish(self, messages: Iterable[Message]) -> bool:
         """Send stage messages; False when the bus could not take one, which the sweep repairs by `wake_at`."""

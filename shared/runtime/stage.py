@@ -65,6 +65,11 @@ class Claim:
         """The run's target as it is now."""
         return (await _read_target(self._services, self.run.target)).document
 
+    async def target_before(self) -> Target | None:
+        """The target in which the run's commit has to be verified first, as it is now."""
+        before = self.target_config.after
+        return (await _read_target(self._services, before)).document if before else None
+
     async def wake_suspended(self) -> None:
         """Wake the run that has the target, if its time stands still because Railway builds nothing for it yet."""
         active = (await self.target()).active
@@ -135,11 +140,12 @@ class Claim:
 
     def _writes(self, transition: Transition, found: Found[Target]) -> list[Create | Update]:
         """The run first, even where it stays as it is: its version is what tells that the lease is still ours."""
+        begun = [Create(run) for run in transition.begun]
         target = transition.target if transition.target != found.document else None
         if target is None:
-            return [] if transition.run == self.run else [Update(transition.run, self._version)]
+            return [] if transition.run == self.run else [Update(transition.run, self._version), *begun]
         changed = Create(target) if found.version is None else Update(target, found.version)
-        return [Update(transition.run, self._version), changed]
+        return [Update(transition.run, self._version), changed, *begun]
 
     async def _reload(self) -> None:
         found = await self._services.store.get(Run, self.run.id)

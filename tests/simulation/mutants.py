@@ -45,6 +45,7 @@ from shared.clients.github.client import GitHub
 from shared.clients.railway.client import Railway
 from shared.core.observed import Answer, DeploymentState
 from shared.core.outcome import Fail, Rejected
+from shared.core.pipeline import Terms
 from shared.core.run import Rollback, Run, Stage, Verdict
 from shared.core.target import Hold, Target
 from shared.core.target_config import RailwayToken
@@ -684,10 +685,10 @@ def _believed() -> list[Replacement]:
 
 @mutant("anybody gives commands", 4)
 def _anybody() -> list[Replacement]:
-    async def yes(*_: Any) -> bool:
-        return True
+    async def write(*_: Any) -> str:
+        return "write"
 
-    return [(functions.dispatch.answering, "_may_command", yes)]
+    return [(functions.dispatch.answering, "_permission", write)]
 
 
 mutant("a comment that was edited counts", 134)(lambda: [(functions.dispatch.answering, "_outdated", lambda *_: None)])
@@ -733,3 +734,28 @@ def _pause_untaken() -> list[Replacement]:
 
 
 mutant("a verified version ends every hold", 201027859)(lambda: [(Hold, "outlasts", lambda *_: False)])
+
+
+async def _in_order(*_: Any) -> None:
+    """Whatever it is asked about, the environment before has verified it."""
+
+
+async def _administrator(*given: Any) -> str | None:
+    return "admin" if await _permission(*given) else None
+
+
+def _alone(services: Services, target: str) -> Terms:
+    return replace(_terms(services, target), followers=())
+
+
+_permission, _terms = functions.dispatch.answering._permission, Services.terms
+mutant("what one environment has not verified comes to the next", 10)(
+    lambda: [
+        (module("merge"), "_unverified_before", _in_order),
+        (functions.dispatch.commands.deploy, "unverified_before", _in_order),
+    ]
+)
+mutant("what was verified goes no further", 10)(lambda: [(Services, "terms", _alone)])
+mutant("anybody goes past the order of environments", 677)(
+    lambda: [(functions.dispatch.answering, "_permission", _administrator)]
+)

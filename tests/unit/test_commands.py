@@ -11,6 +11,7 @@ from unit.building import terms
 from functions.dispatch.commands import USAGE, Command, parse
 from functions.dispatch.commands.deploy import Deploy
 from functions.dispatch.commands.lock import Lock, split_reason
+from functions.dispatch.commands.promote import Promote
 from functions.dispatch.commands.rollback import Rollback
 from functions.dispatch.commands.target import choose, choose_on
 from functions.dispatch.commands.unlock import Unlock
@@ -67,6 +68,8 @@ def test_other_words_after_a_slash_are_somebody_else_s(line, ours):
         ("/rollback to ABCDEF1", Rollback(to="abcdef1")),
         ("/lock audit", Lock(("audit",))),
         ("/lock production audit until noon", Lock(("production", "audit", "until", "noon"))),
+        ("/promote staging production", Promote("staging", "production")),
+        ("/promote web/staging web/production", Promote("web/staging", "web/production")),
         ("/unlock", Unlock()),
         ("/unlock web/production", Unlock("web/production")),
     ],
@@ -105,6 +108,8 @@ def test_forms(line, command):
         ("/rollback to commit 0123456", Rollback(to="0123456")),
         (f"/rollback to https://github.com/acme/shop/commit/{SHA}", Rollback(to=SHA)),
         ("/rollback on production", Rollback("production")),
+        ("/promote Staging to Production!", Promote("staging", "production")),
+        ("/promote from `web/staging` to production", Promote("web/staging", "production")),
         ("/unlock Production.", Unlock("production")),
     ],
 )
@@ -190,7 +195,7 @@ def test_what_is_not_understood_is_answered_with_the_usage(line, message):
 
 @pytest.mark.parametrize("word", USAGE)
 def test_every_command_has_a_form_and_a_usage_of_its_own(word):
-    made = parse(f"/{word} production")
+    made = parse(f"/{word} {'staging ' * (word == 'promote')}production")
 
     assert type(made) in typing.get_args(Command)
     assert type(made).__name__.lower() == word
@@ -208,7 +213,7 @@ def test_no_command_raises(word, rest, gap):
 
     assert is_command(line)
     parsed = parse(line)
-    assert isinstance(parsed, Deploy | Rollback | Lock | Unlock | Declined)
+    assert isinstance(parsed, Command | Declined)
     if isinstance(parsed, Deploy | Rollback | Unlock) and parsed.target is not None:
         assert parsed.target in line.lower()
 

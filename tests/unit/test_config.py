@@ -59,7 +59,7 @@ def test_the_smallest_file_that_deploys_something():
 
 @pytest.mark.parametrize("paths", [["apps/api/**"], ["**", "!docs/**"], []])
 def test_a_service_names_its_paths_for_all_of_its_environments(paths):
-    given = SMALLEST + f"paths = {paths}\nenvironments.staging.environment_id = 'e2'\n"
+    given = SMALLEST + f"paths = {paths}\nenvironments.staging = {{ environment_id = 'e2', branch = 'next' }}\n"
     assert [target.paths for target in parse(given).targets] == [tuple(paths)] * 2
 
 
@@ -130,7 +130,7 @@ def test_targets_are_found_by_what_others_call_them():
         ('[repositories."acme/shop".policy]\nx = 1\n' + SMALLEST, r'repositories\."acme/shop"\.policy\.x: there is no'),
         (SMALLEST + "environments.production.policy.x = 1", r"environments\.production\.policy\.x: there is no such"),
         (
-            SMALLEST + 'environments.b.environment_id = "e1"',
+            SMALLEST + 'environments.b = { environment_id = "e1", branch = "next" }',
             r"environments\.b: is the same Railway service.*production",
         ),
         ('railway.token = "x"\n' + SMALLEST, r"railway\.token: Invalid enum value 'x'"),
@@ -229,6 +229,7 @@ TWO = (
     SMALLEST
     + """environments.production.railway_token_secret = "RAILWAY-PRODUCTION"
 environments.staging.environment_id = "e2"
+environments.staging.branch = "next"
 """
 )
 
@@ -272,9 +273,7 @@ project_id = "p1"
 service_id = "s2"
 environments.production = { environment_id = "e1", railway_token_secret = "RAILWAY-PRODUCTION" }
 """
-    [(token, targets)] = list(
-        parse(TWO.replace('environments.staging.environment_id = "e2"\n', "") + other).railway_tokens.items()
-    )
+    [(token, targets)] = list(parse(TWO.partition("environments.staging")[0] + other).railway_tokens.items())
     assert (token.secret, len(targets)) == ("RAILWAY-PRODUCTION", 2)
 
 
@@ -351,3 +350,65 @@ failure_analysis = "/failed"
 def test_a_setting_under_both_names_is_refused():
     with pytest.raises(ConfigError, match=r"^signalbox\.toml: policy\.soak: is called bake now, .*: remove soak$"):
         parse(SMALLEST + "[policy]\nsoak = 1\nbake = 2\n")
+
+
+# Environments in order
+
+
+def ordered(production: str = "", staging: str = "", qa: str | None = None) -> str:
+    environments = {"production": production, "staging": staging} | ({} if qa is None else {"qa": qa})
+    tables = (
+        f'[repositories."acme/shop".services.api.environments.{name}]\nenvironment_id = "{name}"\n{rules}\n'
+        for name, rules in environments.items()
+    )
+    service = '[repositories."acme/shop".services.api]\nproject_id = "p"\nservice_id = "s"\n'
+    return service + "".join(tables)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (ordered('after = "staging"'), {"production": "staging"}),
+        (ordered('after = " Staging "'), {"production": "staging"}),
+        (ordered('after = "qa"', "", 'after = "staging"'), {"production": "qa", "qa": "staging"}),
+        (ordered('after = "staging"', "", "parallel = true"), {"production": "staging"}),
+        (ordered('after = "staging"', "", 'branch = "next"'), {"production": "staging"}),
+        (ordered("parallel = true", 'parallel = "yes"'), {}),
+        (ordered("", 'branch = "next"'), {}),
+    ],
+)
+def test_environments_come_in_the_order_that_is_named(text, after):
+    config = parse(text)
+
+    found = {one.environment: one.after for one in config.targets if one.after}
+    assert found == {name: f"acme:shop:api:{before}" for name, before in after.items()}
+    for name, before in after.items():
+        assert name in [one.environment for one in config.followers(f"acme:shop:api:{before}")]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (ordered(), "production", 'names no order. Write `after = "staging"`.* or `parallel = true`'),
+        (ordered("parallel = true"), "staging", "names no order"),
+        (ordered('after = "staging"', "", ""), "qa", "names no order"),
+        (ordered('after = "test"'), "production.after", r"is no other environment .* \(staging\)"),
+        (ordered('after = "production"'), "production.after", "is no other environment"),
+        (ordered('after = "staging"', 'branch = "next"'), "production.after", "on the branch main .there is none"),
+        (ordered('after = "staging"', 'after = "production"'), "staging.after", "comes round to itself"),
+        (ordered('after = "qa"', 'after = "production"', 'after = "staging"'), "qa.after", "comes round to itself"),
+        (ordered('after = "staging"\nparallel = true'), "production.parallel", "contradicts `after`"),
+        (ordered('after = "staging"\npolicy.auto_deploy = "adopt"'), "production.after", 'auto_deploy = "off"'),
+        (
+            ordered('after = "staging"\npolicy = { promote_after = 90000, approval_deadline = 86400 }'),
+            "production.policy.promote_after",
+            "longer than approval_deadline",
+        ),
+    ],
+)
+def test_environments_in_no_order_are_refused_with_what_to_write(text, key, said):
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+
+    lines = dict(line.removeprefix("signalbox.toml: ").split(": ", 1) for line in str(caught.value).splitlines())
+    assert re.search(said, lines[f'repositories."acme/shop".services.api.environments.{key}'])

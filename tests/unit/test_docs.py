@@ -197,9 +197,12 @@ def test_links_between_the_docs_lead_somewhere() -> None:
 
 
 def test_the_example_in_the_docs_and_the_one_at_the_root_are_accepted() -> None:
-    example, tokens = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
+    example, order, tokens = re.findall(r"```toml\n(.*?)```", page("docs/configuration.md"), re.DOTALL)
     assert config.parse(example).targets[0].policy.health_path == "/healthz"
     assert len(config.parse(tokens).railway_tokens) == 2
+    service = example.partition("[repositories")[2].partition("paths")[0]
+    ordered = config.parse(f"[repositories{service}{order}").targets
+    assert [one.after for one in ordered] == [None, ordered[0].id]
     assert tomllib.loads(page("signalbox.toml"))
     assert config.load(ROOT / "signalbox.toml").targets
     for written in (config.parse(example), config.parse(tokens), config.load(ROOT / "signalbox.toml")):

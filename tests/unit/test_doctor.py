@@ -462,7 +462,9 @@ async def test_an_adopted_deployment_is_of_the_right_branch(scene: Scene) -> Non
     assert (await found(scene, Subject.RAILWAY_BRANCH))[0] == "failed"
 
 
-STAGING = f'[repositories."{REPOSITORY}".services.web.environments.staging]\nenvironment_id = "elsewhere"'
+STAGING = (
+    f'[repositories."{REPOSITORY}".services.web.environments.staging]\nparallel = true\nenvironment_id = "elsewhere"'
+)
 
 
 async def test_one_project_token_for_two_environments(scene: Scene) -> None:

@@ -313,7 +313,7 @@ project_id = "p"
 service_id = "s"
 """
 PRODUCTION = 'environments.production = { environment_id = "e1"%s }\n'
-STAGING = 'environments.staging = { environment_id = "e2"%s }\n'
+STAGING = 'environments.staging = { environment_id = "e2", branch = "next"%s }\n'
 OF_PRODUCTION, OF_STAGING = (
     ', railway_token_secret = "RAILWAY-PRODUCTION"',
     ', railway_token_secret = "RAILWAY-STAGING"',

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.dispatch.commands import deploy, lock, rollback, unlock
+from functions.dispatch.commands import deploy, lock, promote, rollback, unlock
 from functions.dispatch.commands.deploy import Deploy
 from functions.dispatch.commands.lock import Lock
+from functions.dispatch.commands.promote import Promote
 from functions.dispatch.commands.rollback import Rollback
 from functions.dispatch.commands.unlock import Unlock
 from shared.core.commands import WORD, plain
 from shared.core.reasons import Reason
 from shared.runs.replying import Declined
 
-COMMANDS: dict[str, Any] = {module.NAME: module for module in (deploy, rollback, lock, unlock)}
+COMMANDS: dict[str, Any] = {module.NAME: module for module in (deploy, promote, rollback, lock, unlock)}
 USAGE = {name: str(module.USAGE) for name, module in COMMANDS.items()}
-Command = Deploy | Rollback | Lock | Unlock
+Command = Deploy | Promote | Rollback | Lock | Unlock
 
 
 def parse(line: str) -> Command | Declined:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from functions.dispatch.commands.given import Asked, trigger
+from functions.dispatch.commands.order import unverified_before
 from functions.dispatch.commands.target import choose_on
 from functions.dispatch.commands.words import AROUND, COMMIT, commit, named, names_a_target, reason, word
 from shared.core.commands import INVISIBLE
@@ -69,7 +71,13 @@ async def handle(services: Services, asked: Asked, command: Deploy) -> Declined 
     unconfirmed = _unconfirmed(pull, target_config, command)
     if unconfirmed is not None:
         return unconfirmed
-    by = trigger(asked.comment, command.force)
+    unverified = await unverified_before(services, target_config, pull)
+    if unverified is not None and command.force is None:
+        return unverified
+    if unverified is not None and asked.comment.permission != "admin":
+        message = f"{unverified.message}, and only an administrator of the repository may go past that with `--force`"
+        return replace(unverified, message=message)
+    by = trigger(asked.comment, command.force, out_of_order=unverified is not None)
     own = run_id(target_config.id, pull.number, f"{by.source} {by.id}")
     runs = await runs_of(services, target_config, pull.number)
     active = next((run for run in runs if not run.status.terminal), None)

@@ -23,6 +23,8 @@ class GivenCommand(Struct, frozen=True, kw_only=True):
     """Why it no longer counts."""
     confused: int
     """How many 😕 it has: one of ours says that it was refused for want of permission."""
+    permission: str = ""
+    """The author's in the repository, as GitHub said a moment ago."""
 
 
 class Asked(Struct, frozen=True):
@@ -36,5 +38,12 @@ class Asked(Struct, frozen=True):
         await reply(services, self.target_configs[0], self.comment.number, to=self.comment.comment_id, text=text)
 
 
-def trigger(comment: GivenCommand, force: str | None = None) -> Trigger:
-    return Trigger(source="command", actor=comment.author, id=str(comment.comment_id), url=comment.url, force=force)
+def trigger(comment: GivenCommand, force: str | None = None, *, out_of_order: bool = False) -> Trigger:
+    return Trigger(
+        source="command",
+        actor=comment.author,
+        id=str(comment.comment_id),
+        url=comment.url,
+        force=force,
+        out_of_order=out_of_order,
+    )

@@ -14,8 +14,8 @@ from local.simulation.invariants.asking import Found, Question, ask, secrets_in
 from local.simulation.invariants.documents import STAGES
 from local.world.github.model import GITHUB_ACTIONS, PASSED, PullRequest
 from local.world.railway.deployment import Plan
-from shared.core.run import Kind, Run, Stage
-from shared.core.targets import AUTOMATIC
+from shared.core.run import Kind, Run, Stage, Status
+from shared.core.targets import AUTOMATIC, FOLLOWING
 
 if TYPE_CHECKING:
     from local.simulation.bus import Published
@@ -115,14 +115,14 @@ def what_was_rolled_back_stays_away(witness: Witness, made: Made) -> Iterator[st
     target = witness.target(run.target)
     if target.quarantine_of(made.deployment.commit_sha) and run.trigger.force is None:
         yield f"{run.id} deploys {made.deployment.commit_sha[:7]}, which is quarantined"
-    if target.hold is not None and run.trigger.source in ("merge", "label"):
+    if target.hold is not None and run.trigger.source in AUTOMATIC:
         yield f"{run.id} deploys by itself to {target.id}, which is held: {target.hold.reason}"
 
 
 def nothing_older_is_deployed_by_itself(witness: Witness, made: Made) -> Iterator[str]:
     """A merge that is heard of late does not put an older version in the place of a newer one that a run verified."""
     run = witness.run(made.execution.about)
-    if run is None or made.execution.function != "deploy" or run.trigger.source != "merge":
+    if run is None or made.execution.function != "deploy" or run.trigger.source not in FOLLOWING:
         return
     current = witness.target(run.target).current
     repository = witness.vendors.repository
@@ -163,12 +163,30 @@ def what_changes_nothing_is_not_deployed_by_itself(witness: Witness, made: Made)
     A file that cannot be read may be one of those.
     """
     run, new = witness.run(made.execution.about), made.deployment
-    if run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC:
+    if run is None or made.execution.function != "deploy" or run.trigger.source not in AUTOMATIC - {"promotion"}:
         return
     files = merged_files(witness, new.commit_sha)
     known = run.id not in witness.unread_files
     if known and not watched(witness, run, files) and not made.execution.disturbed:
         yield f"{run.id} deploys {new.commit_sha[:7]} by itself, which changes {files} alone"
+
+
+def nothing_passes_an_environment_unverified(witness: Witness, made: Made) -> Iterator[str]:
+    """Where one environment comes after another, a commit is deployed that was verified in that one, and no other.
+
+    An administrator can go past that with --force.
+    """
+    run, commit = witness.run(made.execution.about), made.deployment.commit_sha
+    place = witness.configured.target(run.target) if run is not None else None
+    if run is None or place is None or place.after is None or made.execution.function != "deploy":
+        return
+    stood: set[str | None] = {one.commit_sha for one in witness.target(place.after).verified}
+    stood |= {one.commit_sha for one in witness.runs() if one.target == place.after and one.status is Status.SUCCEEDED}
+    if commit not in stood and not run.trigger.out_of_order:
+        yield f"{run.id} deploys {commit[:7]} to {place.id}, which was never verified in {place.before}"
+    by_admin = witness.vendors.repository.collaborators.get(run.trigger.actor) == "admin"
+    if run.trigger.out_of_order and not (by_admin and run.trigger.force):
+        yield f"{run.id} goes past {place.before} for {run.trigger.actor}, by force {run.trigger.force!r}"
 
 
 def merged_files(witness: Witness, commit: str) -> tuple[str, ...]:
@@ -196,6 +214,7 @@ _DEPLOYMENT: list[Question[[Witness, Made]]] = [
     what_railway_skips_is_not_deployed_by_itself,
     what_changes_nothing_is_not_deployed_by_itself,
     nothing_is_deployed_to_what_is_paused,
+    nothing_passes_an_environment_unverified,
 ]
 
 

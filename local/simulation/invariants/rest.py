@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.dispatch.commands import parse
 from functions.dispatch.commands.deploy import Deploy
+from functions.dispatch.commands.promote import Promote
 from functions.sweep.webhook_silence import EARLY
 from local.simulation.execution import START
 from local.simulation.invariants import health, railway, refusals
@@ -25,6 +26,7 @@ from shared.core.reasons import Reason
 from shared.core.run import EntryKind, Kind, Run, Stage, Status
 from shared.core.target import Target
 from shared.core.target_config import TargetConfig
+from shared.core.targets import FOLLOWING
 
 if TYPE_CHECKING:
     from local.simulation.witness import Witness
@@ -68,7 +70,7 @@ def merges_are_deployed(witness: Witness) -> Iterator[str]:
     commits = {(run.target, run.commit_sha) for run in witness.runs() if run.kind is Kind.DEPLOY}
     for pull in _repository(witness).pulls.values():
         for place in witness.configured.targets:
-            expected = pull.merged and place.branch == pull.base and place.policy.automatic
+            expected = pull.merged and place.branch == pull.base and place.follows_merges
             if expected and (place.id, pull.merge_sha) not in commits:
                 yield f"#{pull.number} was merged as {str(pull.merge_sha)[:7]} and {place.id} has no run of it"
 
@@ -100,7 +102,7 @@ def commands_are_given_by_who_may(witness: Witness) -> Iterator[str]:
         if said is None or not _given(said, may) or said.author != run.trigger.actor:
             yield f"{run.id} was started by comment {run.trigger.id}, as if of {run.trigger.actor}: {said}"
             continue
-        deploys = isinstance(parse(command_line(said.body) or ""), Deploy)
+        deploys = isinstance(parse(command_line(said.body) or ""), Deploy | Promote)
         if (said.pull, deploys) != (run.pull_request.number, run.kind is Kind.DEPLOY):
             yield f"{run.id} was started by {said.body} on #{said.pull}"
     for target in witness.store.all(Target):
@@ -178,7 +180,8 @@ def accepted_labels_are_answered(witness: Witness) -> Iterator[str]:
             run.target for run in witness.runs() if run.pull_request and run.pull_request.head_sha == pull.head_sha
         }
         replied = any(Reason.NOT_AUTHORIZED in said for said in _comments(witness, event.number))
-        asked = [place.id for place in witness.configured.targets if place.branch == pull.base]
+        firsts = [place for place in witness.configured.targets if place.after is None]
+        asked = [place.id for place in firsts if place.branch == pull.base]
         if not replied and not pull.locked and set(asked) - answered:
             yield f"nobody answered the label on #{event.number}"
 
@@ -196,7 +199,7 @@ def labels_are_answered(witness: Witness) -> Iterator[str]:
         ):
             continue
         for place in witness.configured.targets:
-            asked = place.branch == pull.base and place.policy.deploy_label is not None
+            asked = place.branch == pull.base and place.policy.deploy_label is not None and place.after is None
             if asked and not any(_answers(witness, run, place, pull, set_by) for run in witness.runs()):
                 yield f"nobody answered the label on #{pull.number} for {place.id}"
 
@@ -237,8 +240,8 @@ def a_newer_merge_brings_older_ones_along(witness: Witness) -> Iterator[str]:
         ]
         if run.error is not None and run.error.code is Reason.NEWER_MERGE and not newer:
             yield f"{run.id} was superseded, and no newer merge contains {run.commit_sha}"
-        if run.trigger.source == "merge" and run.deployment is not None and (turn := _its_turn(run)) is not None:
-            brings = (one for one in newer if one.trigger.source == "merge" and one.touches is not False)
+        if run.trigger.source in FOLLOWING and run.deployment is not None and (turn := _its_turn(run)) is not None:
+            brings = (one for one in newer if one.trigger.source in FOLLOWING and one.touches is not False)
             waiting = (one.id for one in brings if _waited(witness, one, turn))
             yield from (f"{run.id} was deployed while {id} waited, which contains it" for id in waiting)
 
@@ -253,6 +256,20 @@ def _waited(witness: Witness, run: Run, at: datetime) -> bool:
         return False
     waits = [(entry.at, after.at) for entry, after in pairwise(run.history) if entry.status is Status.QUEUED]
     return any(since < at < until for since, until in waits)
+
+
+def what_was_verified_goes_on(witness: Witness) -> Iterator[str]:
+    """A commit that was verified goes on to each environment that comes next by itself, once; a rollback does not."""
+    for run in witness.runs():
+        goes_on = run.kind is Kind.DEPLOY and run.status is Status.SUCCEEDED
+        for place in witness.configured.followers(run.target):
+            begun = [one for one in witness.runs() if one.target == place.id and one.trigger.source == "promotion"]
+            own = [one for one in begun if one.trigger.id.split(" ")[0] == run.id]
+            wanted = goes_on and place.policy.promotion == "automatic"
+            if len(own) != wanted:
+                yield f"{run.id} is {run.status}, and {len(own)} runs go on with it to {place.id}"
+            strange = [one for one in own if one.commit_sha != run.commit_sha]
+            yield from (f"{one.id} is of {one.commit_sha}, not {run.commit_sha}" for one in strange)
 
 
 def one_comment_per_run(witness: Witness) -> Iterator[str]:
@@ -441,6 +458,7 @@ _AT_REST: list[Question[[Witness]]] = [
     labels_are_answered,
     a_label_starts_one_run,
     labels_are_set_by_who_may,
+    what_was_verified_goes_on,
     a_newer_merge_brings_older_ones_along,
     one_comment_per_run,
     one_github_deployment_per_commit,

@@ -22,6 +22,7 @@ from local import topology
 from local.emulation.functions import Router
 from local.emulation.secrets import EnvironmentSecrets
 from local.emulation.store import SqliteStore
+from local.world.application import Application
 from local.world.clock import VirtualClock
 from local.world.faults import Faulty
 from local.world.vendors import (
@@ -52,6 +53,7 @@ D = TypeVar("D", Run, Target)
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TARGET = target_id(REPOSITORY, "web", "production")
+STAGING_TARGET = target_id(REPOSITORY, "web", "staging")
 OLD, NEW, OTHER = "0" * 40, "a" * 40, "b" * 40
 DOMAIN = "shop.up.railway.app"
 CONSOLE = "https://console.test"
@@ -69,6 +71,7 @@ service_id = "{SERVICE}"
 
 [repositories."{REPOSITORY}".services.web.environments.production]
 environment_id = "{ENVIRONMENT}"
+{{order}}
 {{token}}
 
 {{more}}
@@ -77,6 +80,7 @@ STAGING = f"""
 [repositories."{REPOSITORY}".services.web.environments.staging]
 environment_id = "environment-staging"
 branch = "{{branch}}"
+parallel = true
 """
 API = f"""
 [repositories."{REPOSITORY}".services.api]
@@ -231,6 +235,9 @@ class Scene:
         self.application = Faulty(self.vendors.applications[TARGET].handle)
         self.token_secret: str | None = None
         """What signalbox.toml names as the secret of production's project token."""
+        self.order = "parallel = true"
+        """How signalbox.toml puts production among the environments."""
+        self.staging: Faulty | None = None
         self.blind = False
         """The prober cannot reach anything."""
         self.services = Services(
@@ -258,13 +265,33 @@ class Scene:
 
     def configure(self, *, n8n: bool = True, more: str = "", paths: Sequence[str] | None = None, **policy: Any) -> None:
         """A new signalbox.toml, with these rules on top of the scene's own; None takes one away."""
-        self.services.config = _config(POLICY | policy, n8n=n8n, more=more, token=self.token_secret, paths=paths)
+        self.services.config = _config(
+            POLICY | policy, n8n=n8n, more=more, token=self.token_secret, paths=paths, order=self.order
+        )
 
     def use_project_token(self, secret: str = "RAILWAY-PRODUCTION") -> None:
         """For production, in a secret of its own."""
         self.hold_project_token(secret)
         self.token_secret = secret
         self.configure()
+
+    def put_staging_first(self, policy: str = "", **rules: Any) -> None:
+        """Before production, on the same branch. `policy` is staging's own, `rules` are those of all."""
+        self.order = 'after = "staging"'
+        self.configure(more=STAGING.format(branch="main").replace("parallel = true", policy), **rules)
+        staging = self.services.config.target(STAGING_TARGET)
+        self.railway.add_service(
+            project_id=PROJECT,
+            environment_id=staging.environment_id,
+            environment_name="staging",
+            service_id=SERVICE,
+            name="web",
+            repository=REPOSITORY,
+            domain=f"staging.{DOMAIN}",
+            serving_commit=OLD,
+        )
+        application = Application(self.railway, service_id=SERVICE, environment_id=staging.environment_id)
+        self.staging = Faulty(application.handle)
 
     def hold_project_token(self, secret: str, environment_id: str = ENVIRONMENT) -> None:
         """The secret holds a project token, which opens that environment."""
@@ -492,7 +519,7 @@ class Scene:
     async def _visit(self, sent: Request) -> Response:
         if self.blind:
             raise httpx.ConnectError("no way out")
-        return await self.application(sent)
+        return await (self.staging if self.staging and "//staging." in sent.url else self.application)(sent)
 
     async def _deliver(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         try:
@@ -587,10 +614,12 @@ def _config(
     more: str = "",
     token: str | None = None,
     paths: Sequence[str] | None = None,
+    order: str = "parallel = true",
 ) -> config.Config:
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in policy.items() if value is not None)
     own = f'railway_token_secret = "{token}"' if token else ""
-    text = CONFIG.format(policy=lines, n8n='[n8n]\nurl = "https://n8n.test"' if n8n else "", more=more, token=own)
+    server = '[n8n]\nurl = "https://n8n.test"' if n8n else ""
+    text = CONFIG.format(policy=lines, n8n=server, more=more, token=own, order=order)
     if paths is not None:
         text = text.replace(f'service_id = "{SERVICE}"', f'service_id = "{SERVICE}"\npaths = {json.dumps(list(paths))}')
     return config.parse(text, "the scene's signalbox.toml")

@@ -513,7 +513,9 @@ async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Sc
     assert len(scene.comments()) == 1
 
 
-@pytest.mark.parametrize("body", ["/deploy a b", "/rollback to xyz", "/lock", "/unlock a b", "/deploy --force"])
+@pytest.mark.parametrize(
+    "body", ["/deploy a b", "/rollback to xyz", "/lock", "/unlock a b", "/deploy --force", "/promote production"]
+)
 async def test_a_command_that_cannot_be_read_is_answered_with_its_usage(scene: Scene, body: str) -> None:
     reply = await command(scene, body)
     assert f"**`{Reason.COMMAND_INVALID}`**" in reply
