@@ -13,7 +13,7 @@ from typing import Any
 from local.cli.timeline import Expectation, Line
 from local.emulation.host import Host
 from local.emulation.vendors import TICK
-from local.world.railway.deployment import Deployment
+from local.world.railway.deployment import Deployment, Service
 from local.world.vendors import ENVIRONMENT, REPOSITORY, SERVICE
 from shared.core import notices
 from shared.core.run import Run
@@ -60,9 +60,14 @@ class Scene:
     # What people do
 
     def open_pull_request(
-        self, *, author: str = "ada", title: str = "Faster checkout", check: str | None = "success"
+        self,
+        *,
+        author: str = "ada",
+        title: str = "Faster checkout",
+        check: str | None = "success",
+        files: tuple[str, ...] = ("src/app.py",),
     ) -> int:
-        number = self.github.open_pull_request(REPOSITORY, title=title, author=author)
+        number = self.github.open_pull_request(REPOSITORY, title=title, author=author, files=files)
         self.say(f"{author} opens pull request #{number}: {title}")
         self.report_check(number, check)
         return number
@@ -96,6 +101,10 @@ class Scene:
         """What becomes of the next deployment."""
         self.railway.plan(SERVICE, **plan)
 
+    def plan_in(self, environment: str, **plan: Any) -> None:
+        """What becomes of the next deployment to this environment."""
+        self.railway.plan_in(self._railway_service("web", environment).environment_id, SERVICE, **plan)
+
     def crash(self) -> None:
         """What serves dies."""
         if serving := self.serving():
@@ -113,6 +122,16 @@ class Scene:
 
     def serving(self) -> Deployment | None:
         return self.railway.serving(SERVICE, ENVIRONMENT)
+
+    def live_in(self, service: str, environment: str) -> str | None:
+        """The commit that is live there."""
+        there = self._railway_service(service, environment)
+        found = self.railway.serving(there.service_id, there.environment_id)
+        return found.commit_sha if found else None
+
+    def _railway_service(self, service: str, environment: str) -> Service:
+        known = self.railway.services
+        return next(one for one in known if (one.name, one.environment_name) == (service, environment))
 
     @property
     def serving_commit(self) -> str | None:

@@ -55,6 +55,7 @@ async def perform(
             settle=scenario.settle,
             verify_deadline=scenario.verify_deadline,
             auto_deploy=scenario.auto_deploy,
+            layout=scenario.layout,
             copies=scenario.copies,
         )
         async with running(options) as host:

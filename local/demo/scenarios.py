@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from local.demo.driver import PREVIOUS_COMMIT, Scene
+from local.emulation.host import Layout
 from local.world.faults import Fault
 from local.world.refusals import PASSING_REFUSALS
 from local.world.vendors import REPOSITORY
@@ -27,6 +28,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     settle: float = 0.0
     verify_deadline: float = 90.0
     auto_deploy: bool = False
+    layout: Layout = "one target"
     copies: int = 1
     reachable: bool = True
     """Whether the health probe can reach the service at all."""
@@ -35,7 +37,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(name: str, summary: str, **options: float | bool) -> Callable[[Play], Play]:
+def scenario(name: str, summary: str, **options: float | bool | str) -> Callable[[Play], Play]:
     def register(play: Play) -> Play:
         SCENARIOS[name] = Scenario(name=name, summary=summary, play=play, **options)  # type: ignore[arg-type]
         return play
@@ -316,6 +318,58 @@ async def _rollback_command(scene: Scene) -> None:
     target = await scene.target()
     scene.expect("the commit that was rolled back is quarantined", target.quarantine_of(sha) is not None)
     scene.expect_equal("notifications `rolled_back`", scene.told("rolled_back"), 1)
+
+
+@scenario("promotion", "a merge is verified in staging, and then goes on to production", layout="in order")
+async def _promotion(scene: Scene) -> None:
+    sha = scene.merge(scene.open_pull_request())
+    run = await scene.ended(2)
+    scene.expect_equal("environment of the last run", run.environment, "production")
+    scene.expect_equal("requested by", run.trigger.source, "promotion")
+    scene.expect_equal("status", run.status, Status.SUCCEEDED)
+    scene.expect_equal("live in staging", scene.live_in("web", "staging"), sha)
+    scene.expect_equal("serving", scene.serving_commit, sha)
+    first = (await scene.runs())[0]
+    scene.expect("production began when staging was verified", run.created_at >= first.history[-1].at)
+    scene.expect_equal("notifications `succeeded`", scene.told("succeeded"), 2)
+
+
+@scenario("promotion-stopped", "unhealthy in staging: rolled back there, and never in production", layout="in order")
+async def _promotion_stopped(scene: Scene) -> None:
+    scene.plan_in("staging", health="failing")
+    number = scene.open_pull_request()
+    scene.comment(number, "/deploy staging")
+    run = await scene.ended()
+    scene.expect_equal("environment", run.environment, "staging")
+    scene.expect_equal("status", run.status, Status.ROLLED_BACK)
+    scene.comment(number, "/deploy production")
+    await scene.quiet()
+    reply = scene.github.comments(REPOSITORY, number)[-1]
+    scene.expect("the reply names what comes first", "not_verified_before" in reply and "/deploy web/staging" in reply)
+    scene.expect_equal("runs", len(await scene.runs()), 1)
+    scene.expect_equal("live in staging", scene.live_in("web", "staging"), PREVIOUS_COMMIT)
+    scene.expect_equal("serving", scene.serving_commit, PREVIOUS_COMMIT)
+
+
+@scenario(
+    "two-services", "a merge goes to the services it touches, and a lock holds the one it names", layout="two services"
+)
+async def _two_services(scene: Scene) -> None:
+    sha = scene.merge(scene.open_pull_request(files=("web/cart.py",)))
+    await scene.ended(2)
+    scene.expect_equal("live", [scene.live_in(one, "production") for one in ("web", "api")], [sha, PREVIOUS_COMMIT])
+    number = scene.open_pull_request(title="Another currency", files=("common/money.py",))
+    scene.comment(number, "/lock api/production stocktaking")
+    await scene.quiet()
+    both = scene.merge(number)
+    await scene.until(
+        lambda runs: len(runs) == 4 and {run.status for run in runs[2:]} == {Status.QUEUED, Status.SUCCEEDED}
+    )
+    scene.expect_equal("live", [scene.live_in(one, "production") for one in ("web", "api")], [both, PREVIOUS_COMMIT])
+    scene.comment(number, "/unlock api/production")
+    await scene.ended(4)
+    scene.expect_equal("live", [scene.live_in(one, "production") for one in ("web", "api")], [both, both])
+    scene.expect_equal("deployments made", len(scene.railway.created), 3)
 
 
 def _expect_deployed(scene: Scene, run: Run, sha: str) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Literal
 
 import httpx
 from msgspec import Struct
@@ -64,12 +65,44 @@ url = "{{n8n}}"
 [repositories."{REPOSITORY}".services.web]
 project_id = "{PROJECT}"
 service_id = "{SERVICE}"
+{{of_web}}
 
 [repositories."{REPOSITORY}".services.web.environments.production]
 environment_id = "{ENVIRONMENT}"
 railway_token_secret = "{TOKEN_SECRET}"
 branch = "main"
+{{of_production}}
+
+{{more}}
 """
+Layout = Literal["one target", "in order", "two services"]
+LAYOUTS: Mapping[Layout, Mapping[str, str]] = {
+    "one target": {"of_web": "", "of_production": "", "more": ""},
+    "in order": {
+        "of_web": "",
+        "of_production": 'after = "staging"',
+        "more": f"""
+[repositories."{REPOSITORY}".services.web.environments.staging]
+environment_id = "environment-staging"
+railway_token_secret = "RAILWAY-STAGING"
+""",
+    },
+    "two services": {
+        "of_web": 'paths = ["web/**", "common/**"]',
+        "of_production": "",
+        "more": f"""
+[repositories."{REPOSITORY}".services.api]
+project_id = "{PROJECT}"
+service_id = "service-api"
+paths = ["api/**", "common/**"]
+
+[repositories."{REPOSITORY}".services.api.environments.production]
+environment_id = "{ENVIRONMENT}"
+railway_token_secret = "{TOKEN_SECRET}"
+""",
+    },
+}
+"""What there is to deploy to, beside production of `web`."""
 
 
 class Played(Struct, frozen=True):
@@ -98,6 +131,7 @@ class Options(Struct, frozen=True, kw_only=True):
     verify_deadline: float = 90.0
     railway_pace: float = 0.25
     auto_deploy: bool = False
+    layout: Layout = "one target"
     copies: int = 1
     """How many times each webhook and message is delivered, shuffled when more than once."""
 
@@ -194,6 +228,7 @@ def _configuration(options: Options, n8n: str) -> str:
         verify_deadline=options.verify_deadline,
         auto_deploy="adopt" if options.auto_deploy else "off",
         n8n=n8n,
+        **LAYOUTS[options.layout],
     )
 
 

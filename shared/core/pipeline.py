@@ -99,11 +99,17 @@ def begin(run: Run, terms: Terms, *, quietly: bool = False) -> Transition:
         replace(run, deadline=deadline_of(run.stage, terms)),
         terms,
         EntryKind.REQUESTED,
-        f"requested by {run.trigger.actor}",
+        _requested(run),
     )
     begun = begun if quietly else owe_event(begun, "started", terms)
     begun = replace(begun, stage_due=terms.after(terms.pace.unclaimed))
     return Transition(scheduled(begun), messages=messages_of(begun, Message(begun.stage, begun.id)))
+
+
+def _requested(run: Run) -> str:
+    if run.trigger.source == "promotion":
+        return f"promoted after {run.trigger.id.split(' ')[0]} verified it; requested by {run.trigger.actor}"
+    return f"requested by {run.trigger.actor}"
 
 
 def claim(run: Run, stage: Stage, owner: str, terms: Terms) -> Run | Refusal:

@@ -254,7 +254,7 @@ def _next_step(run: Run) -> str | None:
     if run.reason is not None:
         return run.reason.advice
     if run.error is None:
-        return f"Next: {run.next_up}." if run.next_up else None
+        return f"{run.next_up[0].upper()}{run.next_up[1:]}." if run.next_up else None
     advice = run.error.code.advice
     if _stuck(run) and "`/unlock`" not in advice:
         advice = f"{advice} {_locked(run)}"

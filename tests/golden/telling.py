@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from msgspec import Struct
-from unit.functions.scene import START, Published, opened
+from unit.functions.scene import API, STAGING, START, Published, opened
 from unit.functions.scene import Scene as Functions
 
 from local.demo import driver as demo
@@ -51,7 +51,21 @@ class Stage(Functions):
             verify_deadline=scenario.verify_deadline * SLOWER,
             auto_deploy="adopt" if scenario.auto_deploy else "off",
             deploy_label="ship it",
+            **self._laid_out(scenario),
         )
+
+    def _laid_out(self, scenario: Scenario) -> dict[str, Any]:
+        """With what there is to deploy to beside production of `web`; the policy for it."""
+        if scenario.layout == "in order":
+            self.put_staging_first(serving_commit=demo.PREVIOUS_COMMIT)
+            return {"more": STAGING.format(branch="main").replace("parallel = true", "")}
+        if scenario.layout == "two services":
+            self.add_api(serving_commit=demo.PREVIOUS_COMMIT)
+            return {
+                "more": API.replace('"service-api"', '"service-api"\npaths = ["api/**", "common/**"]'),
+                "paths": ["web/**", "common/**"],
+            }
+        return {}
 
     async def _delivered(self, published: Published, attempt: int) -> bool:
         answers = [await super(Stage, self)._delivered(published, attempt) for _ in range(self.options.copies)]

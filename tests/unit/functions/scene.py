@@ -237,7 +237,8 @@ class Scene:
         """What signalbox.toml names as the secret of production's project token."""
         self.order = "parallel = true"
         """How signalbox.toml puts production among the environments."""
-        self.staging: Faulty | None = None
+        self.others: dict[str, Faulty] = {}
+        """Applications beside the first, by how their hosts begin."""
         self.blind = False
         """The prober cannot reach anything."""
         self.services = Services(
@@ -275,7 +276,7 @@ class Scene:
         self.token_secret = secret
         self.configure()
 
-    def put_staging_first(self, policy: str = "", **rules: Any) -> None:
+    def put_staging_first(self, policy: str = "", *, serving_commit: str = OLD, **rules: Any) -> None:
         """Before production, on the same branch. `policy` is staging's own, `rules` are those of all."""
         self.order = 'after = "staging"'
         self.configure(more=STAGING.format(branch="main").replace("parallel = true", policy), **rules)
@@ -288,10 +289,24 @@ class Scene:
             name="web",
             repository=REPOSITORY,
             domain=f"staging.{DOMAIN}",
-            serving_commit=OLD,
+            serving_commit=serving_commit,
         )
         application = Application(self.railway, service_id=SERVICE, environment_id=staging.environment_id)
-        self.staging = Faulty(application.handle)
+        self.others["staging"] = Faulty(application.handle)
+
+    def add_api(self, *, serving_commit: str = OLD) -> None:
+        """Another service of the repository, in the same environment, as API has it in signalbox.toml."""
+        self.railway.add_service(
+            project_id=PROJECT,
+            environment_id=ENVIRONMENT,
+            service_id="service-api",
+            name="api",
+            repository=REPOSITORY,
+            domain=f"api.{DOMAIN}",
+            serving_commit=serving_commit,
+        )
+        application = Application(self.railway, service_id="service-api", environment_id=ENVIRONMENT)
+        self.others["api"] = Faulty(application.handle)
 
     def hold_project_token(self, secret: str, environment_id: str = ENVIRONMENT) -> None:
         """The secret holds a project token, which opens that environment."""
@@ -519,7 +534,8 @@ class Scene:
     async def _visit(self, sent: Request) -> Response:
         if self.blind:
             raise httpx.ConnectError("no way out")
-        return await (self.staging if self.staging and "//staging." in sent.url else self.application)(sent)
+        beginning = sent.url.split("/")[2].partition(".")[0]
+        return await self.others.get(beginning, self.application)(sent)
 
     async def _deliver(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         try:
