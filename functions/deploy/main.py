@@ -21,6 +21,7 @@ from shared.core.target import Target
 from shared.errors import Final, RateLimited, Unavailable, UnknownOutcome, VendorError
 from shared.runs.deployment_failure import why_skipped
 from shared.runs.health_check import address_of, look
+from shared.runs.promotion import unverified_before
 from shared.runs.railway_health_check import checked_before
 from shared.runtime import stage
 from shared.runtime.services import Services, prepare
@@ -67,6 +68,11 @@ async def start_or_adopt(claim: Claim, railway: Railway, probe: Probe) -> Outcom
         return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {target_config.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
     refused = pipeline.paused(target, claim.terms) or targets.refusal(run, target)
+    refused = refused or await unverified_before(claim, run.commit_sha)
+    if (
+        isinstance(refused, Wait) and refused.otherwise is Reason.NOT_VERIFIED_BEFORE
+    ):  # others want the target meanwhile
+        return Fail(refused.otherwise, refused.message)
     if refused is not None:
         return refused
     return _with_address(await _create(claim, railway, known, checked), target)

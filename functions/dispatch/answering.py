@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from functions.dispatch.commands import COMMANDS, parse
+from functions.dispatch.commands import COMMANDS, SUMMARIES, parse
 from functions.dispatch.commands.given import Asked, GivenCommand
 from shared.clients.github.comment import WrittenComment
 from shared.core.commands import command_line
@@ -73,6 +73,7 @@ async def _read(services: Services, event: CommentWritten, target_configs: list[
         author=written.author,
         body=line[:LONGEST_COMMAND],
         url=written.url,
+        written_at=written.created_at,
         outdated=_outdated(written, services.clock.now()),
         confused=written.confused,
     )
@@ -165,5 +166,5 @@ async def _carry_out(services: Services, comment: GivenCommand, target_configs: 
         return command
     pull = await services.github.pull_request(target_configs[0].repository, comment.number)
     module = COMMANDS[type(command).__name__.lower()]
-    refused: Declined | None = await module.handle(services, Asked(comment, pull, target_configs), command)
+    refused: Declined | None = await module.handle(services, Asked(comment, pull, target_configs, SUMMARIES), command)
     return refused

@@ -13,13 +13,14 @@ from functions.merge import gate, touched_files
 from functions.merge.gate import Behind, Look
 from functions.merge.touched_files import WatchPatterns
 from shared.clients.github.client import BaseMoved, GitHub, HeadMoved, NotMergeable
-from shared.core import pipeline, promotion, targets
+from shared.core import pipeline, targets
 from shared.core.observed import PullRequestState, asked_by_label, is_same_head
 from shared.core.outcome import Advance, Fail, NotDeployed, Outcome, Retry, Wait
 from shared.core.policy import Policy
 from shared.core.reasons import Reason
 from shared.core.run import PullRequest, Stage
 from shared.errors import Refused, Unauthorized
+from shared.runs.promotion import unverified_before
 from shared.runtime import stage
 from shared.runtime.services import Services, prepare
 from shared.runtime.stage import Claim, Overtaken
@@ -57,7 +58,7 @@ async def merge_when_ready(claim: Claim, github: GitHub, watch_patterns: WatchPa
         return Fail(Reason.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")
     if pull.merged:
         return await _merged(claim, github, watch_patterns, pull)
-    unverified = await _unverified_before(claim, None)
+    unverified = await unverified_before(claim, None)
     if unverified is not None:
         return unverified
     if pull.head_sha != run.pull_request.head_sha:
@@ -129,7 +130,7 @@ async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, p
         return Fail(Reason.HEAD_MOVED, _moved(pull.head_sha))
     if run.commit_sha is None:
         await claim.checkpoint(commit_sha=pull.merge_sha)
-    unverified = await _unverified_before(claim, pull.merge_sha)
+    unverified = await unverified_before(claim, pull.merge_sha)
     if unverified is not None:
         return unverified
     # Before the target is taken or queued for: what is not deployed brings no other merge along.
@@ -142,30 +143,6 @@ async def _merged(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, p
     amiss = gate.shortfall(pull, claim.terms.policy)
     said = f"; its checks had not passed: {amiss}" if amiss else ""
     return Advance(f"merged as {pull.merge_sha[:7]}{said}", {"unchecked": amiss})
-
-
-async def _unverified_before(claim: Claim, commit: str | None) -> Outcome | None:
-    """Why the commit may not be deployed yet, where it has to be verified in another environment first.
-
-    None when it may. `commit` is None for a pull request that is not merged, whose commit is nowhere yet.
-    """
-    before, target_config = await claim.target_before(), claim.target_config
-    if before is None or claim.run.trigger.out_of_order:
-        return None
-    verified = promotion.verified_in(before, commit) if commit else None
-    if verified is None:
-        what = f"{commit[:7]} is not verified" if commit else "nothing of this pull request is verified"
-        return Fail(Reason.NOT_VERIFIED_BEFORE, f"{what} in {target_config.before}, which comes first")
-    ready = promotion.ready_at(verified, target_config)
-    left = (ready - claim.terms.now).total_seconds()
-    if left <= 0:
-        return None
-    return Wait(
-        message=f"verified in {target_config.before}; deployed here from {ready:%Y-%m-%d %H:%M:%S} UTC on",
-        wake_in=left,
-        otherwise=Reason.NOT_VERIFIED_BEFORE,
-        suspends=True,
-    )
 
 
 async def _untouched(claim: Claim, github: GitHub, watch_patterns: WatchPatterns, merged: str) -> NotDeployed | None:

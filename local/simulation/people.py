@@ -50,6 +50,8 @@ _COMMENTS = (
     "/unlock web/production",
     "/deploy the moon please",
     "/status",
+    "/retry",
+    "/resume production",
 )
 _IN_ORDER = (
     *_COMMENTS,

@@ -18,6 +18,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """Who wants it, and from where. `stage` None: from where it failed, or from the start."""
 
     by: str
+    comment: int | None = None
+    """The comment that asks for it."""
     stage: Stage | None = None
     force: str | None = None
     """Why a quarantined commit is to be deployed anyway."""
@@ -83,17 +85,19 @@ def _cleared(run: Run, stage: Stage, request: Request) -> Run:
         stage=stage,
         status=Status.RUNNING,
         attempt=run.attempt + 1,
+        retried_by=request.comment,
         attempts=0,
         refused_since=None,
         refusals=0,
         left_unverified=False,
-        trigger=replace(run.trigger, source="replay", actor=request.by, force=request.force),
+        trigger=replace(run.trigger, source="replay", actor=request.by, force=request.force, out_of_order=False),
         deployment=run.deployment if looks else None,
         rollback=back,
         verification=None,
         error=None,
         reason=None,
         touches=None,
+        next_up="",
         updated_head=None if stage is Stage.MERGE else run.updated_head,
         suspended_since=None,
         time_left=None,

@@ -251,6 +251,8 @@ class Run(Struct, frozen=True, kw_only=True):
     status: Status
     attempt: int = 1
     """Raised when a finished run is replayed."""
+    retried_by: int | None = None
+    """The comment that asked for the present attempt."""
     replayed_at: datetime | None = None
     """When the present attempt began; None for the first. Documents from before this field have it in the history."""
     attempts_ended: tuple[AttemptOutcome, ...] = ()

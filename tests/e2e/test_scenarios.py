@@ -40,7 +40,7 @@ Where the backends differ is in how documents are written, found and fought over
 again and overtake each other. What a scenario is about besides is decided above the ports and is the same on both;
 tests/contract holds both to the same behaviour port by port, and test_replaying.py and test_killed.py play on both.
 """
-NOTHING_WENT_WRONG = {"sent", "nothing was deployed", NO_ANALYSIS}
+NOTHING_WENT_WRONG = {"sent", "nothing was deployed", "nothing to say", NO_ANALYSIS}
 """How a notification ends when it was sent, or was not wanted."""
 
 

@@ -42,9 +42,11 @@ policy = { commit_header = "x-commit", commit_field = "build.commit", health_pat
 [repositories."acme/shop".services.web.environments.production]
 environment_id = "environment"
 branch = "main"
+parallel = true
 policy = { auto_deploy = "adopt", adopt_wait = 10, queue_deadline = 600, max_attempts = 5, hold_after_rollbacks = 2 }
 [repositories."acme/shop".services.web.environments.staging]
 environment_id = "other"
+parallel = true
 railway_token_secret = "RAILWAY-STAGING"
 """)
 READ: list[Place] = [path for path in paths_of(FULL) if len(path) > 1]

@@ -35,6 +35,7 @@ import shared.runs.start
 import shared.runs.texts
 import shared.runtime.log
 import shared.runtime.stage
+from functions.dispatch import commands
 from functions.verify.checks import Sight
 from local.simulation.execution import Crash
 from local.simulation.lean import replaced
@@ -669,13 +670,14 @@ def _no_reaction() -> list[Replacement]:
 
 @mutant("what a webhook says of a comment is believed", 4)
 def _believed() -> list[Replacement]:
-    async def believe(_services: Any, event: Any, _places: Any) -> Any:
+    async def believe(services: Any, event: Any, _places: Any) -> Any:
         return functions.dispatch.commands.given.GivenCommand(
             comment_id=event.comment_id,
             number=event.number,
             author=event.author,
             body=event.body,
             url=event.url,
+            written_at=services.clock.now(),
             outdated=None,
             confused=0,
         )
@@ -751,11 +753,15 @@ def _alone(services: Services, target: str) -> Terms:
 _permission, _terms = functions.dispatch.answering._permission, Services.terms
 mutant("what one environment has not verified comes to the next", 10)(
     lambda: [
-        (module("merge"), "_unverified_before", _in_order),
+        (module("merge"), "unverified_before", _in_order),
+        (module("deploy"), "unverified_before", _in_order),
         (functions.dispatch.commands.deploy, "unverified_before", _in_order),
     ]
 )
 mutant("what was verified goes no further", 10)(lambda: [(Services, "terms", _alone)])
 mutant("anybody goes past the order of environments", 677)(
     lambda: [(functions.dispatch.answering, "_permission", _administrator)]
+)
+mutant("whoever lifts a hold lifts one that came later", 44645)(
+    lambda: [(module, "since", lambda *_: None) for module in (commands.resume, commands.unlock)]
 )

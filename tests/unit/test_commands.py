@@ -10,9 +10,13 @@ from unit.building import terms
 
 from functions.dispatch.commands import USAGE, Command, parse
 from functions.dispatch.commands.deploy import Deploy
+from functions.dispatch.commands.help import Help
 from functions.dispatch.commands.lock import Lock, split_reason
 from functions.dispatch.commands.promote import Promote
+from functions.dispatch.commands.resume import Resume
+from functions.dispatch.commands.retry import Retry
 from functions.dispatch.commands.rollback import Rollback
+from functions.dispatch.commands.status import Status
 from functions.dispatch.commands.target import choose, choose_on
 from functions.dispatch.commands.unlock import Unlock
 from shared.core.commands import command_line, is_command
@@ -71,6 +75,11 @@ def test_other_words_after_a_slash_are_somebody_else_s(line, ours):
         ("/promote staging production", Promote("staging", "production")),
         ("/promote web/staging web/production", Promote("web/staging", "web/production")),
         ("/unlock", Unlock()),
+        ("/resume web/production", Resume("web/production")),
+        ("/retry", Retry()),
+        ("/status staging", Status("staging")),
+        ("/help", Help()),
+        ("/help me", Help()),
         ("/unlock web/production", Unlock("web/production")),
     ],
 )
@@ -111,6 +120,8 @@ def test_forms(line, command):
         ("/promote Staging to Production!", Promote("staging", "production")),
         ("/promote from `web/staging` to production", Promote("web/staging", "production")),
         ("/unlock Production.", Unlock("production")),
+        ("/status of production", Declined(Reason.COMMAND_INVALID, "at most a target is expected", USAGE["status"])),
+        ("/retry on **Production**!", Retry("production")),
     ],
 )
 def test_what_phones_and_markdown_make_of_a_command_is_understood(line, command):
@@ -199,7 +210,7 @@ def test_every_command_has_a_form_and_a_usage_of_its_own(word):
 
     assert type(made) in typing.get_args(Command)
     assert type(made).__name__.lower() == word
-    assert USAGE[word].startswith(f"/{word} ")
+    assert f"{USAGE[word]} ".startswith(f"/{word} ")
 
 
 words = st.lists(

@@ -26,6 +26,7 @@ from shared.runtime.services import Services
 
 NAME = "deploy"
 USAGE = "/deploy [service/][environment] [<sha>] [--force <reason>]"
+SUMMARY = "Merge the pull request when it is ready, and deploy it."
 EXAMPLES = ("/deploy", "/deploy staging", "/deploy web/production 3cc4ad1", "/deploy --force the fix cannot wait")
 _FORCE = re.compile(r"(?i)(?:[\u2010-\u2015\u2212]{1,2}|--?)force(?:[=:](.*))?", re.DOTALL)
 """Phones turn `--` into one long dash: U+2010 to U+2015 are Unicode's hyphens and dashes, U+2212 its minus sign."""

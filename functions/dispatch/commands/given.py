@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from msgspec import Struct
 
 from shared.core.observed import PullRequestState
@@ -19,6 +22,7 @@ class GivenCommand(Struct, frozen=True, kw_only=True):
     author: str
     body: str
     url: str
+    written_at: datetime
     outdated: str | None
     """Why it no longer counts."""
     confused: int
@@ -33,6 +37,8 @@ class Asked(Struct, frozen=True):
     comment: GivenCommand
     pull: PullRequestState
     target_configs: list[TargetConfig]
+    commands: Mapping[str, str]
+    """What each command does, by its usage."""
 
     async def reply(self, services: Services, text: str) -> None:
         await reply(services, self.target_configs[0], self.comment.number, to=self.comment.comment_id, text=text)

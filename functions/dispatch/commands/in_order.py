@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from functions.dispatch.commands.given import Asked
-from shared.core.target import Target
+from shared.core.target import Hold, Lock, Target
 from shared.core.target_config import TargetConfig
 from shared.runtime.services import Services
 from shared.runtime.update import amend
+
+Stop = TypeVar("Stop", Hold, Lock)
+
+
+def since(asked: Asked, stop: Stop | None) -> Stop | None:
+    """The hold or lock, if it came after the comment was written: whoever wrote that did not know of it."""
+    return stop if stop is not None and stop.at > asked.comment.written_at else None
 
 
 async def amend_in_order(

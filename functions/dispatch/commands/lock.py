@@ -23,6 +23,7 @@ from shared.runtime.services import Services
 
 NAME = "lock"
 USAGE = "/lock [service/][environment] <reason>"
+SUMMARY = "Deploy nothing to the target until it is unlocked; runs wait in its queue."
 EXAMPLES = ("/lock month end", "/lock web/production the database is being moved")
 
 
@@ -53,7 +54,7 @@ async def handle(services: Services, asked: Asked, command: Lock) -> Declined | 
     target_config = choose(name, asked.target_configs)
     if isinstance(target_config, Declined):
         return target_config
-    lock = TargetLock(by=asked.comment.author, reason=why, at=services.clock.now())
+    lock = TargetLock(by=asked.comment.author, reason=why, at=asked.comment.written_at)
     await amend_in_order(services, asked, target_config, lambda target: replace(target, lock=lock))
     said = escaping.markdown(why)
     text = f"🔒 **{target_config.name}** is locked: {said}. Deployments wait until a user comments `/unlock`."

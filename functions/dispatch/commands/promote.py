@@ -20,6 +20,7 @@ from shared.runtime.services import Services
 
 NAME = "promote"
 USAGE = "/promote [service/]<environment> <next environment>"
+SUMMARY = "Deploy what an environment has verified to the environment after it."
 EXAMPLES = ("/promote staging production", "/promote web/staging production", "/promote staging to production")
 
 

@@ -21,6 +21,7 @@ from shared.runtime.services import Services
 
 NAME = "rollback"
 USAGE = "/rollback [service/][environment] [to <sha>]"
+SUMMARY = "Roll back to the last verified version that is not live, or to the one that is named."
 EXAMPLES = ("/rollback", "/rollback staging", "/rollback web/production to 3cc4ad1")
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from functions.dispatch.commands.given import Asked
-from functions.dispatch.commands.in_order import amend_in_order
+from functions.dispatch.commands.in_order import amend_in_order, since
 from functions.dispatch.commands.target import choose
 from functions.dispatch.commands.words import named, names_a_target
 from shared.core import targets
@@ -18,10 +18,12 @@ from shared.core.reasons import Reason
 from shared.core.target import Target
 from shared.runs import texts
 from shared.runs.replying import Declined
+from shared.runtime.escaping import markdown
 from shared.runtime.services import Services
 
 NAME = "unlock"
 USAGE = "/unlock [service/][environment]"
+SUMMARY = "Lift a lock and a hold; the next run of the queue starts."
 EXAMPLES = ("/unlock", "/unlock web/production")
 
 
@@ -42,16 +44,22 @@ async def handle(services: Services, asked: Asked, command: Unlock) -> Declined 
     if isinstance(target_config, Declined):
         return target_config
     called: tuple[Message, ...] = ()
-    waiting = ""
+    waiting, left = "", Target(id=target_config.id)
 
     def open_up(target: Target) -> Target:
-        nonlocal called, waiting
+        nonlocal called, waiting, left
         waiting = texts.held_back(target)
-        opened, called = targets.call_next(replace(target, lock=None, hold=None))
-        return opened
+        left = replace(target, lock=since(asked, target.lock), hold=since(asked, target.hold))
+        left, called = targets.call_next(left)
+        return left
 
     await amend_in_order(services, asked, target_config, open_up)
     await services.publish(called)
-    text = f"🔓 **{target_config.name}** is unlocked: deployments go on.\n\n{waiting}".rstrip()
+    stop = left.lock or left.hold
+    if stop is not None:
+        what, why = "locked" if left.lock else "held", markdown(stop.reason)
+        text = f"**{target_config.name}** came to be {what} after this was written, and stays so: {why}."
+    else:
+        text = f"🔓 **{target_config.name}** is unlocked: deployments go on.\n\n{waiting}".rstrip()
     await asked.reply(services, text)
     return None

@@ -94,8 +94,10 @@ def history_has_no_gaps(_: Witness, __: Execution, before: Document | None, afte
 
 
 def stages_follow_each_other(_: Witness, __: Execution, before: Document | None, after: Document) -> Iterator[str]:
-    """A run goes only where its stage leads, and an ended one nowhere."""
+    """A run goes only where its stage leads, and an ended one nowhere, unless a person has it attempted again."""
     if not isinstance(before, Run) or not isinstance(after, Run):
+        return
+    if before.status.terminal and after.attempt == before.attempt + 1 and after.retried_by is not None:
         return
     if before.stage is not after.stage and after.stage not in _FOLLOWS[before.stage]:
         yield f"{after.id} went from {before.stage} to {after.stage}"
@@ -107,7 +109,8 @@ def stages_follow_each_other(_: Witness, __: Execution, before: Document | None,
 
 def no_rollback_of_a_rollback(_: Witness, __: Execution, before: Document | None, after: Document) -> Iterator[str]:
     """A run that is on its way back never begins another way back."""
-    back = isinstance(before, Run) and before.rollback is not None and before.stage is not Stage.ROLLBACK
+    here = isinstance(before, Run) and before.stage not in (Stage.ROLLBACK, Stage.DONE)
+    back = here and isinstance(before, Run) and before.rollback is not None
     if back and isinstance(after, Run) and after.stage is Stage.ROLLBACK:
         yield f"{after.id} rolls back its rollback"
 

@@ -96,14 +96,15 @@ def nothing_is_merged_for_what_is_paused(witness: Witness, execution: Execution,
 
 
 def one_deployment_per_attempt(witness: Witness, made: Made) -> Iterator[str]:
-    """A run makes at most one deployment, and at most one more to go back."""
+    """An attempt of a run makes at most one deployment, and at most one more to go back."""
     same = [
         one.deployment.id[:8]
         for one in witness.made
         if one.deployment.source == "API"
         and (one.execution.about, one.execution.function) == (made.execution.about, made.execution.function)
     ]
-    if len(same) > 1:
+    run = witness.run(made.execution.about)
+    if len(same) > (run.attempt if run is not None else 1):
         yield f"{made.execution.about} made {', '.join(same)} at {made.execution.function}"
 
 

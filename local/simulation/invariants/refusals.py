@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Question
+from local.simulation.invariants.documents import SKEW
 from local.world.railway.deployment import Deployment
 from shared.core.reasons import Reason
 from shared.core.run import Run, Status
@@ -34,7 +35,7 @@ def nothing_bad_serves_unwatched(witness: Witness) -> Iterator[str]:
             continue
         what = f"{serving.id[:8]} of {run.id} ({run.error.code if run.error else run.status}) serves {place.id}"
         target = witness.target(place.id)
-        if target.hold is None and target.lock is None and not _opened(witness):
+        if target.hold is None and target.lock is None and not _opened(witness, run):
             yield f"{what}, which is free"
         told = (sent for sent in witness.vendors.n8n.notifications if sent.get("run_id") == run.id)
         if not any(sent["severity"] == "critical" for sent in told):
@@ -64,10 +65,11 @@ def _brought(run: Run) -> tuple[str | None, ...]:
     return own, restored
 
 
-def _opened(witness: Witness) -> bool:
-    """Whether somebody commented /unlock that day: who does so takes over."""
+def _opened(witness: Witness, run: Run) -> bool:
+    """Whether somebody commented /unlock or /resume after the run had ended: who does so takes over."""
+    ended = run.history[-1].at - SKEW
     said = witness.vendors.repository.comments.values()
-    return any(comment.body.startswith("/unlock") for comment in said)
+    return any(one.body.startswith(("/unlock", "/resume")) and one.created_at >= ended for one in said)
 
 
 AT_REST: list[Question[[Witness]]] = [one_refusal_is_no_verdict, nothing_bad_serves_unwatched]

@@ -129,8 +129,9 @@ def _deployers(witness: Witness) -> set[str]:
 
 
 def _done_silently(witness: Witness, comment: int) -> bool:
-    """Refused, as the log says, or a lock or an unlocking that a target has seen, or a later one."""
-    return comment in witness.refused or any(target.last_command >= comment for target in witness.store.all(Target))
+    """Refused, as the log says, or a change that a target has seen, or a later one, or an answer it could not give."""
+    known = (target.last_command >= comment or comment in target.silent for target in witness.store.all(Target))
+    return comment in witness.refused or any(known)
 
 
 def renames_are_followed(witness: Witness) -> Iterator[str]:

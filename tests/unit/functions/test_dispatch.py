@@ -290,7 +290,7 @@ async def test_a_command_that_comes_again_after_its_run_is_not_refused_for_what_
 
 
 @pytest.mark.parametrize("who", ["mallory", "a-stranger"])
-@pytest.mark.parametrize("body", ["/deploy", "/rollback", "/lock release week", "/unlock", "/deploy a b"])
+@pytest.mark.parametrize("body", ["/deploy", "/rollback", "/lock release week", "/unlock", "/deploy a b", "/help"])
 async def test_without_write_access_nothing_is_carried_out_or_replied(scene: Scene, who: str, body: str) -> None:
     assert await command(scene, body, by=who) == ""
 
@@ -514,7 +514,18 @@ async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Sc
 
 
 @pytest.mark.parametrize(
-    "body", ["/deploy a b", "/rollback to xyz", "/lock", "/unlock a b", "/deploy --force", "/promote production"]
+    "body",
+    [
+        "/deploy a b",
+        "/rollback to xyz",
+        "/lock",
+        "/unlock a b",
+        "/deploy --force",
+        "/promote production",
+        "/retry a b",
+        "/resume a b",
+        "/status a b",
+    ],
 )
 async def test_a_command_that_cannot_be_read_is_answered_with_its_usage(scene: Scene, body: str) -> None:
     reply = await command(scene, body)
