@@ -22,6 +22,8 @@ from shared.errors import ConfigError, NotFound, SignalboxError, TransientError,
 LOOK_AGAIN = 0.25
 SHOWN_WITHIN = 10.0
 """By then n8n lists an execution that it began."""
+RECOVERED_WITHIN = 60.0
+"""By then n8n, back again, lists what died with it."""
 ENDED_WITHIN = 600.0
 
 
@@ -78,7 +80,7 @@ async def _search(
             found = [await api.execution(one.id, data=True) for one in since]
         except TransientError:
             found, pending = [], True  # down, or coming back: it lists what died with it a moment after
-            shown_until = time.monotonic() + SHOWN_WITHIN
+            shown_until = time.monotonic() + RECOVERED_WITHIN
         else:
             pending = not all(one.ended for one in found)
         ours = [one for one in found if one.headers(trigger).get("idempotency-key") == key]

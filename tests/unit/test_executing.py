@@ -43,7 +43,8 @@ class Dies:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executing, "LOOK_AGAIN", 0.01)
-    monkeypatch.setattr(executing, "SHOWN_WITHIN", 0.3)
+    for name in ("SHOWN_WITHIN", "RECOVERED_WITHIN"):
+        monkeypatch.setattr(executing, name, 0.3)
 
 
 async def test_what_died_is_found_though_listed_a_moment_after_a_long_absence() -> None:
