@@ -52,6 +52,8 @@ _COMMENTS = (
     "/status",
     "/retry",
     "/resume production",
+    "/cancel",
+    "/cancel production",
 )
 _IN_ORDER = (
     *_COMMENTS,
