@@ -1,6 +1,6 @@
 """/cancel: end the pull request's run on a target before its version goes live.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USAGE = "/cancel [service/][environment]"
 SUMMARY = "End the pull request's run before its version goes live."
 EXAMPLES = ("/cancel", "/cancel web/production")
 STAGES = (Stage.MERGE, Stage.DEPLOY, Stage.MONITOR)
-"""In which a run can be cancelled: later ones have a version live, which `/rollback` takes back."""
+"""In which a run can be cancelled. In later ones its version is live: `/rollback` goes back from there."""
 
 
 class Cancel(Struct, frozen=True):

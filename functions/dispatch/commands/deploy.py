@@ -1,6 +1,6 @@
 """/deploy: merge the pull request where it is not merged, and deploy its commit.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

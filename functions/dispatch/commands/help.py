@@ -1,6 +1,6 @@
 """/help: what there is to say, made of the commands' own files.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

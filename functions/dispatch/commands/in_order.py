@@ -17,7 +17,7 @@ Stop = TypeVar("Stop", Hold, Lock)
 
 
 def since(asked: Asked, stop: Stop | None) -> Stop | None:
-    """The hold or lock, if it came after the comment was written: whoever wrote that did not know of it."""
+    """The hold or lock, if it came after the comment was written: its author did not know of it."""
     return stop if stop is not None and stop.at > asked.comment.written_at else None
 
 

@@ -1,6 +1,6 @@
 """/lock: deploy nothing to a target until it is unlocked; runs wait in its queue.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """/promote: deploy the pull request's commit, which one environment has verified, to the environment after it.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

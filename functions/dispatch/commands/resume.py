@@ -1,6 +1,6 @@
 """/resume: lift a target's hold, so that merges are deployed to it automatically again.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

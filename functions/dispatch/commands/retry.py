@@ -1,6 +1,6 @@
 """/retry: attempt the pull request's last run on a target again, from where it failed.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """/rollback: return to the last verified version, or to the one that is named.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """/status: where the pull request's change is, on each target, what it waits for, and what comes next.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """/unlock: lift a target's lock and hold, and let the next run of its queue go on.
 
-Whoever has write access to the repository may give it.
+Users with write permission on the repository may give it.
 """
 
 from __future__ import annotations
