@@ -381,8 +381,7 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     run = replace(run, error=failure)
     if fail.code in (Reason.DEPLOYMENT_REPLACED, Reason.NEWER_MERGE):
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
-    seen = fail.code is Reason.CANCELLED_BY_COMMAND and not unseen(run)  # else its deployment may go live yet
-    if fail.code is Reason.LABEL_REMOVED or seen:
+    if fail.code in (Reason.LABEL_REMOVED, Reason.CANCELLED_BY_COMMAND):
         return _end(run, target, Status.CANCELLED, message, "cancelled", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)

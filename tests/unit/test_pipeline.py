@@ -60,7 +60,7 @@ BAD = [
     Reason.UNHEALTHY,
     Reason.WRONG_VERSION,
 ]
-OTHERWISE = [Reason.DEPLOYMENT_REPLACED, Reason.NEWER_MERGE, Reason.LABEL_REMOVED, Reason.CANCELLED_BY_COMMAND]
+OTHERWISE = [Reason.DEPLOYMENT_REPLACED, Reason.NEWER_MERGE, Reason.LABEL_REMOVED]
 """Reasons to end without having failed."""
 NOTIFIES = Message(NOTIFY, RUN)
 END_CHANNELS = ("comment", "deployment", "n8n")
@@ -637,18 +637,6 @@ class TestFail:
         assert (after.run.status, after.run.error.code) == (Status.CANCELLED, Reason.LABEL_REMOVED)
         assert after.run.owed == keys("cancelled", *END_CHANNELS)
         assert (after.target.active, after.target.queue) == (None if target.active == RUN else "other", ())
-
-    @pytest.mark.parametrize(
-        ("changes", "status"),
-        [({}, Status.CANCELLED), ({"deployment": Deployment(requested_at=NOON)}, Status.FAILED)],
-        ids=["nothing requested", "requested and not seen"],
-    )
-    def test_what_may_still_go_live_is_not_just_cancelled(self, changes, status):
-        run = a_run(Stage.DEPLOY, commit_sha=MERGE, **changes)
-        after = apply(run, Fail(Reason.CANCELLED_BY_COMMAND, "cancelled by mona"), a_target(), rollback="off")
-
-        assert after.run.status is status
-        assert (after.target.hold is not None) is (status is Status.FAILED)
 
     @pytest.mark.parametrize("target", [a_target(), a_target(active="other", queue=queued(RUN))])
     def test_what_a_newer_merge_brings_along_ends_and_leaves_the_queue(self, target):

@@ -347,7 +347,7 @@ LOOKED = {
 
 LONG_REFUSED = {"refusals": 5, "refused_since": at(-3600)}
 GIVING_UP = [
-    *(Fail(code, "so it is") for code in Reason if code not in (Reason.LABEL_REMOVED, Reason.CANCELLED_BY_COMMAND)),
+    *(Fail(code, "so it is") for code in Reason if code is not Reason.LABEL_REMOVED),
     Retry("502"),
     Rejected("Not Authorized"),
     *(
