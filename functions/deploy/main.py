@@ -67,7 +67,7 @@ async def start_or_adopt(claim: Claim, railway: Railway, probe: Probe) -> Outcom
     if run.touches is False and run.trigger.source in targets.AUTOMATIC:
         return NotDeployed(Reason.NOTHING_TO_DEPLOY, f"{run.commit_sha[:7]} changes nothing for {target_config.name}")
     # A hold does not keep Railway from deploying by itself, which is adopted above; but us it does.
-    refused = pipeline.cancelled(run) or pipeline.paused(target, claim.terms) or targets.refusal(run, target)
+    refused = pipeline.paused(target, claim.terms) or targets.refusal(run, target)
     refused = refused or await unverified_before(claim, run.commit_sha)
     if (
         isinstance(refused, Wait) and refused.otherwise is Reason.NOT_VERIFIED_BEFORE

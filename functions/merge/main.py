@@ -53,8 +53,6 @@ async def merge_when_ready(claim: Claim, github: GitHub, watch_patterns: WatchPa
     run = claim.run
     if run.pull_request is None:
         return Fail(Reason.TARGET_UNKNOWN, f"{run.target} has no pull request to merge")
-    if (cancelled := pipeline.cancelled(run)) is not None:
-        return cancelled
     pull = await github.pull_request(run.repository, run.pull_request.number)
     if pull.base != run.pull_request.base:  # which its author may change, without any right in the repository
         return Fail(Reason.BASE_CHANGED, f"the pull request is for {pull.base} now, not for {run.pull_request.base}")

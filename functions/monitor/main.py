@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.clients.railway.client import Railway
-from shared.core import pipeline, targets
+from shared.core import targets
 from shared.core.observed import DeploymentState
 from shared.core.outcome import Advance, Fail, Outcome, Wait
 from shared.core.reasons import Reason
@@ -50,26 +50,23 @@ async def follow(claim: Claim, railway: Railway) -> Outcome:
     if deployment.live:
         return Advance(f"deployment {id[:8]} is live", changes)
     ended = await failure_of(railway, deployment, restoring=claim.run.rollback is not None)
-    cancelled = pipeline.cancelled(claim.run) if claim.run.rollback is None else None
     if ended is not None:
-        return replace(cancelled or ended, changes=changes)
-    if cancelled is not None:
-        return await _cancel(railway, deployment, claim.terms.policy.poll, cancelled.message)
+        return replace(ended, changes=changes)
     if claim.run.rollback is None and deployment.paused and targets.rollback_waits(await claim.target()):
-        return await _cancel(railway, deployment, claim.terms.policy.poll, "a rollback was requested")
+        return await _give_way(railway, deployment, claim.terms.policy.poll)
     return await with_log(claim, railway, _not_yet(claim, deployment))
 
 
-async def _cancel(railway: Railway, deployment: DeploymentState, poll: float, why: str) -> Wait:
-    """Cancel what is not live yet, for the rollback that waits in the queue, or for a user: the next look ends the run.
+async def _give_way(railway: Railway, deployment: DeploymentState, poll: float) -> Wait:
+    """Cancel what Railway does not build yet, for the rollback that waits in the queue: the next look ends the run.
 
-    Railway refuses to when the deployment has gone on since: then it is followed to its end.
+    Railway refuses to when the deployment has gone on since: then the rollback comes after it.
     """
-    message = f"cancelled deployment {deployment.id[:8]}, which was not live yet: {why}"
+    message = f"cancelled deployment {deployment.id[:8]}, which Railway had not built yet: a rollback was requested"
     try:
         await railway.cancel(deployment.id)
     except VendorError as error:
-        message = f"{why}, and deployment {deployment.id[:8]} could not be cancelled: {error}"
+        message = f"a rollback was requested, and deployment {deployment.id[:8]} could not be cancelled: {error}"
     return Wait(message=message, wake_in=poll, otherwise=Reason.DEPLOY_TIMEOUT, suspends=True)
 
 

@@ -52,8 +52,6 @@ _COMMENTS = (
     "/status",
     "/retry",
     "/resume production",
-    "/cancel",
-    "/cancel production",
 )
 _IN_ORDER = (
     *_COMMENTS,

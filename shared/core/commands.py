@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-NAMES = ("deploy", "promote", "cancel", "retry", "rollback", "lock", "unlock", "resume", "status", "help")
+NAMES = ("deploy", "promote", "retry", "rollback", "lock", "unlock", "resume", "status", "help")
 """One module each in functions/dispatch/commands."""
 WORD = re.compile(r"/([A-Za-z]+)(?:[.,;:!?]*)(?=\s|$)")
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0e\ufe0f"

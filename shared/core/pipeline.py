@@ -381,7 +381,7 @@ def _fail(run: Run, target: Target, fail: Fail, terms: Terms) -> Transition:
     run = replace(run, error=failure)
     if fail.code in (Reason.DEPLOYMENT_REPLACED, Reason.NEWER_MERGE):
         return _end(run, target, Status.SUPERSEDED, message, "superseded", terms)
-    if fail.code in (Reason.LABEL_REMOVED, Reason.CANCELLED_BY_COMMAND):
+    if fail.code is Reason.LABEL_REMOVED:
         return _end(run, target, Status.CANCELLED, message, "cancelled", terms)
     if run.rollback is not None:
         return _not_restored(run, run.rollback, target, message, terms)
@@ -449,11 +449,6 @@ def deadline_of(stage: Stage, terms: Terms) -> datetime:
 
 def _nothing_to_restore(run: Run) -> bool:
     return run.stage is Stage.ROLLBACK and run.rollback is not None and run.rollback.needed is False
-
-
-def cancelled(run: Run) -> Fail | None:
-    """What a stage is to return before it begins something at a vendor, where a user has cancelled the run."""
-    return Fail(Reason.CANCELLED_BY_COMMAND, f"cancelled by {run.cancelled_by}") if run.cancelled_by else None
 
 
 def paused(target: Target, terms: Terms) -> Wait | None:

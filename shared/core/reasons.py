@@ -78,16 +78,6 @@ class Reason(enum.StrEnum):
         "The label that requested the deployment was removed before the merge.",
         "Set the label again, or comment `/deploy`, to deploy the pull request.",
     )
-    CANCELLED_BY_COMMAND = (
-        "cancelled_by_command",
-        "A user cancelled the run before its version went live.",
-        "Nothing to do. Comment `/deploy` to deploy the pull request after all.",
-    )
-    NOT_CANCELLABLE = (
-        "not_cancellable",
-        "There is no run that could be cancelled.",
-        "If its version is live, comment `/rollback` to go back to the one before.",
-    )
     MERGE_REFUSED = (
         "merge_refused",
         "GitHub refused the merge.",

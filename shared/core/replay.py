@@ -98,7 +98,6 @@ def _cleared(run: Run, stage: Stage, request: Request) -> Run:
         reason=None,
         touches=None,
         next_up="",
-        cancelled_by=None,
         updated_head=None if stage is Stage.MERGE else run.updated_head,
         suspended_since=None,
         time_left=None,

@@ -251,8 +251,6 @@ class Run(Struct, frozen=True, kw_only=True):
     status: Status
     attempt: int = 1
     """Raised when a finished run is replayed."""
-    cancelled_by: str | None = None
-    """Who asked for the run to end before its version goes live; its next step sees to that."""
     retried_by: int | None = None
     """The comment that asked for the present attempt."""
     replayed_at: datetime | None = None

@@ -762,6 +762,6 @@ mutant("what was verified goes no further", 10)(lambda: [(Services, "terms", _al
 mutant("anybody goes past the order of environments", 677)(
     lambda: [(functions.dispatch.answering, "_permission", _administrator)]
 )
-mutant("whoever lifts a hold lifts one that came later", 50471)(
+mutant("whoever lifts a hold lifts one that came later", 44645)(
     lambda: [(module, "since", lambda *_: None) for module in (commands.resume, commands.unlock)]
 )

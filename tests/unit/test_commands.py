@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from unit.building import terms
 
 from functions.dispatch.commands import USAGE, Command, parse
-from functions.dispatch.commands.cancel import Cancel
 from functions.dispatch.commands.deploy import Deploy
 from functions.dispatch.commands.help import Help
 from functions.dispatch.commands.lock import Lock, split_reason
@@ -80,7 +79,6 @@ def test_other_words_after_a_slash_are_somebody_else_s(line, ours):
         ("/retry", Retry()),
         ("/status staging", Status("staging")),
         ("/help", Help()),
-        ("/cancel staging", Cancel("staging")),
         ("/help me", Help()),
         ("/unlock web/production", Unlock("web/production")),
     ],

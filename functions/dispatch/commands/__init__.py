@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.dispatch.commands import cancel, deploy, help, lock, promote, resume, retry, rollback, status, unlock  # noqa: A004 - as the command is called
-from functions.dispatch.commands.cancel import Cancel
+from functions.dispatch.commands import deploy, help, lock, promote, resume, retry, rollback, status, unlock  # noqa: A004 - as the command is called
 from functions.dispatch.commands.deploy import Deploy
 from functions.dispatch.commands.help import Help
 from functions.dispatch.commands.lock import Lock
@@ -25,12 +24,12 @@ from shared.core.reasons import Reason
 from shared.runs.replying import Declined
 
 COMMANDS: dict[str, Any] = {
-    module.NAME: module for module in (deploy, promote, cancel, retry, rollback, lock, unlock, resume, status, help)
+    module.NAME: module for module in (deploy, promote, retry, rollback, lock, unlock, resume, status, help)
 }
 USAGE = {name: str(module.USAGE) for name, module in COMMANDS.items()}
 SUMMARIES = {str(module.USAGE): str(module.SUMMARY) for module in COMMANDS.values()}
 """What each does, by its usage."""
-Command = Deploy | Promote | Cancel | Retry | Rollback | Lock | Unlock | Resume | Status | Help
+Command = Deploy | Promote | Retry | Rollback | Lock | Unlock | Resume | Status | Help
 
 
 def parse(line: str) -> Command | Declined:

@@ -381,13 +381,13 @@ def what_changes_something_is_deployed(witness: Witness) -> Iterator[str]:
 def what_waits_for_people_is_not_cut_short(witness: Witness) -> Iterator[str]:
     """What Railway does not go on with, for want of an approval, of CI or of builds, is not cancelled meanwhile.
 
-    Unless the run had given it up before it was seen, or somebody cancelled it, or requested a rollback meanwhile.
+    Unless the run had given it up before it was seen, or somebody requested a rollback meanwhile.
     """
     requested = {run.target for run in witness.runs() if run.kind is Kind.ROLLBACK and not run.unasked}
     for deployment, status in witness.vendors.railway.cancelled:
         runs = (run for run in witness.runs() if run.deployment is not None and run.deployment.id == deployment.id)
         run = next(runs, None)
-        if run is not None and (run.target in requested or run.cancelled_by):
+        if run is not None and run.target in requested:
             continue
         if status in WAITS and run is not None and run.error is not None and run.error.stage is Stage.MONITOR:
             yield f"{deployment.id[:8]} of {run.id} was cancelled while it was {status}"

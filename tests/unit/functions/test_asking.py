@@ -1,4 +1,4 @@
-"""/status, /help, /cancel, /retry and /resume: what they answer, and what they change."""
+"""/status, /help, /retry and /resume: what they answer, and what they change."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from unit.functions.scene import NEW, START, TARGET, Scene
 from functions.dispatch.commands import COMMANDS, SUMMARIES
 from local.world.vendors import SERVICE
 from shared.core.reasons import Reason
-from shared.core.run import Stage, Status
+from shared.core.run import Status
 from shared.core.target import HeldBack, Hold, Lock, Pause, Target
 
 
@@ -157,83 +157,6 @@ async def test_what_is_quarantined_is_not_retried(scene: Scene) -> None:
     await scene.ship()
     assert f"`{Reason.QUARANTINED}`" in await answered(scene, "/retry")
     assert (await scene.the_run()).attempt == 1
-
-
-# /cancel
-
-
-async def test_a_run_that_waits_for_its_checks_is_cancelled_before_anything_is_merged(scene: Scene) -> None:
-    number = scene.open_pull_request(tests=None)
-    await scene.happen(scene.say(number, "/deploy"))
-    await scene.deliver()
-    assert "is to be cancelled on **web/production**; it is at merge" in await answered(scene, "/cancel")
-    await scene.settle()
-    run = await scene.the_run()
-    assert (run.status, run.error.code) == (Status.CANCELLED, Reason.CANCELLED_BY_COMMAND)
-    assert (scene.github.merges, scene.railway.created) == ([], [])
-    assert any("⏹️ cancelled on **web/production**" in one for one in scene.comments())
-
-
-async def test_a_run_in_the_queue_is_cancelled_and_leaves_it(scene: Scene) -> None:
-    await scene.save(Target(id=TARGET, active="another"))
-    scene.merge(scene.open_pull_request())
-    with pytest.raises(AssertionError, match="unfinished"):
-        await scene.settle(hours=0.1)
-    await answered(scene, "/cancel production")
-    await scene.settle()
-    assert (await scene.the_run()).status is Status.CANCELLED
-    assert (await scene.target()).queue == ()
-
-
-@pytest.mark.parametrize("plan", [{"needs_approval": True}, {"build": "slow"}], ids=["waits for a person", "is built"])
-async def test_what_railway_has_not_finished_is_cancelled_there(scene: Scene, plan: dict[str, Any]) -> None:
-    if "needs_approval" in plan:
-        scene.railway.plan(SERVICE, **plan)
-    scene.merge(scene.open_pull_request())
-    for _ in range(40):
-        await scene.github.tick()
-        await scene.deliver()
-        if scene.railway.created and (await scene.the_run()).stage is Stage.MONITOR:
-            break
-    await answered(scene, "/cancel")
-    await scene.settle()
-    run = await scene.the_run()
-    assert (run.status, run.error.code) == (Status.CANCELLED, Reason.CANCELLED_BY_COMMAND)
-    assert scene.railway.created[-1].status == "REMOVED"
-    assert (await scene.target()).hold is None
-
-
-async def test_what_is_live_or_over_or_never_was_is_not_cancelled(scene: Scene) -> None:
-    scene.configure(bake=3000)
-    scene.open_pull_request()
-    assert "no run of this pull request is under way on `web/production`" in await answered(scene, "/cancel")
-    scene.merge(1)
-    with pytest.raises(AssertionError, match="unfinished"):
-        await scene.settle(hours=0.3)
-    assert (await scene.the_run()).stage is Stage.VERIFY
-    reply = await answered(scene, "/cancel")
-    assert "is live and being verified" in reply
-    assert "`/rollback`" in reply
-    await scene.settle()
-    assert (await scene.the_run()).status is Status.SUCCEEDED
-
-
-async def test_a_rollback_is_not_cancelled(scene: Scene) -> None:
-    await scene.ship()
-    await scene.happen(scene.say(1, "/rollback"))
-    assert "is rolling back, which is not cancelled" in await answered(scene, "/cancel")
-
-
-async def test_a_cancelled_run_can_be_retried(scene: Scene) -> None:
-    number = scene.open_pull_request(tests=None)
-    await scene.happen(scene.say(number, "/deploy"))
-    await scene.deliver()
-    await answered(scene, "/cancel")
-    await scene.settle()
-    scene.github.report_check("acme/shop", number, "tests", "success")
-    await answered(scene, "/retry")
-    await scene.settle()
-    assert (await scene.the_run()).status is Status.SUCCEEDED
 
 
 # /resume

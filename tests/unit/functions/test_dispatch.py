@@ -525,7 +525,6 @@ async def test_a_refusal_is_given_once_however_often_the_command_comes(scene: Sc
         "/retry a b",
         "/resume a b",
         "/status a b",
-        "/cancel a b",
     ],
 )
 async def test_a_command_that_cannot_be_read_is_answered_with_its_usage(scene: Scene, body: str) -> None:
