@@ -50,7 +50,7 @@ _COMMENTS = (
     "/unlock web/production",
     "/deploy the moon please",
     "/status",
-    "/retry",
+    "/help",
     "/resume production",
 )
 _IN_ORDER = (
