@@ -50,7 +50,7 @@ _COMMENTS = (
     "/unlock web/production",
     "/deploy the moon please",
     "/status",
-    "/help",
+    "/retry",
     "/resume production",
 )
 _IN_ORDER = (

@@ -14,10 +14,12 @@ from shared.core.target import Target
 def checked_before(run: Run, target: Target, known: Iterable[DeploymentState]) -> str | None:
     """The path at which Railway checked the version that was verified last; before the first run, the one that served.
 
-    `known` are newest first. None where Railway checked none, or does not say.
+    `known` are newest first. None where Railway checked none, or does not say. A version of the run's own commit that
+    was only found live, and that no run verified, is the one to be judged: it is compared with what served before it.
     """
     current = target.current
-    if current is not None:
+    found_live = current is not None and current.run_id is None and current.commit_sha == run.commit_sha
+    if current is not None and not found_live:
         before = next((one for one in known if one.id == current.deployment_id), None)
     else:
         others = (one for one in known if one.commit_sha != run.commit_sha and one.health_check is not None)

@@ -118,6 +118,22 @@ async def test_the_first_run_finds_what_served_before_its_deployment(scene: Scen
     assert seen.health_check_lost
 
 
+async def test_what_another_run_found_live_is_compared_with_what_served_before_it(scene: Scene) -> None:
+    # Given Railway's own deployment of a commit, which the run of another commit found live and took for the last good
+    configured_by_a_file(scene)
+    pass_the_first_of_december(scene)
+    live = await scene.deployed(NEW)
+    found = replace(scene.serving(), deployment_id=str(live.id), commit_sha=NEW, run_id=None)
+
+    # When the run of that commit adopts it
+    run = scene.new_run(Stage.DEPLOY, commit_sha=NEW)
+    await scene.save(Target(id=TARGET, active=run.id, verified=(found,)))
+    after = (await scene.execute(run)).deployment
+
+    # Then it is compared with the version before, not with itself
+    assert (after.id, after.health_check_before) == (live.id, "/health")
+
+
 async def test_what_an_earlier_attempt_saw_is_not_forgotten(scene: Scene) -> None:
     # Given a run that is attempted again once its own unchecked version is what was verified last
     configured_by_a_file(scene)
