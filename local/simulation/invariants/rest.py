@@ -264,8 +264,8 @@ def what_was_verified_goes_on(witness: Witness) -> Iterator[str]:
     for run in witness.runs():
         goes_on = run.kind is Kind.DEPLOY and run.status is Status.SUCCEEDED
         for place in witness.configured.followers(run.target):
-            begun = [one for one in witness.runs() if one.target == place.id and one.trigger.source == "promotion"]
-            own = [one for one in begun if one.trigger.id.split(" ")[0] == run.id]
+            there = [one for one in witness.runs() if one.target == place.id]  # a retried one keeps the id alone
+            own = [one for one in there if one.trigger.id.split(" ")[0] == run.id]
             wanted = goes_on and place.policy.promotion == "automatic"
             if len(own) != wanted:
                 yield f"{run.id} is {run.status}, and {len(own)} runs go on with it to {place.id}"
