@@ -404,7 +404,8 @@ def what_a_hold_keeps_back_is_listed(witness: Witness) -> Iterator[str]:
         brought = repository.compare(run.commit_sha, current) in ("ahead", "identical")
         listed = any(one.commit_sha == run.commit_sha for one in target.held_back)
         bad = target.quarantine_of(run.commit_sha) is not None
-        if listed and brought:
+        unsure = target.hold is not None and target.hold.unverified  # another version may be live instead
+        if listed and brought and not unsure:
             yield f"{run.commit_sha[:7]} is live on {target.id}, and listed as held back"
         if not listed and not brought and not bad and not _was_live(witness, target, run.commit_sha):
             yield f"{run.id} was held back, and is on no list"
