@@ -76,7 +76,7 @@ def _seen(run: Run, id: str, base: str | None, service: ServiceState) -> dict[st
     changes: dict[str, Deployment | Rollback | str | None] = {"address": base}
     if run.deployment is not None:
         own = run.deployment.id if run.rollback else id
-        newer = service.latest_id if service.on_its_way and service.latest_id != id else None
+        newer = service.latest_id if service.may_go_live and service.latest_id != id else None
         changes["deployment"] = replace(
             run.deployment, id=own, url=base, left_alone=service.left_alone, followed_by=newer
         )

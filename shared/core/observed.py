@@ -120,6 +120,11 @@ _GONE = {"REMOVING", "REMOVED"}
 KNOWN_STATUSES = _IN_PROGRESS | _LIVE | _FAILED | _GONE | {"SKIPPED"}
 
 
+def is_in_progress(status: str) -> bool:
+    """Of a deployment: not final, so that it may go live yet. A status that we do not know counts as such."""
+    return status in _IN_PROGRESS or status not in KNOWN_STATUSES
+
+
 _PAUSED = {"NEEDS_APPROVAL", "WAITING", "QUEUED"}
 
 
@@ -158,7 +163,7 @@ class DeploymentState(Struct, frozen=True, kw_only=True):
     @property
     def in_progress(self) -> bool:
         """Not final. A status that we do not know counts as such: the stage's deadline decides."""
-        return self.status in _IN_PROGRESS or self.status not in KNOWN_STATUSES
+        return is_in_progress(self.status)
 
     @property
     def live(self) -> bool:
@@ -224,6 +229,8 @@ class ServiceState(Struct, frozen=True, kw_only=True):
     repository: str | None
     on_its_way: bool = False
     """The latest deployment is being built or started, and waits for no one."""
+    may_go_live: bool = False
+    """The latest deployment is not final: it is on its way, or waits for people, for CI, or for a builder."""
     overlap_seconds: int | None = None
     """For how long the predecessor goes on serving; None when the service does not say."""
     cron_schedule: str | None = None

@@ -106,7 +106,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     health_check_lost: bool = False
     """Railway checked the version before, and does not check this one."""
     followed_by: str | None = None
-    """The newer deployment of the service that Railway was about to let go live when this one was looked at last."""
+    """The newer deployment of the service that might still go live when this one was looked at last."""
 
 
 class Verified(Struct, frozen=True, kw_only=True):

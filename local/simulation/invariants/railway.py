@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from local.simulation.invariants.asking import Found, Question, ask
@@ -37,7 +38,8 @@ def lost_health_checks_are_reported(witness: Witness) -> Iterator[str]:
         before = [one.deployment for one in witness.made if one.deployment.service is made.service]
         earlier = before[: before.index(made)] if made in before else before
         first = made.healthcheck_path is None and all(one.healthcheck_path for one in earlier)
-        if first and _was_seen(run, made) and _LOST not in said and not _seen_before(witness, run, made):
+        seen = _seen_at(run, made)
+        if first and seen is not None and _LOST not in said and not _seen_before(witness, run, made, seen):
             yield f"{made.id[:8]} of {run.id} has lost its health check, which nobody told"
 
 
@@ -56,13 +58,13 @@ def _made_by(witness: Witness, run: Run) -> Deployment | None:
     return next((one.deployment for one in witness.made if one.deployment.id == id), None)
 
 
-def _was_seen(run: Run, made: Deployment) -> bool:
-    """Whether the run saw that its deployment went live: one that it gave up before that may have done so unseen."""
+def _seen_at(run: Run, made: Deployment) -> datetime | None:
+    """When the run saw that its deployment went live: one that it gave up before that may have done so unseen."""
     went_on = (entry for entry in run.history if entry.stage in SEEN_AT and entry.kind is EntryKind.ADVANCED)
-    return any(made.id[:8] in entry.message for entry in went_on)
+    return next((entry.at for entry in went_on if made.id[:8] in entry.message), None)
 
 
-def _seen_before(witness: Witness, run: Run, made: Deployment) -> bool:
+def _seen_before(witness: Witness, run: Run, made: Deployment, at: datetime) -> bool:
     """Whether the news was another run's, or there is nothing to compare with.
 
     A command may adopt what is live, and the run that follows a deployment first need not have been created first. What
@@ -70,7 +72,7 @@ def _seen_before(witness: Witness, run: Run, made: Deployment) -> bool:
     """
     others = [one for one in witness.runs() if one.target == run.target and one.id != run.id]
     same = (one for one in others if one.deployment is not None and one.deployment.id == made.id)
-    if any(_was_seen(one, made) and (one.created_at < run.created_at or _told(witness, one)) for one in same):
+    if any(_told(witness, one) or ((seen := _seen_at(one, made)) is not None and seen < at) for one in same):
         return True
     first = all(one.status is not Status.SUCCEEDED for one in others if one.created_at < run.created_at)
     return first and made.source != "API" and made.live_at is not None and made.live_at < run.created_at

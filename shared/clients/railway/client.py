@@ -17,7 +17,7 @@ from shared.clients.answers import RAILWAY, Said, error_of, is_page
 from shared.clients.http import HttpClient, Network, Response, retry_after
 from shared.clients.railway import wire
 from shared.clients.railway.setup import Setup, TokenKind
-from shared.core.observed import KNOWN_STATUSES, DeploymentState, ServiceState
+from shared.core.observed import KNOWN_STATUSES, DeploymentState, ServiceState, is_in_progress
 from shared.core.target_config import RAILWAY_API
 from shared.errors import Refused, SignalboxError, Unauthorized, Unavailable, UnknownOutcome
 from shared.runtime.redaction import redact
@@ -111,6 +111,7 @@ class Railway:
             active=tuple(_state(deployment) for deployment in found.active_deployments),
             latest_id=None if found.latest_deployment is None else found.latest_deployment.id,
             on_its_way=found.latest_deployment is not None and found.latest_deployment.status in _ON_ITS_WAY,
+            may_go_live=found.latest_deployment is not None and is_in_progress(found.latest_deployment.status),
             host=hosts[0] if hosts else None,
             unused_domains=unused,
             healthcheck_path=found.healthcheck_path,

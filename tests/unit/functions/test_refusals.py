@@ -296,6 +296,29 @@ async def test_the_hold_stays_when_the_next_deployment_fails(scene: Scene) -> No
     assert target.hold.unverified
 
 
+async def test_the_hold_outlasts_another_version_that_is_verified_while_its_own_waits(scene: Scene) -> None:
+    # Given a run that gave up on a deployment which waits for an approval, while the version before serves
+    scene.open_pull_request()
+    before = scene.serving()
+    deployment = await scene.deployed(until="NEEDS_APPROVAL", needs_approval=True)
+    run = scene.new_run(Stage.MONITOR, deployment=deployment)
+    await scene.save(Target(id=TARGET, active=run.id, verified=(before,)))
+    token = scene.secrets["RAILWAY_API"]
+    scene.secrets["RAILWAY_API"] = "revoked-token"
+    await scene.execute(run)
+    await scene.patiently("monitor", run.id)
+    scene.secrets["RAILWAY_API"] = token
+
+    # When a command has the version that serves verified
+    after = await deploy_again(scene, before.commit_sha)
+
+    # Then the one that waits may still go live
+    target = await scene.target()
+    assert after.status is Status.SUCCEEDED
+    assert target.hold is not None
+    assert (target.hold.unverified, target.hold.run_id) == (True, run.id)
+
+
 async def test_the_hold_outlasts_the_version_before_that_still_serves(scene: Scene) -> None:
     # Given a run that gave up on a deployment which waits for an approval, while the version before serves
     number = scene.open_pull_request()
